@@ -1,0 +1,53 @@
+# `make help` lists what can be done here; the README opens with `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo run test lint lock clean
+
+help: ## what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## only the environment: .venv/bin/python works after it
+
+setup-test: $(VENV)/.test
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; say PYTHON=python3.x"; exit 1; }
+	@echo "setting up $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dev: requirements/dev.lock | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	$(PY) -m dev.node --install
+	@touch $@
+
+$(VENV)/.test: requirements/test.lock $(VENV)/.dev
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/test.lock
+	@touch $@
+
+demo: setup ## the whole pipeline on the stand-ins; Ctrl-C ends it
+	@$(PY) -m dev.demo
+
+run: setup ## the live exchange, embedded Redis, local backend unless BACKEND_URL is set
+	@$(PY) -m dev.demo --live
+
+lint: setup-test ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy services shared
+
+test: lint ## lint, types and all tests
+	$(PY) -m pytest -m "not long"
+
+lock: ## write the lock files anew from pyproject.toml
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	cd requirements && for want in "base:../pyproject.toml" "dev:../pyproject.toml --group ../pyproject.toml:dev" \
+	  "test:../pyproject.toml --group ../pyproject.toml:test" "node:--group ../pyproject.toml:node"; do \
+	  ../.venv-lock/bin/uv pip compile $${want#*:} --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" -o $${want%%:*}.lock || exit 1; done
+	rm -rf .venv-lock
+
+clean: ## remove what setup, demo and tests made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
