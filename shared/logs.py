@@ -1,0 +1,106 @@
+"""Log lines: one an event, ``event key=value ...`` for people or one JSON object for machines, on stdout.
+
+No timestamp in the text form: journald and docker add their own. Values are cut and escaped, so that a body from
+outside can neither flood the journal nor forge a line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from shared.clock import Clock, iso
+
+LONGEST_VALUE = 300
+_NOISY = ("httpx", "httpcore", "aiohttp", "websockets", "asyncio")
+
+
+class EventLog:
+    """A stdlib logger that takes an event and its facts: ``log.info("sweep landed", symbols=343)``."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **facts: Any) -> None:
+        self._logger.debug(event, extra={"facts": facts})
+
+    def info(self, event: str, **facts: Any) -> None:
+        self._logger.info(event, extra={"facts": facts})
+
+    def warning(self, event: str, **facts: Any) -> None:
+        self._logger.warning(event, extra={"facts": facts})
+
+    def error(self, event: str, **facts: Any) -> None:
+        self._logger.error(event, extra={"facts": facts})
+
+    def exception(self, event: str) -> None:
+        """A bug: the one place for a traceback."""
+        self._logger.exception(event, extra={"facts": {}})
+
+
+class OncePer:
+    """Let an event through once per ``every_s`` and key; say how many were held back meanwhile."""
+
+    def __init__(self, clock: Clock, every_s: float) -> None:
+        self._clock = clock
+        self._every_s = every_s
+        self._last: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+
+    def due(self, key: str) -> int | None:
+        """How many of this key were held back since the last one let through; None: hold this one back too.
+
+        Keys are few and fixed (reasons, not symbols), so the memory is bounded by the code that calls this.
+        """
+        now_s = self._clock.monotonic_s()
+        if key in self._last and now_s - self._last[key] < self._every_s:
+            self._held[key] = self._held.get(key, 0) + 1
+            return None
+        self._last[key] = now_s
+        return self._held.pop(key, 0)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    shown = str(value)[:LONGEST_VALUE]
+    if shown and shown.isprintable() and not any(c in shown for c in ' "='):
+        return shown
+    return json.dumps(shown, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        facts = getattr(record, "facts", {})
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        line = level + " ".join([record.getMessage(), *(f"{key}={_shown(value)}" for key, value in facts.items())])
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": iso(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "event": record.getMessage(),
+        }
+        for key, value in getattr(record, "facts", {}).items():
+            line[key] = value if isinstance(value, int | float | bool | None) else str(value)[:LONGEST_VALUE]
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure(service: str, level: str, form: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter(service) if form == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in _NOISY:  # httpx logs each request at INFO; at DEBUG websockets would print whole frames
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,75 @@
+"""Facts about one contract at one instant: no I/O, no clock, no settings.
+
+Prices and quantities are `Decimal`; instants are Unix milliseconds (``*_ms``). ``event_ms`` is stamped by the venue,
+``received_ms`` by us.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+
+class MarkPrice(msgspec.Struct, frozen=True):
+    symbol: str
+    mark_price: Decimal
+    index_price: Decimal | None
+    funding_rate: Decimal | None  # fraction per interval; None: a delivery contract, which pays none
+    next_funding_ms: int  # 0 on delivery and delisted contracts
+    event_ms: int
+    received_ms: int
+
+
+class QuoteVolume(msgspec.Struct, frozen=True):
+    """Rolling 24 h volume in the quote asset."""
+
+    symbol: str
+    quote_volume: Decimal
+    event_ms: int
+
+
+class OpenInterest(msgspec.Struct, frozen=True):
+    symbol: str
+    open_interest: Decimal  # contracts, one contract being one unit of the base asset; one side
+    changed_ms: int  # the venue's stamp of the last change: minutes old on a quiet contract, and still right
+    received_ms: int  # freshness is judged by this one
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """Open interest as a sweep carries it, with the mark price of that moment (None: there was none)."""
+
+    open_interest: OpenInterest
+    mark_price: Decimal | None
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """One pass of open-interest requests over the universe.
+
+    The universe is the union of the keys of ``readings`` and ``failures``. A symbol in both failed this time and
+    carries its last good reading, recognisable by its age.
+    """
+
+    sweep_id: str
+    started_ms: int
+    ended_ms: int
+    readings: dict[str, Reading]
+    failures: dict[str, str]
+
+    def universe(self) -> set[str]:
+        return self.readings.keys() | self.failures.keys()
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A symbol of the universe. ``onboard_ms`` tells a relisted ticker from the one that died."""
+
+    symbol: str
+    quote_volume: Decimal
+    entered_ms: int
+    last_seen_ms: int
+    onboard_ms: int
+
+
+def notional(open_interest: Decimal, mark_price: Decimal) -> Decimal:
+    """Value of the contracts outstanding, in the quote asset."""
+    return open_interest * mark_price

@@ -1,0 +1,136 @@
+"""What is alike in every service's life: settings, logging, health endpoint, heartbeat, signals, exit status.
+
+Exit status: 0 after SIGTERM or SIGINT, 78 for a setting that cannot be used, 1 for a bug (systemd starts a clean
+process). There is no stop flag: a signal cancels the main task, every ``await`` ends at once, ``async with`` cleans up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aiohttp import web
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
+
+from shared import logs, store
+from shared.clock import Clock, SystemClock
+from shared.errors import Refused, SettingsError
+from shared.health import Health
+from shared.heartbeat import keep_beating
+from shared.settings import CommonSettings, help_text, load
+
+EXIT_SETTINGS = 78
+S = TypeVar("S", bound=CommonSettings)
+log = logs.EventLog("runner")
+
+
+@dataclass
+class Service:
+    """What a service is given to work with. ``facts`` are its own fields of the heartbeat."""
+
+    name: str
+    redis: Redis
+    health: Health
+    registry: CollectorRegistry
+    clock: Clock = field(default_factory=SystemClock)
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+Serve = Callable[[S, Service], Awaitable[None]]
+
+
+def run(name: str, about: str, settings_type: type[S], serve: Serve[S], *, limit_s: Callable[[S], float]) -> int:
+    """Run one service until it is told to stop; returns its exit status.
+
+    ``limit_s`` is how long it may go without doing its job before it counts as stalled.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(help_text(name, about, settings_type) + "\n")
+        return 0
+    try:
+        settings = load(settings_type, os.environ)
+    except SettingsError as e:
+        sys.stderr.write(f"{name}: {e}\n")
+        return EXIT_SETTINGS
+    logs.configure(name, settings.log_level, settings.log_format)
+    return asyncio.run(_until_told(name, settings, serve, limit_s(settings)))
+
+
+async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -> int:
+    main = asyncio.current_task()
+    assert main is not None  # noqa: S101 - we are inside asyncio.run
+    told: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+
+        def stop(number: signal.Signals = number) -> None:
+            told.append(number.name)
+            main.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await _serve(name, settings, serve, limit_s)
+    except asyncio.CancelledError:
+        log.info("stopped", service=name, signal=",".join(told))
+        return 0
+    except Refused as e:
+        log.error("cannot start", cause=str(e))
+        return 1
+    except Exception:
+        log.exception("stopped by a bug")
+        return 1
+    log.error("ended without being told to", service=name)
+    return 1
+
+
+async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float) -> None:
+    clock = SystemClock()
+    redis = store.connect(settings.redis_url)
+    service = Service(name, redis, Health(clock, limit_s), _registry(), clock)
+    try:
+        endpoint = await _listen(service, settings.metrics_host, settings.metrics_port)
+        log.info("started", service=name, pid=os.getpid(), health=endpoint)
+        async with asyncio.TaskGroup() as jobs:
+            jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
+            await serve(settings, service)
+    finally:
+        await redis.aclose()
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(GC_COLLECTOR)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+async def _listen(service: Service, host: str, port: int) -> str:
+    """Serve /metrics and /healthz for as long as the process lives; returns the address."""
+    healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
+    healthy.set_function(lambda: float(service.health.report().healthy))
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(service.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        report = service.health.report()
+        body = {"service": service.name, **report.as_json(), **service.facts}
+        return web.json_response(body, status=200 if report.healthy else 503)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as e:
+        raise Refused(f"METRICS_HOST={host} METRICS_PORT={port}: cannot listen there: {e.strerror}") from e
+    bound = runner.addresses[0]
+    return f"http://{bound[0]}:{bound[1]}"

@@ -1,0 +1,178 @@
+"""What a service can be told: environment variables -> one frozen dataclass, checked at the start.
+
+A service declares its settings once; loading, ``--help`` and ``.env.example`` all read that declaration. An empty
+value counts as not set, because an EnvironmentFile and docker compose write it so.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+
+S = TypeVar("S")
+Parse = Callable[[str], Any]
+
+
+class Setting(NamedTuple):
+    name: str
+    default: str | None  # as an operator would write it; None: must be set
+    about: str
+    parse: Parse
+    aliases: tuple[str, ...]
+    secret: bool
+
+
+def setting(
+    name: str, default: str | None, parse: Parse, about: str, *, aliases: tuple[str, ...] = (), secret: bool = False
+) -> Any:
+    """Declare one field of a settings dataclass. A secret is left out of ``repr`` and of error texts."""
+    return field(repr=not secret, metadata={"setting": Setting(name, default, about, parse, aliases, secret)})
+
+
+def declared(settings: type[Any]) -> list[Setting]:
+    return [f.metadata["setting"] for f in fields(settings)]
+
+
+def load(settings: type[S], environ: Mapping[str, str]) -> S:
+    """Read every declared setting, or raise `SettingsError` that names the bad one and its value."""
+    return settings(**{f.name: _read(f.metadata["setting"], environ) for f in fields(settings)})  # type: ignore[arg-type]
+
+
+def _read(wanted: Setting, environ: Mapping[str, str]) -> Any:
+    for name in (wanted.name, *wanted.aliases):
+        text = environ.get(name, "").strip()
+        if text:
+            return _parse(wanted, name, text)
+    if wanted.default is None:
+        raise SettingsError(f"{wanted.name} is not set: {wanted.about}")
+    return _parse(wanted, wanted.name, wanted.default)
+
+
+def _parse(wanted: Setting, name: str, text: str) -> Any:
+    try:
+        return wanted.parse(text)
+    except ValueError as e:
+        shown = "(secret)" if wanted.secret else f"{text!r:.100}"
+        raise SettingsError(f"{name}={shown}: {e}") from None  # the cause could carry the secret
+
+
+def text(value: str) -> str:
+    return value
+
+
+def integer(low: int, high: int) -> Parse:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.removeprefix("-").isdigit()):
+            raise ValueError("not a whole number")
+        return _within(int(value), low, high)
+
+    return parse
+
+
+def number(low: float, high: float) -> Parse:
+    def parse(value: str) -> float:
+        try:
+            parsed = float(value)
+        except ValueError:
+            raise ValueError("not a number") from None
+        if not math.isfinite(parsed):
+            raise ValueError("not a finite number")
+        return _within(parsed, low, high)
+
+    return parse
+
+
+N = TypeVar("N", int, float)
+
+
+def _within(value: N, low: N, high: N) -> N:
+    if not low <= value <= high:
+        raise ValueError(f"must lie between {low} and {high}")
+    return value
+
+
+def choice(*allowed: str) -> Parse:
+    def parse(value: str) -> str:
+        if value.lower() not in allowed:
+            close = difflib.get_close_matches(value.lower(), allowed, 1)
+            raise ValueError(f"must be one of {', '.join(allowed)}" + (f"; {close[0]}?" if close else ""))
+        return value.lower()
+
+    return parse
+
+
+def switch(value: str) -> bool:
+    on = choice("on", "off", "1", "0", "true", "false", "yes", "no")(value)
+    return on in {"on", "1", "true", "yes"}
+
+
+def words(*allowed: str) -> Parse:
+    """Comma-separated names, each from ``allowed``, upper-cased."""
+
+    def parse(value: str) -> frozenset[str]:
+        names = frozenset(part.strip().upper() for part in value.split(",") if part.strip())
+        if not names or not names <= set(allowed):
+            unknown = ", ".join(sorted(names - set(allowed)))
+            raise ValueError(f"{unknown or 'nothing'} is not of {', '.join(allowed)}")
+        return names
+
+    return parse
+
+
+def origin(*schemes: str) -> Parse:
+    """``scheme://host[:port]``, nothing behind it: the service adds the path."""
+
+    def parse(value: str) -> str:
+        url = _url(value, schemes)
+        if url.path.strip("/") or url.query or url.fragment or url.username:
+            raise ValueError(f"must be an origin such as {schemes[0]}://host:port, without a path or a user")
+        return f"{url.scheme}://{url.netloc}"
+
+    return parse
+
+
+def redis_url(value: str) -> str:
+    _url(value, ("redis", "rediss", "unix"))
+    return value
+
+
+def _url(value: str, schemes: tuple[str, ...]) -> Any:
+    url = urlsplit(value)
+    if url.scheme not in schemes:
+        raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
+    if url.scheme != "unix" and not url.hostname:
+        raise ValueError("names no host")
+    if url.scheme != "unix":
+        _ = url.port  # ValueError when it is not a port
+    return url
+
+
+@dataclass(frozen=True)
+class CommonSettings:
+    """What every service is told."""
+
+    redis_url: str = setting("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url, "where the services meet", secret=True)
+    metrics_host: str = setting("METRICS_HOST", "127.0.0.1", text, "address that serves /metrics and /healthz")
+    metrics_port: int = setting("METRICS_PORT", "0", integer(0, 65535), "its port; 0 takes a free one")
+    log_level: str = setting("LOG_LEVEL", "info", choice("debug", "info", "warning", "error"), "least level logged")
+    log_format: str = setting("LOG_FORMAT", "text", choice("text", "json"), "text for people, json for machines")
+
+
+def metrics_port(default: int) -> Any:
+    """The one common setting whose default differs from service to service."""
+    return setting("METRICS_PORT", str(default), integer(0, 65535), "port of /metrics and /healthz; 0 takes a free one")
+
+
+def help_text(service: str, about: str, settings: type[Any]) -> str:
+    """What ``--help`` prints."""
+    lines = [f"usage: python -m services.{service}", "", about.strip(), "", "Settings, from the environment:", ""]
+    for item in declared(settings):
+        default = "required" if item.default is None else f"default {item.default or 'empty'}"
+        lines.append(f"  {item.name}\n      {item.about} ({default})")
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""Redis, the meeting place: every key, and who reads and writes it how.
+
+Faults of Redis (away, slow, wedged, loading, read-only, full) leave here as `Transient`, once, without redis-py's own
+retries: its default policy turns a one-second timeout into fifteen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from shared import codec
+from shared.errors import Transient, WireError
+from shared.model import MarkPrice, Member, QuoteVolume, Reading
+
+T = TypeVar("T")
+
+SWEEPS = "oi:sweeps"  # stream, written by oi_poller: history for the alerter, outbox for the publisher
+ALERTS = "oi:alerts"  # stream, written by oi_alerter
+SERVED = "oi:served"  # hash symbol -> JSON, written by publisher
+LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
+BAN = "oi:ban"  # string, Unix ms, expires with the ban
+STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
+
+CONNECT_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 2.0  # longer than any blocking read, shorter than anyone's patience
+
+
+def connect(url: str) -> Redis:
+    """A client that fails fast and leaves waiting to the loops, which know what they wait for."""
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=REPLY_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=8,
+    )
+
+
+@asynccontextmanager
+async def redis_faults() -> AsyncIterator[None]:
+    """Turn whatever Redis or the way to it did wrong into `Transient`."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as e:
+        raise Transient(f"Redis: {type(e).__name__}: {e}") from e
+
+
+@asynccontextmanager
+async def round_trip(redis: Redis) -> AsyncIterator[Pipeline]:
+    """Collect commands and send them as one pipeline, not a transaction, on leaving the block."""
+    async with redis_faults(), redis.pipeline(transaction=False) as pipe:
+        yield pipe
+        await pipe.execute()
+
+
+class Stored(Generic[T]):
+    """A hash symbol -> one-line JSON. ``put`` and ``drop`` only queue on a pipeline, so that writes share a trip."""
+
+    def __init__(self, key: str, encode: Callable[[T], bytes], decode: Callable[[str, bytes], T]) -> None:
+        self.key = key
+        self._encode = encode
+        self._decode = decode
+
+    def put(self, pipe: Pipeline, items: Mapping[str, T]) -> None:
+        if items:
+            pipe.hset(self.key, mapping={symbol: self._encode(item) for symbol, item in items.items()})
+
+    def drop(self, pipe: Pipeline, symbols: Iterable[str]) -> None:
+        names = list(symbols)
+        if names:
+            pipe.hdel(self.key, *names)
+
+    async def all(self, redis: Redis, on_bad: Callable[[WireError], None]) -> dict[str, T]:
+        """Every row that can be trusted, in one HGETALL; each other row goes to ``on_bad``, and costs only itself."""
+        async with redis_faults():
+            rows = cast("dict[bytes, bytes]", await redis.hgetall(self.key))
+        items: dict[str, T] = {}
+        for name, blob in rows.items():
+            try:
+                symbol = name.decode()
+                items[symbol] = self._decode(symbol, blob)
+            except UnicodeDecodeError:
+                on_bad(WireError("stored_symbol", f"{self.key} {name!r:.40}"))
+            except WireError as e:
+                on_bad(e)
+        return items
+
+
+MARKS: Stored[MarkPrice] = Stored("oi:mark", codec.encode_mark, codec.decode_mark)
+VOLUMES: Stored[QuoteVolume] = Stored("oi:volume", codec.encode_volume, codec.decode_volume)
+UNIVERSE: Stored[Member] = Stored("oi:universe", codec.encode_member, codec.decode_member)
+CONTRACTS: Stored[Reading] = Stored("oi:contracts", codec.encode_reading, codec.decode_reading)
+
+
+def replace_hash(pipe: Pipeline, key: str, mapping: Mapping[str, str | bytes]) -> None:
+    """Make the hash hold exactly this; rows of the last time do not linger."""
+    pipe.delete(key)
+    if mapping:
+        pipe.hset(key, mapping=dict(mapping.items()))

@@ -1,0 +1,99 @@
+"""``oi:sweeps``: the stream the poller appends to and others read, each through a consumer group of its own.
+
+A group remembers what it has not acknowledged, so a sweep outlives the crash of its reader: that is the outbox.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ResponseError
+
+from shared.codec import decode_sweep, encode_sweep
+from shared.errors import Transient, WireError
+from shared.model import Sweep
+from shared.store import SWEEPS, redis_faults
+
+RETENTION_MS = 3 * 3600 * 1000
+BLOCK_MS = 1000
+FIELD = b"sweep"
+
+
+class Entry(NamedTuple):
+    """One stream entry; ``sweep`` is the error instead where the blob could not be trusted."""
+
+    entry_id: str
+    sweep: Sweep | WireError
+
+
+def append(pipe: Pipeline, sweep: Sweep, now_ms: int) -> None:
+    """Queue the sweep, and let go of what is older than the retention."""
+    pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)}, minid=f"{now_ms - RETENTION_MS}-0", approximate=True)
+
+
+class SweepReader:
+    """One consumer of one group. A group that is missing (a first start, an emptied Redis) is created on the way."""
+
+    def __init__(self, redis: Redis, group: str, consumer: str, start: str = "0") -> None:
+        self._redis = redis
+        self._group = group
+        self._consumer = consumer
+        self._start = start
+
+    async def ensure_group(self) -> None:
+        """Create the group where it is missing; it begins at ``start`` ("0": with all that is still there)."""
+        async with redis_faults():
+            try:
+                await self._redis.xgroup_create(SWEEPS, self._group, id=self._start, mkstream=True)
+            except ResponseError as e:
+                if not str(e).startswith("BUSYGROUP"):
+                    raise
+
+    async def unacknowledged(self, count: int) -> list[Entry]:
+        """What was handed out before and never acknowledged, oldest first."""
+        return await self._read("0", count, None)
+
+    async def wait(self, count: int, block_ms: int = BLOCK_MS) -> list[Entry]:
+        """New entries, oldest first; empty when none came within ``block_ms``."""
+        return await self._read(">", count, block_ms)
+
+    async def acknowledge(self, *entry_ids: str) -> None:
+        async with redis_faults():
+            await self._redis.xack(SWEEPS, self._group, *entry_ids)
+
+    async def _read(self, after: str, count: int, block_ms: int | None) -> list[Entry]:
+        try:
+            reply = await self._ask(after, count, block_ms)
+        except Transient as e:
+            if not str(e.__cause__).startswith("NOGROUP"):
+                raise
+            await self.ensure_group()
+            reply = await self._ask(after, count, block_ms)
+        return [_entry(entry_id, fields) for entry_id, fields in _rows(reply)]
+
+    async def _ask(self, after: str, count: int, block_ms: int | None) -> Any:
+        async with redis_faults():
+            return await self._redis.xreadgroup(
+                self._group, self._consumer, {SWEEPS: after}, count=count, block=block_ms
+            )
+
+
+def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
+    """redis-py answers a list of pairs under RESP2 and a dict of lists of lists under RESP3."""
+    if not reply:
+        return []
+    if isinstance(reply, dict):
+        return [row for batches in reply.values() for batch in batches for row in batch]
+    return [row for _, rows in reply for row in rows]
+
+
+def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
+    if not fields or FIELD not in fields:
+        # Trimmed while it waited for its reader: the id is all that is left.
+        return Entry(entry_id.decode(), WireError("trimmed_sweep", entry_id.decode()))
+    try:
+        return Entry(entry_id.decode(), decode_sweep(fields[FIELD]))
+    except WireError as e:
+        return Entry(entry_id.decode(), e)

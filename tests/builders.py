@@ -1,0 +1,44 @@
+"""Short ways to make one fact with the rest of its fields plausible."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from shared.model import MarkPrice, OpenInterest, QuoteVolume, Reading, Sweep
+
+NOW_MS = 1_764_720_000_000
+
+
+def mark(symbol: str = "BTCUSDT", price: str = "93041.35202399", **changes: object) -> MarkPrice:
+    fields: dict[str, object] = {
+        "mark_price": Decimal(price),
+        "index_price": Decimal("93010.00000000"),
+        "funding_rate": Decimal("0.00010000"),
+        "next_funding_ms": NOW_MS + 3_600_000,
+        "event_ms": NOW_MS,
+        "received_ms": NOW_MS,
+    }
+    return MarkPrice(symbol, **(fields | changes))  # type: ignore[arg-type]
+
+
+def volume(symbol: str = "BTCUSDT", quote: str = "123456789.12", event_ms: int = NOW_MS) -> QuoteVolume:
+    return QuoteVolume(symbol, Decimal(quote), event_ms)
+
+
+def oi(symbol: str = "BTCUSDT", contracts: str = "82345.123", received_ms: int = NOW_MS) -> OpenInterest:
+    return OpenInterest(symbol, Decimal(contracts), received_ms - 500, received_ms)
+
+
+def reading(symbol: str = "BTCUSDT", contracts: str = "82345.123", **changes: object) -> Reading:
+    received_ms = changes.pop("received_ms", NOW_MS)
+    price = changes.pop("price", "93041.35202399")
+    assert not changes, changes
+    return Reading(
+        oi(symbol, contracts, received_ms),  # type: ignore[arg-type]
+        None if price is None else Decimal(str(price)),
+    )
+
+
+def sweep(*readings: Reading, failures: dict[str, str] | None = None, ended_ms: int = NOW_MS, name: str = "") -> Sweep:
+    rows = {r.open_interest.symbol: r for r in readings}
+    return Sweep(name or f"sweep-{ended_ms}", ended_ms - 900, ended_ms, rows, failures or {})

@@ -1,0 +1,38 @@
+"""Fixtures every folder uses: a clock to steer, and a real Redis, emptied for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from dev.redis_server import EmbeddedRedis
+from shared import store
+from tests.fakes import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """One server for the tests that leave it alive; a test that kills Redis starts its own."""
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = store.connect(redis_url)
+    await client.flushall()
+    yield client
+    await client.aclose()

@@ -1,0 +1,29 @@
+"""Hand-written stand-ins for what a unit test must steer."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class FakeClock:
+    """Both reading and waiting: a ``sleep`` moves the time instead of spending it."""
+
+    def __init__(self, now_ms: int = 1_764_720_000_000) -> None:
+        self._now_ms = now_ms
+        self._monotonic_s = 1000.0
+        self.slept: list[float] = []
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, s: float) -> None:
+        self._now_ms += round(s * 1000)
+        self._monotonic_s += s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+        await asyncio.sleep(0)
