@@ -1,0 +1,91 @@
+// Server-sent events for the page: a snapshot when it connects, then only what changed.
+//
+// Rows are arrays [symbol, openInterestUsd, openInterest, markPrice, fundingRate, at]: 900 of them every few seconds
+// would be mostly field names otherwise. `null` is a value that is not known.
+
+const TICK_MS = 5_000;
+const ALERTS_SHOWN = 50;
+// A reader that has stopped reading is cut off and gets a fresh snapshot when it comes back.
+const UNREAD_BYTES = 8 * 1024 * 1024;
+
+export class Events {
+  constructor(app) {
+    this.app = app;
+    this.clients = new Set();
+    // Tells the page that the line is alive even while no batch comes.
+    this.ticker = setInterval(() => this.send('tick', {}), TICK_MS);
+  }
+
+  connect(res) {
+    res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+    res.write('retry: 1000\n\n');
+    this.clients.add(res);
+    res.on('close', () => this.clients.delete(res));
+    this.write(res, frame('snapshot', this.view()));
+  }
+
+  view() {
+    const { store } = this.app;
+    const factors = this.app.faults.factors();
+    return {
+      batchMs: store.batchMs,
+      rows: [...store.cache].map(([symbol, row]) => encode(symbol, row, factors)),
+      universe: this.universeView(),
+      alerts: store.recentAlerts({ limit: ALERTS_SHOWN }),
+    };
+  }
+
+  universeView() {
+    const { universe, universeUpdatedAt } = this.app.store;
+    return { updatedAt: universeUpdatedAt, symbols: [...universe.values()].map((entry) => [entry.symbol, entry.quoteVolume24h]) };
+  }
+
+  snapshot() {
+    this.send('snapshot', this.view());
+  }
+
+  batch({ rows, timestampMs }) {
+    const { cache } = this.app.store;
+    const factors = this.app.faults.factors();
+    const symbols = [...new Set(rows.map((row) => row.symbol))].filter((symbol) => cache.has(symbol));
+    this.send('batch', {
+      batchMs: timestampMs,
+      replaces: this.app.settings.cacheMode === 'replace',
+      rows: symbols.map((symbol) => encode(symbol, cache.get(symbol), factors)),
+    });
+  }
+
+  universe() {
+    this.send('universe', this.universeView());
+  }
+
+  alert(alert) {
+    this.send('alert', alert);
+  }
+
+  send(event, data) {
+    if (this.clients.size === 0) return;
+    const text = frame(event, data);
+    for (const res of this.clients) this.write(res, text);
+  }
+
+  write(res, text) {
+    if (res.writableLength > UNREAD_BYTES) res.destroy();
+    else res.write(text);
+  }
+
+  close() {
+    clearInterval(this.ticker);
+    for (const res of this.clients) res.end();
+  }
+}
+
+/** `now` travels with every event, so that ages do not depend on the reader's clock. */
+function frame(event, data) {
+  return `event: ${event}\ndata: ${JSON.stringify({ now: Date.now(), ...data })}\n\n`;
+}
+
+function encode(symbol, row, factors) {
+  const usd = row.openInterestUsd * (factors.get(symbol) ?? 1);
+  return [symbol, usd, row.openInterest, row.markPrice, row.fundingRate, row.at];
+}

@@ -1,0 +1,108 @@
+// The backend's own routes: request in, reply out. Faults and the wire are no concern of theirs.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { badPayload, describe, instant, normalise, parseBatch, parseJson } from './ingest.mjs';
+import { Refusal, json } from './wire.mjs';
+
+const OPEN_INTEREST = '/api/market/open-interest';
+const ALERTS = '/api/open-interest-alerts';
+
+export const ROUTES = [
+  { method: 'POST', path: `${OPEN_INTEREST}/ingest`, name: 'ingest', handle: ingest, key: true },
+  { method: 'GET', path: OPEN_INTEREST, name: 'read', handle: read },
+  { method: 'POST', path: `${OPEN_INTEREST}/liquid-universe/update`, name: 'universe', handle: updateUniverse, key: true },
+  { method: 'GET', path: `${OPEN_INTEREST}/liquid-universe`, name: 'universe', handle: readUniverse },
+  { method: 'POST', path: `${ALERTS}/ingest`, name: 'alerts', handle: addAlert, key: true },
+  { method: 'GET', path: ALERTS, name: 'alerts', handle: readAlerts },
+];
+
+export function requireKey(req, apiKey) {
+  if (apiKey !== '' && req.headers['x-api-key'] !== apiKey) throw new Refusal(json(401, { error: 'Unauthorized' }));
+}
+
+async function ingest({ app, body, entry, faults }) {
+  describe(entry, body);
+  const batch = parseBatch(parseJson(body), Date.now());
+  entry.skipped = batch.skipped;
+  if (faults.of('lost')) return accepted(app, batch.rows.length, app.store.sizeWith(batch.rows), []);
+  const errors = await insert(app, batch, entry, faults.of('reject-rows')?.symbols ?? []);
+  entry.cached = app.store.cacheRows(batch.rows, batch.timestampMs);
+  app.events.batch(batch);
+  const second = faults.of('second-writer');
+  const reply = accepted(app, entry.stored, entry.cached, errors);
+  if (second) app.writeForeign(second.values);
+  return reply;
+}
+
+function accepted(app, inserted, cached, errors) {
+  const answer = { success: errors.length === 0, inserted };
+  if (app.settings.reportCached) answer.cached = cached;
+  if (errors.length > 0) answer.errors = errors;
+  return json(200, answer);
+}
+
+/** Rows go into the database one after another; a slow one makes the POST last seconds. */
+async function insert(app, { rows, timestampMs }, entry, rejected) {
+  const errors = [];
+  const start = performance.now();
+  for (const [index, row] of rows.entries()) {
+    const early = start + (index + 1) * app.settings.rowDelayMs - performance.now();
+    if (early > 0) await sleep(early);
+    if (rejected.includes(row.symbol)) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
+    else app.log.addRow(entry, row, timestampMs);
+  }
+  app.log.trim();
+  return errors;
+}
+
+function read({ app, faults }) {
+  const frozen = faults.of('stale-asof');
+  if (frozen) frozen.asOf ??= app.store.asOf() ?? undefined;
+  return json(200, app.store.served(app.faults.factors(faults.all), frozen?.asOf));
+}
+
+function updateUniverse({ app, body, faults }) {
+  const payload = parseJson(body);
+  if (!Array.isArray(payload.symbols)) throw badPayload('symbols array required');
+  const now = new Date().toISOString();
+  const symbols = payload.symbols.map((entry) => {
+    if (typeof entry?.symbol !== 'string' || entry.symbol === '') throw badPayload('symbol required');
+    return {
+      symbol: entry.symbol,
+      quoteVolume24h: Number.parseFloat(entry.quoteVolume24h) || 0,
+      enteredAt: entry.enteredAt ?? now,
+      lastSeenAt: entry.lastSeenAt ?? now,
+    };
+  });
+  if (faults.of('lost')) return json(200, { success: true, upserted: symbols.length, removed: 0, totalSymbols: symbols.length });
+  const answer = app.store.updateUniverse(symbols, payload.updatedAt ?? now);
+  app.events.universe();
+  return json(200, answer);
+}
+
+function readUniverse({ app }) {
+  return json(200, app.store.universeView());
+}
+
+function addAlert({ app, body, faults }) {
+  const alert = parseJson(body);
+  const numbers = [alert.baseline, alert.current].every((value) => typeof value === 'number');
+  if (typeof alert.symbol !== 'string' || !alert.direction || !numbers) throw badPayload('missing required fields');
+  if (alert.direction !== 'UP' && alert.direction !== 'DOWN') throw badPayload('direction is UP or DOWN');
+  instant(alert.timestamp, null);
+  if (faults.of('lost')) return json(200, { success: true, id: 'lost' });
+  const stored = app.store.addAlert({ ...alert, symbol: normalise(alert.symbol) });
+  app.events.alert(stored);
+  return json(200, { success: true, id: stored.id });
+}
+
+function readAlerts({ app, url }) {
+  const limit = Number.parseInt(url.searchParams.get('limit') ?? '20', 10);
+  const alerts = app.store.recentAlerts({
+    symbol: url.searchParams.get('symbol') && normalise(url.searchParams.get('symbol')),
+    direction: url.searchParams.get('direction'),
+    limit: Math.min(Number.isNaN(limit) ? 20 : limit, 500),
+  });
+  return json(200, { alerts, count: alerts.length });
+}

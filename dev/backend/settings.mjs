@@ -1,0 +1,72 @@
+// What the stand-in can be told by its environment, parsed once. A value that makes no sense stops the start: a typing
+// mistake that silently became the default would make a test prove something about the wrong backend.
+
+export class SettingsError extends Error {}
+
+const UNITS = { '': 1, b: 1, kb: 1024, mb: 1024 * 1024 };
+
+export const HELP = `usage: node dev/backend/server.mjs
+
+A stand-in of the operator's Node backend, with the dashboard at /.
+Settings come from the environment:
+
+  PORT          port to listen on, 0 for a free one          (3001)
+  HOST          address to listen on                         (127.0.0.1)
+  API_KEY       what X-API-Key must say; empty accepts all   (empty)
+  CACHE_MODE    merge: a POST adds to the cache              (merge)
+                replace: a POST replaces it, as older backends do
+  AS_OF         batch: asOf is the batch's own timestamp     (batch)
+                arrival: asOf is when the batch came in
+  BODY_LIMIT    largest body, in bytes or as 100kb, 10mb     (10mb)
+  ROW_DELAY_MS  how long the database takes for one row      (0)
+
+Faults are set while it runs: see dev/backend/README.md.`;
+
+/** Bytes of `1048576`, `100kb` or `10mb`; null when it is none of these. */
+export function parseBytes(value) {
+  const match = /^(\d+)\s*([a-z]*)$/i.exec(String(value).trim());
+  const unit = match && UNITS[match[2].toLowerCase()];
+  return unit ? Number(match[1]) * unit : null;
+}
+
+function whole(name, value, high) {
+  if (!/^\d+$/.test(value) || Number(value) > high) {
+    throw new SettingsError(`${name}=${value}: a whole number from 0 to ${high} is wanted`);
+  }
+  return Number(value);
+}
+
+function delay(name, value) {
+  const parsed = Number(value);
+  if (value.trim() === '' || !(parsed >= 0 && parsed <= 60_000)) {
+    throw new SettingsError(`${name}=${value}: milliseconds from 0 to 60000 are wanted`);
+  }
+  return parsed;
+}
+
+function choice(name, value, choices) {
+  if (!choices.includes(value)) throw new SettingsError(`${name}=${value}: one of ${choices.join(', ')} is wanted`);
+  return value;
+}
+
+function bytes(name, value) {
+  const parsed = parseBytes(value);
+  if (!parsed) throw new SettingsError(`${name}=${value}: a size such as 1048576, 100kb or 10mb is wanted`);
+  return parsed;
+}
+
+export const CACHE_MODES = ['merge', 'replace'];
+export const AS_OF_MODES = ['batch', 'arrival'];
+
+export function readSettings(env) {
+  return {
+    port: whole('PORT', env.PORT ?? '3001', 65_535),
+    host: env.HOST || '127.0.0.1',
+    apiKey: env.API_KEY ?? '',
+    cacheMode: choice('CACHE_MODE', env.CACHE_MODE ?? 'merge', CACHE_MODES),
+    asOf: choice('AS_OF', env.AS_OF ?? 'batch', AS_OF_MODES),
+    bodyLimit: bytes('BODY_LIMIT', env.BODY_LIMIT ?? '10mb'),
+    rowDelayMs: delay('ROW_DELAY_MS', env.ROW_DELAY_MS ?? '0'),
+    reportCached: true, // false: an older backend, whose answer has no `cached`
+  };
+}

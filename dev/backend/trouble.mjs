@@ -1,0 +1,86 @@
+// What a fault looks like to the client.
+
+import { Readable, pipeline } from 'node:stream';
+
+import { parseBytes } from './settings.mjs';
+import { html, json, proxyPage, reset, send } from './wire.mjs';
+
+const FROM_PROXY = new Set([413, 502, 503, 504]);
+const ERRORS = { 400: 'Invalid payload: data array required', 401: 'Unauthorized', 404: 'Not found', 429: 'Too many requests' };
+
+function statusReply(fault) {
+  const headers = fault.status === 429 ? { 'Retry-After': String(fault.retryAfter ?? 5) } : {};
+  if (fault.retryAfter !== undefined) headers['Retry-After'] = String(fault.retryAfter);
+  if (fault.html ?? FROM_PROXY.has(fault.status)) return proxyPage(fault.status, headers);
+  return json(fault.status, { error: ERRORS[fault.status] ?? 'Internal server error' }, headers);
+}
+
+const LOGIN_PAGE = '<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>';
+
+function* filler(bytes) {
+  const chunk = 'x'.repeat(65_536);
+  yield '{"data":{},"stale":false,"asOf":0,"dangerouslyStale":false,"padding":"';
+  for (let left = bytes; left > 0; left -= chunk.length) yield left < chunk.length ? chunk.slice(0, left) : chunk;
+  yield '"}';
+}
+
+function sendHuge(fault, res) {
+  res.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8' });
+  // A client that has read enough hangs up; that ends the stream and is no error here.
+  pipeline(Readable.from(filler(parseBytes(fault.bytes))), res, () => {});
+}
+
+function sendHalf(res, reply) {
+  const body = Buffer.from(reply.body);
+  res.writeHead(reply.status, { ...reply.headers, 'Content-Length': body.length });
+  res.write(body.subarray(0, body.length >> 1), () => reset(res.socket));
+  return 'reset';
+}
+
+/** Connections that wait for an answer which never comes; let go when the faults are cleared. */
+export class Held {
+  constructor() {
+    this.responses = new Set();
+  }
+
+  hold(res) {
+    this.responses.add(res);
+    res.once('close', () => this.responses.delete(res));
+    return 'hung';
+  }
+
+  release() {
+    for (const res of this.responses) res.socket?.destroy();
+  }
+}
+
+/** Plays the fault; returns "hung" or "reset" when the client gets no whole answer. `reply`: the backend's own. */
+export function play(fault, res, reply, held) {
+  switch (fault.kind) {
+    case 'hang':
+    case 'processed-then-hang':
+      return held.hold(res);
+    case 'reset-answering':
+      return sendHalf(res, reply);
+    case 'huge':
+      return sendHuge(fault, res);
+    case 'html':
+      return send(res, html(200, LOGIN_PAGE));
+    case 'garbage':
+      return send(res, { status: 200, headers: { 'Content-Type': 'application/json' }, body: '{"data": {"BTCUSDT": 76615' });
+    case 'redirect':
+      return send(res, html(fault.status, '', { Location: fault.location }));
+    default:
+      return send(res, statusReply(fault));
+  }
+}
+
+/** Takes the first bytes of the body and cuts the connection. */
+export async function resetWhileReading(req, fault) {
+  let size = 0;
+  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+    size += chunk.length;
+    if (size >= parseBytes(fault.bytes)) break;
+  }
+  reset(req.socket);
+}
