@@ -27,12 +27,15 @@ export class App {
     this.held = new Held();
     this.events = new Events(this);
     this.requests = {};
+    this.underway = new AbortController(); // ends what still waits when everything is forgotten
     this.server = createServer((req, res) => this.answer(req, res));
   }
 
   reset() {
     Object.assign(this.settings, this.initial, { port: this.settings.port });
     this.requests = {};
+    this.underway.abort();
+    this.underway = new AbortController();
     this.faults.set([]);
     this.held.release();
     this.log.clear();
@@ -88,6 +91,7 @@ export class App {
   }
 
   fail(error, req, res) {
+    if (error.name === 'AbortError') return res.socket?.destroy(); // a reset came while it waited
     if (error instanceof Refusal) return send(res, error.reply);
     if (req.destroyed && error.code === 'ECONNRESET') return; // the client hung up in mid-body
     console.error(error);
@@ -114,7 +118,7 @@ export class App {
   async respond(context) {
     const { res, faults, entry } = context;
     const slow = faults.of('slow');
-    if (slow) await sleep(slow.delay * 1000);
+    if (slow) await sleep(slow.delay * 1000, undefined, { signal: this.underway.signal });
     const work = faults.ending?.stage !== 'instead';
     if (!work && entry.id) describe(entry, context.body); // nobody else looks into it
     const reply = work ? await this.work(context) : null;

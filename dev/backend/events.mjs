@@ -3,6 +3,8 @@
 // Rows are arrays [symbol, openInterestUsd, openInterest, markPrice, fundingRate, at]: 900 of them every few seconds
 // would be mostly field names otherwise. `null` is a value that is not known.
 
+import { normalise } from './ingest.mjs';
+
 const TICK_MS = 5_000;
 const ALERTS_SHOWN = 50;
 // A reader that has stopped reading is cut off and gets a fresh snapshot when it comes back.
@@ -37,7 +39,9 @@ export class Events {
 
   universeView() {
     const { universe, universeUpdatedAt } = this.app.store;
-    return { updatedAt: universeUpdatedAt, symbols: [...universe.values()].map((entry) => [entry.symbol, entry.quoteVolume24h]) };
+    // The universe keeps the sender's spelling, the cache does not: here the two have to meet.
+    const symbols = [...universe.values()].map((entry) => [normalise(entry.symbol), entry.quoteVolume24h]);
+    return { updatedAt: universeUpdatedAt, symbols: symbols };
   }
 
   snapshot() {

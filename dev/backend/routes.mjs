@@ -46,9 +46,10 @@ function accepted(app, inserted, cached, errors) {
 async function insert(app, { rows, timestampMs }, entry, rejected) {
   const errors = [];
   const start = performance.now();
+  const { signal } = app.underway;
   for (const [index, row] of rows.entries()) {
     const early = start + (index + 1) * app.settings.rowDelayMs - performance.now();
-    if (early > 0) await sleep(early);
+    if (early > 0) await sleep(early, undefined, { signal });
     if (rejected.includes(row.symbol)) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
     else app.log.addRow(entry, row, timestampMs);
   }
