@@ -29,6 +29,12 @@ def server_binary() -> str:
     return str(get_binary_path())
 
 
+def server_command(port: int, folder: str) -> list[str]:
+    """Loopback only, nothing written to disk."""
+    command = [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
+    return [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -51,8 +57,7 @@ class EmbeddedRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = [server_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder.name]
-        command += ["--save", "", "--appendonly", "no", "--loglevel", "warning", *self._flags]
+        command = [*server_command(self.port, self._folder.name), *self._flags]
         log = (Path(self._folder.name) / "log").open("ab")
         with log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiohttp import web
-from prometheus_client import GC_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 
@@ -104,6 +104,7 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float) -> Non
 
 
 def _registry() -> CollectorRegistry:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a start time beside each counter doubles the page
     registry = CollectorRegistry()
     registry.register(GC_COLLECTOR)
     ProcessCollector(registry=registry)

@@ -1,0 +1,1 @@
+"""Mark prices, funding and 24 h volume: stream -> Redis."""

@@ -1,0 +1,133 @@
+"""The one merged state of all sources: per symbol the newest fact, and what Redis has not been told yet.
+
+Pure but for its own memory. Newest event time wins, whichever connection or endpoint brought it; a frame never
+replaces the others. Memory is bounded: by what the exchange lists, and by a ceiling if something makes symbols up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.ws_daemon import wire
+from services.ws_daemon.wire import Row, Rows
+from shared.errors import WireError
+from shared.model import MarkPrice, QuoteVolume
+
+GONE_MS = 10 * 60 * 1000  # a symbol that left the stream for this long leaves Redis
+GAP_MS = 30 * 1000  # a feed that was away for this long has to prove anew who is gone
+STUCK_MS = 10 * 1000  # a newest event time that nothing has matched for this long was wrong: the stream's word counts
+MOST_SYMBOLS = 20_000  # twenty times what the exchange lists
+
+
+@dataclass
+class Merged:
+    """What one frame brought. ``marks`` are the symbols of all its mark rows: new, repeated or out of order."""
+
+    marks: set[str] = field(default_factory=set)
+    newest_event_ms: int = 0
+    new: int = 0
+    repeated: int = 0
+    out_of_order: int = 0
+    coin_m: int = 0
+    shutdown: bool = False
+    bad: list[WireError] = field(default_factory=list)
+
+
+class Changes(NamedTuple):
+    marks: dict[str, MarkPrice]
+    volumes: dict[str, QuoteVolume]
+    gone: set[str]
+
+
+class Board:
+    def __init__(self) -> None:
+        self.marks: dict[str, MarkPrice] = {}
+        self.volumes: dict[str, QuoteVolume] = {}
+        self._new_marks: set[str] = set()
+        self._new_volumes: set[str] = set()
+        self._gone: set[str] = set()
+        self._alive_since_ms = 0
+        self._last_marks_ms = 0
+
+    def recall(self, marks: Mapping[str, MarkPrice], volumes: Mapping[str, QuoteVolume]) -> None:
+        """Take what Redis still holds from before a restart, where nothing newer has come meanwhile."""
+        self.marks = {**marks, **self.marks}
+        self.volumes = {**volumes, **self.volumes}
+
+    def merge(self, frame: Rows, received_ms: int) -> Merged:
+        merged = Merged(bad=list(frame.bad))
+        for row in frame.rows:
+            try:
+                self._take(row, received_ms, merged)
+            except WireError as e:
+                merged.bad.append(e)
+        if merged.marks:
+            if received_ms - self._last_marks_ms > GAP_MS:
+                self._alive_since_ms = received_ms
+            self._last_marks_ms = received_ms
+        return merged
+
+    def _take(self, row: Row, received_ms: int, merged: Merged) -> None:
+        if row.st == wire.COIN_M:
+            merged.coin_m += 1
+        elif row.e == wire.MARK:
+            self._take_mark(row, received_ms, merged)
+        elif row.e == wire.VOLUME:
+            self._take_volume(row)
+        elif row.e == wire.SHUTDOWN:
+            merged.shutdown = True
+        else:
+            raise WireError("unknown_event", f"{row.e:.40} {row.s:.40}")
+
+    def _take_mark(self, row: Row, received_ms: int, merged: Merged) -> None:
+        known = self.marks.get(row.s)
+        if known is None and len(self.marks) >= MOST_SYMBOLS:
+            raise WireError("too_many_symbols", row.s[:40])
+        stuck = known is not None and received_ms - known.received_ms > STUCK_MS
+        if known is None or known.event_ms < row.E or (stuck and known.event_ms != row.E):
+            self.marks[row.s] = wire.mark_price(row, received_ms)
+            self._new_marks.add(row.s)
+            merged.new += 1
+            merged.newest_event_ms = max(merged.newest_event_ms, row.E)
+        elif known.event_ms == row.E:
+            merged.repeated += 1
+        else:
+            merged.out_of_order += 1
+        merged.marks.add(row.s)
+
+    def _take_volume(self, row: Row) -> None:
+        known = self.volumes.get(row.s)
+        if known is None and len(self.volumes) >= MOST_SYMBOLS:
+            raise WireError("too_many_symbols", row.s[:40])
+        if known is None or known.event_ms < row.E:
+            self.volumes[row.s] = wire.quote_volume(row)
+            self._new_volumes.add(row.s)
+
+    def forget_gone(self, now_ms: int) -> set[str]:
+        """Drop symbols the stream has not named for `GONE_MS`, once it has been up that long without a gap."""
+        if now_ms - self._last_marks_ms > GAP_MS or now_ms - self._alive_since_ms < GONE_MS:
+            return set()
+        gone = {s for s, mark in self.marks.items() if now_ms - mark.received_ms > GONE_MS}
+        for symbol in gone:
+            del self.marks[symbol]
+            self.volumes.pop(symbol, None)
+        self._gone |= gone
+        return gone
+
+    def take_changes(self) -> Changes:
+        """What is new since the last call; the caller writes it, or calls `all_changed` when it could not."""
+        changes = Changes(
+            {s: self.marks[s] for s in self._new_marks if s in self.marks},
+            {s: self.volumes[s] for s in self._new_volumes if s in self.volumes},
+            self._gone,
+        )
+        self._new_marks, self._new_volumes, self._gone = set(), set(), set()
+        return changes
+
+    def all_changed(self, gone: set[str]) -> None:
+        """Redis missed a write or came back empty: the next write carries everything."""
+        self._new_marks = set(self.marks)
+        self._new_volumes = set(self.volumes)
+        self._gone |= gone - self.marks.keys()

@@ -1,0 +1,180 @@
+"""The connections and what they feed: slots that are kept filled, rotated with overlap, and one merged board.
+
+Each slot waits after every ending (capped, jittered; only a mark frame resets it). A connection near the exchange's
+24 h limit, or told of a shutdown, is replaced first and closed then, so that no second is missed even with one slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import NoReturn
+
+from services.ws_daemon import wire
+from services.ws_daemon.board import Board, Merged
+from services.ws_daemon.coverage import Coverage
+from services.ws_daemon.metrics import Metrics
+from services.ws_daemon.settings import Settings
+from services.ws_daemon.stream import Ending, Watch, follow
+from shared.backoff import Backoff
+from shared.clock import Clock
+from shared.logs import EventLog, OncePer
+
+log = EventLog("feed")
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 30.0
+JITTER = 0.02  # of the lifetime
+
+
+class Feed:
+    """``fresh`` is set whenever the board has something Redis has not; ``last_stream_s`` is monotonic."""
+
+    def __init__(self, settings: Settings, board: Board, metrics: Metrics, clock: Clock) -> None:
+        self._settings = settings
+        self._board = board
+        self._metrics = metrics
+        self._clock = clock
+        self._once = OncePer(clock, 60.0)
+        self._delivering: set[Watch] = set()
+        self.fresh = asyncio.Event()
+        self.received_s = 0.0  # when the oldest frame not yet written came in
+        self.last_stream_s = clock.monotonic_s()
+        self.slots = [Slot(self, number, settings) for number in range(1, settings.connections + 1)]
+
+    def delivering(self, watch: Watch, *, on: bool) -> int:
+        """Keep count of the connections that deliver marks."""
+        (self._delivering.add if on else self._delivering.discard)(watch)
+        self._metrics.connected.set(len(self._delivering))
+        return len(self._delivering)
+
+    @property
+    def live_connections(self) -> int:
+        return len(self._delivering)
+
+    def take(self, source: str, frame: wire.Rows) -> Merged:
+        """Merge rows from any source, count them, and wake the writer."""
+        received_ms = self._clock.now_ms()
+        merged = self._board.merge(frame, received_ms)
+        for outcome, count in (
+            ("new", merged.new),
+            ("repeated", merged.repeated),
+            ("out_of_order", merged.out_of_order),
+            ("coin_m", merged.coin_m),
+        ):
+            if count:
+                self._metrics.rows.labels(outcome).inc(count)
+        self._count_bad(source, merged)
+        if merged.marks:
+            self._metrics.frames.labels(source).inc()
+            self._metrics.last_frame.labels(source).set(received_ms / 1000)
+        if merged.new:
+            self._metrics.lag.set((received_ms - merged.newest_event_ms) / 1000)
+            if not self.fresh.is_set():
+                self.received_s = self._clock.monotonic_s()
+                self.fresh.set()
+        return merged
+
+    def take_stream(self, source: str, blob: bytes) -> Merged:
+        merged = self.take(source, wire.decode_frame(blob))
+        if merged.marks:
+            self.last_stream_s = self._clock.monotonic_s()
+        return merged
+
+    def _count_bad(self, source: str, merged: Merged) -> None:
+        for error in merged.bad:
+            self._metrics.bad_rows.labels(source, error.reason).inc()
+            held = self._once.due(error.reason)
+            if held is not None:
+                log.warning("bad row dropped", source=source, why=str(error), more_last_minute=held)
+
+    def ended(self, source: str, ending: Ending, wait_s: float) -> None:
+        self._metrics.endings.labels(ending.why).inc()
+        log.warning("connection ended", connection=source, cause=ending.detail, next_try_s=round(wait_s, 2))
+
+
+class Slot:
+    """Keeps one connection alive, for ever."""
+
+    def __init__(self, feed: Feed, number: int, settings: Settings) -> None:
+        self._feed = feed
+        self._settings = settings
+        self.source = f"stream-{number}"
+        self.coverage = Coverage()
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
+        # The slots' first lives differ, so that they never come to their end together.
+        self._life_s = settings.lifetime_s * number / settings.connections
+
+    async def keep(self) -> NoReturn:
+        watch = Watch()
+        current = self._open(watch)
+        try:
+            while True:
+                if await self._due(current, watch):
+                    current, watch = await self._replace(current, watch)
+                    continue
+                wait_s = self._backoff.next_s()
+                self._feed.ended(self.source, current.result(), wait_s)
+                await asyncio.sleep(wait_s)
+                watch = Watch()
+                current = self._open(watch)
+        finally:
+            await _cancel(current)
+
+    def _open(self, watch: Watch) -> asyncio.Task[Ending]:
+        def handle(blob: bytes) -> Merged:
+            merged = self._feed.take_stream(self.source, blob)
+            if merged.marks:
+                if not watch.proved.is_set():
+                    log.info("marks flow", connection=self.source, rows=len(merged.marks))
+                    self._feed.delivering(watch, on=True)
+                self._backoff.reset()
+            return merged
+
+        async def life() -> Ending:
+            try:
+                return await follow(self._settings.ws_url, handle, self.coverage, watch, self._settings.idle_s)
+            finally:
+                self._feed.delivering(watch, on=False)
+
+        return asyncio.create_task(life(), name=self.source)
+
+    async def _due(self, current: asyncio.Task[Ending], watch: Watch) -> bool:
+        """Wait for the connection to end (False), or for the time to replace it (True)."""
+        told = asyncio.create_task(watch.shutdown.wait())
+        life_s, self._life_s = self._life_s, self._settings.lifetime_s
+        try:
+            await asyncio.wait(
+                {current, told},
+                timeout=life_s * (1 - JITTER * random.random()),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            told.cancel()
+        return not current.done()
+
+    async def _replace(self, old: asyncio.Task[Ending], old_watch: Watch) -> tuple[asyncio.Task[Ending], Watch]:
+        """Open the next connection beside the old one; let go of the old one when the next has delivered."""
+        watch = Watch()
+        successor = self._open(watch)
+        proof = asyncio.create_task(watch.proved.wait())
+        try:
+            await asyncio.wait({successor, proof}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _cancel(successor)
+            raise
+        finally:
+            proof.cancel()
+        if successor.done():  # it did not deliver: the old one serves on, and we try again
+            wait_s = self._backoff.next_s()
+            self._feed.ended(self.source, successor.result(), wait_s)
+            self._life_s = wait_s
+            old_watch.shutdown.clear()
+            return old, old_watch
+        log.info("connection replaced", connection=self.source)
+        await _cancel(old)
+        return successor, watch
+
+
+async def _cancel(task: asyncio.Task[Ending]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

@@ -1,0 +1,109 @@
+"""Board -> Redis: one pipelined write a frame; what Redis missed is written whole when it is back.
+
+While Redis is away (or wedged, read-only, full) the board goes on merging, so memory holds one value a symbol, and the
+service says what it waits for.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from redis.asyncio import Redis
+
+from services.ws_daemon.board import Board, Changes
+from services.ws_daemon.feed import Feed
+from services.ws_daemon.metrics import Metrics
+from shared.backoff import Backoff
+from shared.clock import Clock
+from shared.errors import Transient, WireError
+from shared.health import Health
+from shared.logs import EventLog
+from shared.store import MARKS, VOLUMES, redis_faults
+
+log = EventLog("writer")
+
+
+class Writer:
+    def __init__(self, redis: Redis, board: Board, feed: Feed, health: Health, metrics: Metrics, clock: Clock) -> None:
+        self._redis = redis
+        self._board = board
+        self._feed = feed
+        self._health = health
+        self._metrics = metrics
+        self._clock = clock
+        self._backoff = Backoff(0.1, 2.0)
+        self._away = False
+
+    async def keep_writing(self) -> NoReturn:
+        """Recall what Redis holds, then write every frame as it comes, for ever."""
+        recalled = False
+        while True:
+            try:
+                if not recalled:
+                    await self._recall()
+                    recalled = True
+                await self._feed.fresh.wait()
+                self._feed.fresh.clear()
+                await self._write_frame()
+            except Transient as e:
+                await self._wait_for_redis(e)
+
+    async def _recall(self) -> None:
+        def drop(error: WireError) -> None:
+            self._metrics.bad_rows.labels("redis", error.reason).inc()
+
+        marks = await MARKS.all(self._redis, drop)
+        self._board.recall(marks, await VOLUMES.all(self._redis, drop))
+
+    async def _write_frame(self) -> None:
+        gone = self._board.forget_gone(self._clock.now_ms())
+        if gone:
+            log.info("symbols left the stream", count=len(gone), symbols=",".join(sorted(gone)[:10]))
+            for slot in self._feed.slots:
+                slot.coverage.forget(gone)
+        changes = self._board.take_changes()
+        received_s = self._feed.received_s
+        try:
+            whole = await self._write(changes)
+        except Transient:
+            self._board.all_changed(changes.gone)
+            raise
+        if not whole:
+            log.warning("Redis lost what it held: writing everything again", marks=len(self._board.marks))
+            self._board.all_changed(set())
+            await self._write(self._board.take_changes())
+        self._written(received_s)
+
+    def _written(self, received_s: float) -> None:
+        self._metrics.write.observe(self._clock.monotonic_s() - received_s)
+        self._metrics.marks.set(len(self._board.marks))
+        if self._away:
+            log.info("Redis is back: everything written", marks=len(self._board.marks))
+            self._away = False
+        self._backoff.reset()
+        live = self._feed.live_connections
+        if live:
+            self._health.good(f"{len(self._board.marks)} marks from {live} connection{'s' if live > 1 else ''}")
+        else:
+            self._health.bad(f"no stream delivers; {len(self._board.marks)} marks from premiumIndex")
+
+    async def _write(self, changes: Changes) -> bool:
+        """One round trip. False when Redis holds fewer symbols than it was given: it came back empty."""
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
+            MARKS.put(pipe, changes.marks)
+            VOLUMES.put(pipe, changes.volumes)
+            MARKS.drop(pipe, changes.gone)
+            VOLUMES.drop(pipe, changes.gone)
+            pipe.hlen(MARKS.key)
+            pipe.hlen(VOLUMES.key)
+            *_, marks, volumes = await pipe.execute()
+        return bool(marks >= len(self._board.marks) and volumes >= len(self._board.volumes))
+
+    async def _wait_for_redis(self, error: Transient) -> None:
+        self._metrics.write_failures.inc()
+        self._health.bad(f"waiting for Redis to take marks: {error}")
+        if not self._away:
+            log.warning("Redis does not take writes; the latest marks are kept in memory", cause=str(error))
+            self._away = True
+        self._feed.fresh.set()  # there is something unwritten, whether or not another frame comes
+        await self._clock.sleep(self._backoff.next_s())
