@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import httpx
 import msgspec
@@ -52,15 +53,22 @@ def ban_s(reply: Reply, now_ms: int) -> float:
     wait_s = http.retry_after_s(reply.headers, now_ms)
     if wait_s is None:
         found = _BANNED_UNTIL.search(reply.body)
-        wait_s = (int(found[1]) - _server_now_ms(reply, now_ms)) / 1000 if found else DEFAULT_418_S
+        server_ms = date_ms(reply) or now_ms
+        wait_s = (int(found[1]) - server_ms) / 1000 if found else DEFAULT_418_S
     return min(max(wait_s, 1.0), LONGEST_BAN_S)
 
 
-def _server_now_ms(reply: Reply, now_ms: int) -> int:
+def date_ms(reply: Reply) -> int | None:
+    """The exchange's own clock when it answered, in whole seconds; None when it did not say."""
+    return _date_ms(reply.headers.get("date", ""))
+
+
+@lru_cache(maxsize=4)  # hundreds of answers carry the same second
+def _date_ms(text: str) -> int | None:
     try:
-        return int(parsedate_to_datetime(reply.headers.get("date", "")).timestamp() * 1000)
-    except ValueError:
-        return now_ms
+        return int(parsedate_to_datetime(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def failure(reply: Reply, now_ms: int) -> Exception | None:
@@ -93,10 +101,7 @@ def _by_body(reply: Reply) -> Exception:
 
 
 class Exchange:
-    """A guest of the exchange: sends nothing during a ban, and tells ``on_reply`` of each answer.
-
-    ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
-    """
+    """A guest of the exchange: sends nothing during a ban."""
 
     def __init__(
         self,
@@ -106,21 +111,24 @@ class Exchange:
         clock: Clock,
         *,
         timeout_s: float = 10.0,
-        on_reply: Callable[[Reply], None] = lambda _: None,
     ) -> None:
         self._origin = origin
         self._client = client
         self._ban = ban
         self._clock = clock
         self._timeout_s = timeout_s
-        self._on_reply = on_reply
 
-    async def get(self, path: str, params: dict[str, str] | None = None) -> bytes:
-        """The body of a good answer; raises what `failure` made of any other."""
+    async def get(
+        self, path: str, params: dict[str, str] | None = None, on_reply: Callable[[Reply], None] = lambda _: None
+    ) -> bytes:
+        """The body of a good answer; raises what `failure` made of any other.
+
+        ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
+        """
         self._ban.check(self._clock.now_ms())
         request = self._client.build_request("GET", self._origin + path, params=params)
         reply = await http.send(self._client, request, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
-        self._on_reply(reply)
+        on_reply(reply)
         error = failure(reply, self._clock.now_ms())
         if error is None:
             return reply.body

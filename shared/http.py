@@ -63,7 +63,7 @@ def retry_after_s(headers: httpx.Headers, now_ms: int) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, moment.timestamp() - now_ms / 1000)
 
