@@ -116,6 +116,9 @@ class Connection:
     async def close(self, code: int, reason: str = "") -> None:
         """Say goodbye, whatever faults are in force."""
         self.set_stalled(False)
+        self.drip = None
+        while self._drops:
+            self.transport.write(bytes(self._drops.popleft()))
         await self.ws.close(code=code, message=reason.encode())
 
     def told(self, index: int) -> dict[str, Any]:

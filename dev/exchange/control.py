@@ -168,6 +168,9 @@ class Control:
     def do_ws_reset(self, params: dict[str, Any]) -> int:
         return self.hub.reset(params["conn"])
 
+    def do_ws_shutdown_notice(self, params: dict[str, Any]) -> int:
+        return self.hub.give_notice(params["conn"], params["close_after_s"], wrapped=params["wrapped"])
+
     def do_ban(self, params: dict[str, Any]) -> int:
         self.venue.limiter.rules.retry_after = params["retry_after"]
         self.venue.limiter.ban(params["ban_s"], self.venue.now_ms())

@@ -105,6 +105,15 @@ class Hub:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def give_notice(self, conn: int | str, after_s: float, *, wrapped: bool) -> int:
+        """Announce a close and do it later; returns to how many. ``wrapped`` puts the event under ``event``."""
+        event = f'{{"e":"serverShutdown","E":{self.venue.now_ms()}}}'
+        found = self.chosen(conn)
+        for one in found:
+            one.write(frame(TEXT, (f'{{"event":{event}}}' if wrapped else event).encode()))
+            asyncio.get_running_loop().call_later(after_s, self._spawn, one, 1001, "")
+        return len(found)
+
     def reset(self, conn: int | str) -> int:
         """End connections with RST; returns how many."""
         found = self.chosen(conn)
