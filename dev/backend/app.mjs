@@ -80,6 +80,7 @@ export class App {
 
   async answer(req, res) {
     try {
+      if (!URL.canParse(req.url, 'http://stand-in')) throw new Refusal(json(400, { error: 'Bad address' }));
       const url = new URL(req.url, 'http://stand-in');
       const route = ROUTES.find(({ method, path }) => method === req.method && path === url.pathname);
       if (route) await this.serve(route, req, res, url);

@@ -5,7 +5,7 @@
 
 import { normalise } from './ingest.mjs';
 
-const TICK_MS = 5_000;
+const TICK_MS = 2_000;
 const ALERTS_SHOWN = 50;
 // A reader that has stopped reading is cut off and gets a fresh snapshot when it comes back.
 const UNREAD_BYTES = 8 * 1024 * 1024;

@@ -23,18 +23,19 @@ const sevenDigits = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 7
 /** Four digits and a unit: 12.70B, 873.2M. A value that rounds up to 1000 takes the next unit: 1.000B. */
 function short(value) {
   const size = Math.abs(value);
-  let unit = UNITS.findLastIndex(([from]) => size >= from);
-  if (unit === -1) unit = 0;
-  if (unit < UNITS.length - 1 && Number((size / UNITS[unit][0]).toPrecision(4)) >= 1000) unit += 1;
-  const [from, letter] = UNITS[unit];
-  const scaled = size / from;
-  const whole = Math.floor(scaled).toString().length;
-  return scaled.toFixed(Math.max(0, unit === 0 ? 2 : 4 - whole)) + letter;
+  const written = UNITS.map(([from, letter]) => {
+    const scaled = size / from;
+    const whole = Math.floor(scaled).toString().length;
+    return [scaled.toFixed(letter === '' ? 2 : Math.max(0, 4 - whole)), letter];
+  });
+  return (written.find(([digits]) => Number(digits) < 1000) ?? written.at(-1)).join('');
 }
 
 /** $12.70B, $873.2M, $4.50. */
 export function usd(value) {
   if (!known(value)) return MISSING;
+  // What rounds to nothing is not nothing.
+  if (value !== 0 && Math.abs(value) < 0.005) return value < 0 ? '−<$0.01' : '<$0.01';
   return `${value < 0 ? '−' : ''}$${short(value)}`;
 }
 

@@ -5,8 +5,8 @@ import * as format from './format.mjs';
 import { Book, verdict } from './model.mjs';
 import { Table } from './table.mjs';
 
-// The server says something every 5 s; after this long the line is dead even if nobody closed it.
-const SILENCE_MS = 12_000;
+// The server says something every 2 s; after this long the line is dead even if nobody closed it.
+const SILENCE_MS = 8_000;
 
 const $ = (id) => document.getElementById(id);
 const say = (node, text) => {

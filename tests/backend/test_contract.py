@@ -1,0 +1,158 @@
+"""The routes and bodies that the publisher is written against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.backend.stand_in import ALERTS, OPEN_INTEREST, STAMP, STAMP_MS, Backend, alert, row
+
+
+def test_values_come_back_bit_for_bit(backend: Backend) -> None:
+    """The audit compares to 1e-9: a stand-in that rounds would hide what it looks for."""
+    values = {"BTCUSDT": 7661501742.1, "ETHUSDT": 0.1 + 0.2, "币安人生USDT": 12345678901.234567}
+
+    answer = backend.ingest([row(symbol) | {"openInterestUsd": usd} for symbol, usd in values.items()])
+
+    assert answer.status_code == 200
+    assert answer.json() == {"success": True, "inserted": 3, "cached": 3}
+    assert backend.read()["data"] == values
+
+
+def test_as_of_is_the_timestamp_of_the_batch(backend: Backend) -> None:
+    backend.ingest([row()], STAMP)
+
+    served = backend.read()
+
+    assert served["asOf"] == STAMP_MS
+    assert (served["stale"], served["dangerouslyStale"]) == (True, True)
+
+
+def test_as_of_can_be_the_time_of_arrival(backend: Backend) -> None:
+    """A backend that stamps by its own clock calls old values fresh; the publisher has to cope with both."""
+    backend.control(asOf="arrival")
+    backend.ingest([row()], STAMP)
+
+    served = backend.read()
+
+    batch = backend.batches()[-1]
+    assert batch["receivedAt"] <= served["asOf"] <= batch["answeredAt"]
+    assert (served["stale"], served["dangerouslyStale"]) == (False, False)
+
+
+def test_an_empty_cache_is_said_to_be_empty(backend: Backend) -> None:
+    assert backend.read() == {"data": {}, "stale": True, "asOf": None, "dangerouslyStale": True}
+
+
+def test_symbols_lose_dashes_and_underscores(backend: Backend) -> None:
+    """Two symbols that differ only there collide, and the later one wins."""
+    answer = backend.ingest([row("btc-usdt", 1.0, 2.0), row("BTC_USDT", 3.0, 4.0)])
+
+    assert answer.json() == {"success": True, "inserted": 2, "cached": 1}
+    assert backend.read()["data"] == {"BTCUSDT": 12.0}
+
+
+def test_zero_and_negative_values_pass(backend: Backend) -> None:
+    """The backend stops nothing: the publisher has to."""
+    backend.ingest([row("AUSDT", 0.0), row("BUSDT", 5.0, -1.5)])
+
+    assert backend.read()["data"] == {"AUSDT": 0.0, "BUSDT": -7.5}
+
+
+def test_rows_without_a_usable_number_are_left_out_silently(backend: Backend) -> None:
+    good = row()
+    bad = [row(""), {"symbol": "AUSDT"}, row("BUSDT") | {"openInterest": "12", "openInterestUsd": "3"}, None, 7]
+
+    answer = backend.ingest([good, *bad])
+
+    assert answer.json() == {"success": True, "inserted": 1, "cached": 1}
+    assert backend.batches()[-1]["skipped"] == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"{broken", "Invalid payload: body is not JSON"),
+        (b'{"data": [{"symbol": "A", "openInterest": NaN}]}', "Invalid payload: body is not JSON"),
+        (b"[]", "Invalid payload: data array required"),
+        (b"null", "Invalid payload: an object is required"),
+        (b'{"data": {}}', "Invalid payload: data array required"),
+        (b'{"data": []}', "No valid data items"),
+        (
+            b'{"data": [{"symbol": "A", "openInterest": 1}], "timestamp": "yesterday"}',
+            "Invalid payload: timestamp is no time",
+        ),
+    ],
+)
+def test_bad_payloads_are_400_with_the_reason(backend: Backend, body: bytes, error: str) -> None:
+    answer = backend.http.post(f"{OPEN_INTEREST}/ingest", content=body)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+    assert backend.read()["data"] == {}
+
+
+def test_writing_needs_the_key_and_reading_does_not(start_backend: Callable[..., Backend]) -> None:
+    backend = start_backend(API_KEY="open-sesame")
+    writes = [f"{OPEN_INTEREST}/ingest", f"{OPEN_INTEREST}/liquid-universe/update", f"{ALERTS}/ingest"]
+    reads = [OPEN_INTEREST, f"{OPEN_INTEREST}/liquid-universe", ALERTS]
+
+    for path in writes:
+        for headers in ({}, {"X-API-Key": "wrong"}):
+            refused = backend.http.post(path, json={}, headers=headers)
+            assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
+    assert [backend.http.get(path).status_code for path in reads] == [200, 200, 200]
+    assert backend.ingest([row()], headers={"X-API-Key": "open-sesame"}).status_code == 200
+    assert [batch["status"] for batch in backend.batches()] == [401, 401, 200]
+    assert "open-sesame" not in backend.http.get("/control").text
+
+
+def test_the_universe_is_replaced_by_each_update(backend: Backend) -> None:
+    assert backend.universe("BTCUSDT", "ETHUSDT") == {"success": True, "upserted": 2, "removed": 0, "totalSymbols": 2}
+
+    assert backend.universe("BTCUSDT", "SOLUSDT", volume=7e6)["removed"] == 1
+
+    served = backend.http.get(f"{OPEN_INTEREST}/liquid-universe").json()
+    assert {key: served[key] for key in ("updatedAt", "enterThreshold", "exitThreshold", "totalSymbols")} == {
+        "updatedAt": STAMP,
+        "enterThreshold": 4_000_000,
+        "exitThreshold": 2_000_000,
+        "totalSymbols": 2,
+    }
+    assert served["symbols"][0] == {
+        "symbol": "BTCUSDT",
+        "quoteVolume24h": 7e6,
+        "enteredAt": STAMP,
+        "lastSeenAt": STAMP,
+        "estimatedPollIntervalSec": 5,
+    }
+    assert [entry["symbol"] for entry in served["symbols"]] == ["BTCUSDT", "SOLUSDT"]
+
+
+def test_alerts_are_kept_newest_first(backend: Backend) -> None:
+    ids = [
+        backend.http.post(f"{ALERTS}/ingest", json=alert(symbol, direction)).json()["id"]
+        for symbol, direction in (("BTCUSDT", "UP"), ("eth-usdt", "DOWN"), ("BTCUSDT", "DOWN"))
+    ]
+
+    served = backend.http.get(ALERTS).json()
+
+    assert served["count"] == 3
+    assert [entry["id"] for entry in served["alerts"]] == ids[::-1]
+    assert served["alerts"][1] == alert("ETHUSDT", "DOWN") | {"id": ids[1]}
+    down_btc = backend.http.get(ALERTS, params={"symbol": "BTCUSDT", "direction": "DOWN"}).json()
+    assert [entry["id"] for entry in down_btc["alerts"]] == [ids[2]]
+    assert backend.http.get(ALERTS, params={"limit": "1"}).json()["count"] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"symbol": None}, {"baseline": "1"}, {"direction": "SIDEWAYS"}, {"direction": ""}])
+def test_bad_alerts_are_400(backend: Backend, wrong: dict[str, object]) -> None:
+    answer = backend.http.post(f"{ALERTS}/ingest", json=alert() | wrong)
+
+    assert answer.status_code == 400
+    assert backend.http.get(ALERTS).json() == {"alerts": [], "count": 0}
+
+
+def test_unknown_addresses_are_404(backend: Backend) -> None:
+    for path in ("/api/nothing", "/../server.mjs", "/server.mjs", "/page/index.html", "/%2e%2e/server.mjs"):
+        assert backend.http.get(path).status_code == 404

@@ -1,0 +1,309 @@
+"""The page in a real browser: what it shows is what is served, and it says so when that is nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.backend.stand_in import ALERTS, Backend, alert, row
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+BTC = row("BTCUSDT", 82345.123, 93041.35202399, fundingRate=0.0001)
+ETH = row("ETHUSDT", 2_000_000.0, 3012.5, fundingRate=-0.00025)
+PEPE = row("1000PEPEUSDT", 5_000_000_000.0, 0.0045678)
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, backend: Backend) -> Iterator[Page]:
+    """A page that fails the test when anything on it fails."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: request.url.startswith((backend.url, "data:")) or errors.append(request.url))
+    yield page
+    page.close()
+    assert errors == []
+
+
+def ago(seconds: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def cell(page: Page, symbol: str, column: str) -> str:
+    return page.locator(f'tr[data-symbol="{symbol}"] .{column}').inner_text()
+
+
+def symbols(page: Page) -> list[str]:
+    return page.locator("tbody tr:not([hidden])").evaluate_all("rows => rows.map(row => row.dataset.symbol)")
+
+
+def status(page: Page, text: str) -> None:
+    expect(page.locator("#status-text")).to_have_text(text)
+
+
+def test_values_shown_are_the_values_served(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC, ETH, PEPE], ago(1))
+    backend.universe("BTCUSDT", "ETHUSDT", "1000PEPEUSDT", volume=18_640_000_000)
+    page.goto(backend.url)
+    status(page, "Live")
+
+    columns = ("usd", "contracts", "mark", "funding", "volume")
+    shown = {symbol: [cell(page, symbol, column) for column in columns] for symbol in symbols(page)}
+
+    assert shown == {
+        "BTCUSDT": ["$7.662B", "82,345.12", "93,041.35", "+0.0100%", "$18.64B"],
+        "ETHUSDT": ["$6.025B", "2.000M", "3,012.50", "−0.0250%", "$18.64B"],
+        "1000PEPEUSDT": ["$22.84M", "5.000B", "0.0045678", "–", "$18.64B"],
+    }
+    for name, usd in backend.read()["data"].items():
+        page.locator(f'tr[data-symbol="{name}"] .usd').hover()
+        assert float(page.locator(f'tr[data-symbol="{name}"] .usd').get_attribute("title") or "") == usd
+    assert page.locator("#total").inner_text() == "$13.71B"
+    assert page.locator("#served").inner_text() == "3"
+    assert page.locator("#served-note").inner_text() == "of 3 liquid"
+
+
+def test_nothing_is_shown_as_nothing(page: Page, backend: Backend) -> None:
+    page.goto(backend.url)
+
+    status(page, "Waiting for the first batch")
+    assert [page.locator(f"#{name}").inner_text() for name in ("total", "served", "batch")] == ["–"] * 3
+    expect(page.locator("#empty")).to_have_text("No values yet. They appear with the first batch.")
+    expect(page.locator("#alerts")).to_be_hidden()
+    assert "0" not in page.locator("header").inner_text()
+
+
+def test_a_batch_arrives_without_reloading(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC, ETH], ago(2))
+    page.goto(backend.url)
+    line = page.locator('tr[data-symbol="BTCUSDT"]')
+    expect(line.locator(".usd")).to_have_text("$7.662B")
+    line.evaluate("row => { row.sameRow = true; }")
+
+    backend.ingest([BTC | {"openInterestUsd": 1.5e9}, PEPE], ago(0))
+
+    expect(line.locator(".usd")).to_have_text("$1.500B")
+    assert line.evaluate("row => row.sameRow")
+    assert symbols(page) == ["ETHUSDT", "BTCUSDT", "1000PEPEUSDT"]
+
+
+def test_ages_go_on_and_change_colour(page: Page, backend: Backend) -> None:
+    for symbol, seconds in (("AUSDT", 3), ("BUSDT", 16), ("CUSDT", 40)):
+        backend.ingest([row(symbol)], ago(seconds))
+    backend.ingest([row("DUSDT")], ago(13))
+    page.goto(backend.url)
+
+    expect(page.locator('tr[data-symbol="AUSDT"]')).to_have_attribute("data-level", "good")
+    expect(page.locator('tr[data-symbol="BUSDT"]')).to_have_attribute("data-level", "warn")
+    expect(page.locator('tr[data-symbol="CUSDT"]')).to_have_attribute("data-level", "bad")
+    expect(page.locator('tr[data-symbol="DUSDT"]')).to_have_attribute("data-level", "warn")  # 15 s by now
+    status(page, "1 symbol older than 30 s")
+
+
+def test_silence_is_said_with_its_time(page: Page, backend: Backend) -> None:
+    stamp = ago(3600)
+    backend.ingest([BTC], stamp)
+    page.goto(backend.url)
+
+    local_time = page.evaluate("stamp => new Date(stamp).toLocaleTimeString('en-GB')", stamp)
+    expect(page.locator("#status-text")).to_have_text(re.compile(f"^No data since .*{local_time}$"))
+    assert page.locator("#batch").inner_text() == "1 h 00 m"
+
+
+def test_a_lost_line_is_said_and_found_again(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC], ago(0))
+    page.goto(backend.url)
+    status(page, "Live")
+
+    backend.control(away=1)
+
+    expect(page.locator("#status-text")).to_contain_text("Connection lost, values of ")
+    backend_is_back = time.monotonic() + 5
+    status(page, "Live")
+    assert time.monotonic() < backend_is_back
+
+
+def test_the_incident_shows(page: Page, backend: Backend) -> None:
+    """Four posts that all succeeded, and the majors are gone: dashes and a loud line, no zeros."""
+    backend.universe("BTCUSDT", "ETHUSDT", "1000PEPEUSDT")
+    backend.control(cacheMode="replace")
+    page.goto(backend.url)
+    for chunk in ([BTC, ETH], [PEPE]):
+        backend.ingest(chunk, ago(0))
+
+    status(page, "2 of 3 not served")
+    assert symbols(page) == ["1000PEPEUSDT", "BTCUSDT", "ETHUSDT"]
+    btc = [cell(page, "BTCUSDT", column) for column in ("usd", "contracts", "mark", "age", "tag")]
+    assert btc == ["–", "–", "–", "–", "not served"]
+    assert page.locator("#served").inner_text() == "1"
+
+
+def test_a_symbol_that_left_the_universe_is_marked(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC, PEPE], ago(0))
+    backend.universe("BTCUSDT")
+    page.goto(backend.url)
+
+    status(page, "1 symbol no longer liquid")
+    assert cell(page, "1000PEPEUSDT", "tag") == "not liquid"
+    assert page.locator("#total").inner_text() == "$7.662B"
+
+
+def test_every_column_sorts_both_ways_from_the_keyboard(page: Page, backend: Backend) -> None:
+    backend.ingest([row("AUSDT", 1.0, 9.0, fundingRate=0.1), row("BUSDT", 2.0, 2.0, fundingRate=0.3)], ago(9))
+    backend.ingest([row("CUSDT", 3.0, 1.0, fundingRate=0.2)], ago(1))
+    backend.universe("AUSDT")
+    page.goto(backend.url)
+    status(page, "2 symbols no longer liquid")
+    expected = {
+        "symbol": ("ascending", "ABC", "CBA"),
+        "contracts": ("descending", "CBA", "ABC"),
+        "mark": ("descending", "ABC", "CBA"),
+        "funding": ("descending", "BCA", "ACB"),
+        "volume": ("descending", "ABC", "ABC"),  # B and C have none: last both ways
+        "age": ("ascending", "CAB", "ABC"),
+    }
+    assert page.locator('th[data-key="usd"]').get_attribute("aria-sort") == "descending"
+    assert symbols(page) == ["AUSDT", "BUSDT", "CUSDT"]
+    for key, (first, order, reverse) in expected.items():
+        header = page.locator(f'th[data-key="{key}"]')
+        header.locator("button").focus()
+        page.keyboard.press("Enter")
+        assert header.get_attribute("aria-sort") == first
+        assert "".join(symbol[0] for symbol in symbols(page)) == order, key
+        page.keyboard.press("Space")
+        assert "".join(symbol[0] for symbol in symbols(page)) == reverse, key
+        assert page.locator('th[aria-sort$="cending"]').count() == 1
+
+
+def test_the_filter_finds_symbols(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC, ETH, PEPE], ago(0))
+    page.goto(backend.url)
+    status(page, "Live")
+
+    page.keyboard.press("/")
+    page.keyboard.type("pe-")
+
+    assert symbols(page) == ["1000PEPEUSDT"]
+    assert page.locator("#count").inner_text() == "1 of 3"
+    page.locator("#filter").fill("xyz")
+    expect(page.locator("#empty")).to_have_text("No symbol contains “xyz”.")
+    page.keyboard.press("Escape")
+    assert len(symbols(page)) == 3
+
+
+def test_alerts_come_newest_first_and_look_their_symbol_up(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC, ETH], ago(0))
+    backend.http.post(f"{ALERTS}/ingest", json=alert("BTCUSDT", timestamp=ago(130)))
+    page.goto(backend.url)
+    expect(page.locator("#alerts li")).to_have_count(1)
+
+    backend.http.post(f"{ALERTS}/ingest", json=alert("ETHUSDT", "DOWN", pctChange=-0.041, timestamp=ago(1)))
+
+    expect(page.locator("#alerts li")).to_have_count(2)
+    newest, oldest = page.locator("#alerts li").all()
+    assert newest.locator(".change").inner_text() == "▼ −4.10%"
+    assert oldest.inner_text().split("\n") == ["BTCUSDT", "▲ +3.40%", "100,000 → 103,400", "5 min · 2 m ago"]
+    newest.locator("button").click()
+    assert symbols(page) == ["ETHUSDT"]
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_no_width_makes_the_page_scroll_sideways(page: Page, backend: Backend, width: int) -> None:
+    backend.ingest([BTC, ETH, row("1000000MOGUSDT"), row("币安人生USDT")], ago(0))
+    backend.http.post(f"{ALERTS}/ingest", json=alert("1000000MOGUSDT"))
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto(backend.url)
+    status(page, "Live")
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    # The table scrolls by itself, and its first column and its header stay.
+    page.locator("#scroller").evaluate("node => node.scrollTo(1000, 0)")
+    assert page.locator('tr[data-symbol="BTCUSDT"] th').bounding_box()["x"] == 0  # type: ignore[index]
+    expect(page.locator('tr[data-symbol="BTCUSDT"] .age')).to_be_in_viewport()
+
+
+def test_the_header_stays_while_900_rows_scroll(page: Page, backend: Backend) -> None:
+    backend.ingest([row(f"S{index}USDT", index + 1.0) for index in range(900)], ago(0))
+    page.goto(backend.url)
+    expect(page.locator("tbody tr")).to_have_count(900)
+    top = page.locator("thead").bounding_box()["y"]  # type: ignore[index]
+
+    page.locator("#scroller").focus()
+    page.keyboard.press("End")
+
+    expect(page.locator('tr[data-symbol="S0USDT"]')).to_be_in_viewport()
+    assert page.locator("thead").bounding_box()["y"] == top  # type: ignore[index]
+
+
+CONTRAST = """
+selectors => selectors.map(selector => {
+  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = colour => {
+    const [r, g, b] = parse(colour).map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const node = document.querySelector(selector);
+  let ground = node;
+  while ((parse(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
+  const [text, behind] = [light(getComputedStyle(node).color), light(getComputedStyle(ground).backgroundColor)];
+  return [selector, (Math.max(text, behind) + 0.05) / (Math.min(text, behind) + 0.05)];
+})
+"""
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_every_text_can_be_read(page: Page, backend: Backend, scheme: str) -> None:
+    """WCAG AA: 4.5 to 1 for text of this size, in both schemes."""
+    for symbol, seconds in (("AUSDT", 40), ("BUSDT", 20), ("CUSDT", 1)):
+        backend.ingest([row(symbol, fundingRate=-0.1)], ago(seconds))
+    backend.universe("AUSDT", "BUSDT", "DUSDT")
+    for direction in ("UP", "DOWN"):
+        backend.http.post(f"{ALERTS}/ingest", json=alert("AUSDT", direction))
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(backend.url)
+    status(page, "1 of 3 not served")
+    texts = ["h1", "#status-text", "#total", "#total-note", "#batch", "#count", "#filter"]
+    texts += ["thead button", "h2", ".quote", "#alerts .up", "#alerts .down", "#alerts .dim"]
+    parts = ("usd", "age", "funding", "name")
+    texts += [f'tr[data-symbol="{symbol}"] .{part}' for symbol in ("AUSDT", "BUSDT", "CUSDT") for part in parts]
+    texts += ['tr[data-symbol="DUSDT"] .tag']
+
+    measured = page.evaluate(CONTRAST, texts)
+
+    assert [(name, ratio) for name, ratio in measured if ratio < 4.5] == []
+
+
+def test_roles_are_kept_for_screen_readers(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC], ago(0))
+    page.goto(backend.url)
+    status(page, "Live")
+
+    expect(page.get_by_role("columnheader")).to_have_count(7)
+    expect(page.get_by_role("rowheader", name="BTCUSDT")).to_be_visible()
+    expect(page.get_by_role("row", name="BTCUSDT").get_by_role("cell")).to_have_count(6)
+    expect(page.get_by_role("searchbox", name="Filter by symbol")).to_be_visible()
