@@ -40,9 +40,8 @@ class _Frame(msgspec.Struct):
 
 
 class _LooseFrame(msgspec.Struct):
-    data: msgspec.Raw | None = None
-    result: msgspec.Raw | None = None
-    id: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
+    id: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Rows(NamedTuple):
@@ -71,9 +70,10 @@ def _decode_loosely(blob: bytes) -> Rows:
     try:
         if blob.lstrip()[:1] == b"{":
             frame = _loose_frame.decode(blob)
-            if frame.data is None and frame.id is not None:
+            data = bytes(frame.data)
+            if not data and bytes(frame.id):
                 return Rows([], [])  # the answer to a SUBSCRIBE, which proves nothing
-            data = bytes(frame.data) if frame.data is not None else blob  # without ``data`` it may be one bare row
+            data = data or blob  # without ``data`` it may be one bare row
         items = _raw_rows.decode(data) if data.lstrip()[:1] == b"[" else [msgspec.Raw(data)]
     except ValueError as e:
         return Rows([], [WireError("not_a_frame", f"{e}: {_start(blob)}")])

@@ -1,0 +1,122 @@
+"""One merged state: newest event time wins, a frame never replaces another."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ws_daemon.board import GONE_MS, STUCK_MS, Board
+from services.ws_daemon.wire import decode_frame
+from tests.builders import NOW_MS, mark, volume
+from tests.ws_daemon.rows import frame, mark_row, mini_row, ticker_row
+
+
+def test_two_frames_of_a_second_are_merged() -> None:
+    """Crypto and TradFi come apart; replacing the map by the last frame would lose the other."""
+    board = Board()
+    board.merge(decode_frame(frame(mark_row("BTCUSDT"), mark_row("ETHUSDT"))), NOW_MS)
+    board.merge(decode_frame(frame(mark_row("XAUUSDT", event_ms=NOW_MS - 316))), NOW_MS)
+
+    assert set(board.marks) == {"BTCUSDT", "ETHUSDT", "XAUUSDT"}
+
+
+def test_coin_m_rows_are_dropped() -> None:
+    """Their contracts are worth 100 or 10 USD: contracts times mark would mean nothing."""
+    board = Board()
+    merged = board.merge(decode_frame(frame(mark_row("BTCUSD_PERP", st=2), mini_row("BTCUSD_PERP", st=2))), NOW_MS)
+
+    assert (board.marks, board.volumes, merged.coin_m) == ({}, {}, 2)
+
+
+def test_out_of_order_rows_are_ignored() -> None:
+    board = Board()
+    board.merge(decode_frame(frame(mark_row(price="2", event_ms=NOW_MS))), NOW_MS)
+
+    merged = board.merge(decode_frame(frame(mark_row(price="1", event_ms=NOW_MS - 1000))), NOW_MS + 5)
+
+    assert board.marks["BTCUSDT"].mark_price == Decimal(2)
+    assert (merged.out_of_order, merged.new) == (1, 0)
+
+
+def test_an_event_time_from_the_future_does_not_block_a_symbol_for_ever() -> None:
+    """A clock that jumped ahead and came back would otherwise silence every symbol until it was overtaken."""
+    board = Board()
+    board.merge(decode_frame(frame(mark_row(price="2", event_ms=NOW_MS + 90_000))), NOW_MS)
+    late = decode_frame(frame(mark_row(price="1", event_ms=NOW_MS + STUCK_MS)))
+
+    board.merge(late, NOW_MS + STUCK_MS)
+    assert board.marks["BTCUSDT"].mark_price == Decimal(2)
+    board.merge(late, NOW_MS + STUCK_MS + 1)
+    assert board.marks["BTCUSDT"].mark_price == Decimal(1)
+
+
+def test_a_bad_row_is_named_and_costs_only_itself() -> None:
+    board = Board()
+    rows = (
+        mark_row("BADUSDT", "NaN"),
+        mark_row("BTCUSDT"),
+        ticker_row(),
+        mini_row("BTCUSDT", "-1"),
+        mini_row("ETHUSDT"),
+    )
+
+    merged = board.merge(decode_frame(frame(*rows)), NOW_MS)
+
+    assert (set(board.marks), set(board.volumes)) == ({"BTCUSDT"}, {"ETHUSDT"})
+    assert sorted(e.reason for e in merged.bad) == ["bad_mark", "bad_volume", "unknown_event"]
+
+
+def test_changes_are_what_redis_has_not_been_told() -> None:
+    board = Board()
+    board.recall({"OLDUSDT": mark("OLDUSDT")}, {"OLDUSDT": volume("OLDUSDT")})
+    board.merge(decode_frame(frame(mark_row("BTCUSDT"), mini_row("BTCUSDT"))), NOW_MS)
+
+    changes = board.take_changes()
+
+    assert (set(changes.marks), set(changes.volumes)) == ({"BTCUSDT"}, {"BTCUSDT"})
+    assert board.take_changes() == ({}, {}, set())
+    board.all_changed(set())
+    assert set(board.take_changes().marks) == {"BTCUSDT", "OLDUSDT"}
+
+
+def test_a_symbol_gone_for_ten_minutes_is_forgotten() -> None:
+    board = Board()
+    board.merge(decode_frame(frame(mark_row("GONEUSDT"), mini_row("GONEUSDT"))), NOW_MS)
+    end_ms = NOW_MS + GONE_MS + 1000
+    for now_ms in range(NOW_MS, end_ms + 1, 1000):
+        board.merge(decode_frame(frame(mark_row("BTCUSDT", event_ms=now_ms))), now_ms)
+        assert board.forget_gone(now_ms) == ({"GONEUSDT"} if now_ms == end_ms else set())
+
+    assert (set(board.marks), set(board.volumes)) == ({"BTCUSDT"}, set())
+    assert board.take_changes().gone == {"GONEUSDT"}
+
+
+def test_an_outage_of_the_feed_forgets_nobody() -> None:
+    """After an hour of silence the first frame must not make all symbols of the other frame look gone."""
+    board = Board()
+    board.merge(decode_frame(frame(mark_row("BTCUSDT"), mark_row("XAUUSDT"))), NOW_MS)
+    later_ms = NOW_MS + 3_600_000
+
+    assert board.forget_gone(later_ms) == set()
+    board.merge(decode_frame(frame(mark_row("BTCUSDT", event_ms=later_ms))), later_ms)
+    assert board.forget_gone(later_ms) == set()
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["AUSDT", "BUSDT"]), st.integers(0, 9), st.integers(1, 99)),
+        max_size=40,
+    )
+)
+def test_the_newest_event_time_wins_in_any_order(events: list[tuple[str, int, int]]) -> None:
+    """Two connections deliver the same rows in any interleaving; an obvious reference agrees."""
+    board = Board()
+    newest: dict[str, tuple[int, int]] = {}
+    for symbol, second, price in events:
+        board.merge(decode_frame(frame(mark_row(symbol, str(price), NOW_MS + second * 1000))), NOW_MS)
+        if symbol not in newest or second > newest[symbol][0]:
+            newest[symbol] = (second, price)
+
+    assert {s: m.mark_price for s, m in board.marks.items()} == {s: Decimal(p) for s, (_, p) in newest.items()}

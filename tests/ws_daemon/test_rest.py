@@ -1,0 +1,129 @@
+"""What the stream cannot give, from a loopback exchange: volumes at the start, marks while every stream is mute."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.ws_daemon.board import Board
+from services.ws_daemon.feed import Feed
+from services.ws_daemon.metrics import Metrics
+from services.ws_daemon.rest import Rest
+from services.ws_daemon.settings import Settings
+from shared import http
+from shared.ban import Ban
+from shared.clock import SystemClock
+from shared.exchange import Exchange
+from shared.settings import load
+from tests.builders import NOW_MS
+from tests.waiting import eventually
+from tests.ws_daemon.rows import frame, mark_row
+
+PREMIUM = [{"symbol": "BTCUSDT", "markPrice": "93041.35", "time": NOW_MS}]
+TICKERS = [{"symbol": "QUIETUSDT", "quoteVolume": "77.5", "closeTime": NOW_MS}]
+
+
+class Bench:
+    def __init__(self, rest: Rest, feed: Feed, board: Board, metrics: Metrics) -> None:
+        self.rest, self.feed, self.board, self.metrics = rest, feed, board, metrics
+        self.facts: dict[str, str] = {}
+        self.asked: list[str] = []
+
+
+@asynccontextmanager
+async def bench(redis: Redis, answer: Callable[[str, int], web.Response]) -> AsyncIterator[Bench]:
+    """``answer`` gets the path and how many requests came before."""
+    it: Bench
+
+    async def handle(request: web.Request) -> web.Response:
+        it.asked.append(request.path)
+        return answer(request.path, len(it.asked) - 1)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    settings = load(
+        Settings, {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
+    )
+    clock, board, metrics, ban = SystemClock(), Board(), Metrics(CollectorRegistry()), Ban(redis)
+    feed = Feed(settings, board, metrics, clock)
+    async with http.client(2) as client:
+        rest = Rest(settings, Exchange(origin, client, ban, clock), ban, feed, clock)
+        it = Bench(rest, feed, board, metrics)
+        yield it
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def standing_in(it: Bench) -> AsyncIterator[None]:
+    task = asyncio.create_task(it.rest.stand_in(it.metrics, it.facts))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_quiet_symbols_get_their_volume_at_the_start(redis: Redis) -> None:
+    async with bench(redis, lambda path, n: web.json_response(TICKERS)) as it:
+        await it.rest.seed_volumes()
+
+    assert it.asked == ["/fapi/v1/ticker/24hr"]
+    assert str(it.board.volumes["QUIETUSDT"].quote_volume) == "77.5"
+
+
+async def test_marks_come_from_premium_index_while_streams_are_mute(redis: Redis) -> None:
+    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
+        await eventually(lambda: "BTCUSDT" in it.board.marks)
+        assert it.facts["source"] == "premiumIndex"
+        asked = len(it.asked)
+
+        def stream_is_back() -> bool:
+            it.feed.take_stream("stream-1", frame(mark_row(event_ms=NOW_MS + 1)))
+            return it.facts["source"] == "stream"
+
+        await eventually(stream_is_back)
+        assert set(it.asked) == {"/fapi/v1/premiumIndex"}
+        assert len(it.asked) <= asked + 1
+
+
+async def test_nothing_is_asked_during_a_ban(redis: Redis) -> None:
+    """The ban stands in Redis: another service was told, and this one obeys."""
+    await redis.set("oi:ban", str(SystemClock().now_ms() + 60_000))
+    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
+        await eventually(lambda: it.facts.get("source") == "premiumIndex")
+        await eventually(lambda: it.rest._ban.remaining_s(SystemClock().now_ms()) > 50)
+        assert it.asked == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        web.Response(text="<html>blocked</html>", status=403, content_type="text/html"),
+        web.Response(text="<html>hello</html>", content_type="text/html"),
+        web.json_response({"code": -1016, "msg": "Service is under maintenance."}, status=400),
+        web.json_response({"unexpected": []}),
+    ],
+    ids=["403-html", "200-html", "maintenance", "not-a-list"],
+)
+async def test_a_bad_answer_is_survived(redis: Redis, bad: web.Response) -> None:
+    """One body that makes no sense costs one request, not the process."""
+    body, status, kind = bad.body, bad.status, bad.content_type
+
+    def answer(path: str, n: int) -> web.Response:
+        return web.Response(body=body, status=status, content_type=kind) if n == 0 else web.json_response(PREMIUM)
+
+    async with bench(redis, answer) as it, standing_in(it):
+        await eventually(lambda: "BTCUSDT" in it.board.marks)
+        assert len(it.asked) == 2

@@ -1,0 +1,222 @@
+"""The connections over loopback sockets: what ends one, what replaces it, and that no second is missed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from services.ws_daemon.board import Board
+from services.ws_daemon.feed import Feed
+from services.ws_daemon.metrics import Metrics
+from services.ws_daemon.settings import Settings
+from services.ws_daemon.stream import STREAMS
+from shared.clock import SystemClock
+from shared.settings import load
+from tests.waiting import eventually
+from tests.ws_daemon.rows import frame, mark_row
+
+IDLE_S = 0.3
+SYMBOLS = [f"S{n:02}USDT" for n in range(40)]
+Behave = Callable[[ServerConnection, int], Awaitable[None]]
+
+
+def now_frame(symbols: list[str] = SYMBOLS) -> bytes:
+    now_ms = time.time_ns() // 1_000_000
+    return frame(*(mark_row(s, event_ms=now_ms) for s in symbols))
+
+
+async def tick(ws: ServerConnection, symbols: list[str] = SYMBOLS, for_s: float = 60.0) -> None:
+    """Send a frame every 20 ms: the exchange's second, scaled down."""
+    end_s = time.monotonic() + for_s
+    while time.monotonic() < end_s:
+        await ws.send(now_frame(symbols).decode())
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def exchange(behave: Behave, refuse: int = 0) -> AsyncIterator[tuple[str, list[ServerConnection]]]:
+    """A scripted stream server: ``behave`` gets each connection and its number, from 0."""
+    connections: list[ServerConnection] = []
+
+    async def handler(ws: ServerConnection) -> None:
+        connections.append(ws)
+        with contextlib.suppress(Exception):
+            await behave(ws, len(connections) - 1)
+
+    def process(ws: ServerConnection, request: Request) -> Response | None:
+        assert request.path == STREAMS
+        return ws.respond(refuse, "no\n") if refuse else None
+
+    async with serve(handler, "127.0.0.1", 0, process_request=process, ping_interval=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"ws://127.0.0.1:{port}", connections
+
+
+@asynccontextmanager
+async def feed(url: str, connections: int = 1, **changes: str) -> AsyncIterator[Feed]:
+    environ = {"BINANCE_WS_URL": url, "BINANCE_WS_CONNECTIONS": str(connections), "BINANCE_WS_IDLE_SEC": str(IDLE_S)}
+    settings = load(Settings, environ | changes)
+    feeding = Feed(settings, Board(), Metrics(CollectorRegistry()), SystemClock())
+    keepers = [asyncio.create_task(slot.keep()) for slot in feeding.slots]
+    try:
+        yield feeding
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
+        for outcome in await asyncio.gather(*keepers, return_exceptions=True):
+            assert isinstance(outcome, asyncio.CancelledError), outcome
+
+
+def endings(feeding: Feed, why: str) -> float:
+    return feeding._metrics.endings.labels(why)._value.get()
+
+
+async def test_a_mute_connection_is_ended_and_replaced() -> None:
+    """It connects, acknowledges and answers pings; only mark frames prove a connection."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        if number == 0:
+            await ws.send('{"result":null,"id":1}')
+            await ws.wait_closed()
+        await tick(ws)
+
+    async with exchange(behave) as (url, connections), feed(url) as feeding:
+        await eventually(lambda: len(feeding._board.marks) == len(SYMBOLS))
+        assert endings(feeding, "mute") == 1
+        assert len(connections) == 2
+
+
+async def test_tickers_alone_do_not_keep_a_connection_alive() -> None:
+    """Half of a feed looks lively; without marks it is worth nothing."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        while number == 0:
+            await ws.send(frame(stream="!miniTicker@arr").decode())
+            await asyncio.sleep(0.02)
+        await tick(ws)
+
+    async with exchange(behave) as (url, _), feed(url) as feeding:
+        await eventually(lambda: endings(feeding, "mute") == 1)
+        await eventually(lambda: len(feeding._board.marks) == len(SYMBOLS))
+
+
+async def test_a_connection_that_falls_silent_is_ended() -> None:
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await tick(ws, for_s=0.1 if number == 0 else 60)
+        await ws.wait_closed()
+
+    async with exchange(behave) as (url, connections), feed(url) as feeding:
+        await eventually(lambda: endings(feeding, "idle") == 1)
+        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
+
+
+async def test_a_half_mute_connection_is_ended_and_the_same_smaller_set_accepted() -> None:
+    """No reconnect loop when the exchange really delists many: the second look at the same set is believed."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        if number == 0:
+            await tick(ws, for_s=2 * IDLE_S)
+        await tick(ws, SYMBOLS[:20])
+
+    async with exchange(behave) as (url, connections), feed(url) as feeding:
+        await eventually(lambda: endings(feeding, "coverage") == 1)
+        await eventually(lambda: feeding.slots[0].coverage.normal == set(SYMBOLS[:20]))
+        assert len(connections) == 2
+
+
+async def test_a_server_that_accepts_and_drops_is_not_stormed() -> None:
+    """Back-off is reset by a mark frame only; a handshake proves nothing."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await ws.close(1008, "Invalid request")
+
+    async with exchange(behave) as (url, connections), feed(url) as feeding:
+        await eventually(lambda: endings(feeding, "closed") >= 3)
+        before, start_s = len(connections), time.monotonic()
+        await eventually(lambda: time.monotonic() - start_s > 1.0)
+        assert len(connections) - before <= 3
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+async def test_a_refused_handshake_is_tried_again_later(status: int) -> None:
+    """websockets' own reconnecting iterator ends for ever on 403 and 429."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await tick(ws)
+
+    async with exchange(behave, refuse=status) as (url, _), feed(url) as feeding:
+        await eventually(lambda: endings(feeding, "refused") >= 2)
+
+
+async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> None:
+    """With one connection, too: the next one delivers before the old one goes, so no tick is missed."""
+    alive: set[int] = set()
+    least_alive = 1
+    overlapped = 0
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        nonlocal least_alive, overlapped
+        alive.add(number)
+        overlapped += len(alive) == 2
+        try:
+            await tick(ws)
+        finally:
+            alive.discard(number)
+            least_alive = min(least_alive, len(alive)) if number < 3 else least_alive
+
+    async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_LIFETIME_SEC="1") as feeding:
+        await eventually(lambda: len(connections) >= 4, within_s=20)
+        assert endings(feeding, "closed") + endings(feeding, "idle") == 0
+
+    assert (least_alive, overlapped >= 3) == (1, True)
+
+
+async def test_an_announced_shutdown_is_obeyed_with_overlap() -> None:
+    async def behave(ws: ServerConnection, number: int) -> None:
+        if number == 0:
+            await ws.send(now_frame().decode())
+            await ws.send('{"e":"serverShutdown","E":1764720000000}')
+        await tick(ws)
+
+    async with exchange(behave) as (url, connections), feed(url) as feeding:
+        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
+        assert sum(endings(feeding, why) for why in ("closed", "idle", "mute")) == 0
+
+
+async def test_a_bad_frame_does_not_end_the_connection() -> None:
+    async def behave(ws: ServerConnection, number: int) -> None:
+        for bad in ("", "{", '{"data":7}', '{"data":[{"e":"newEvent","E":1}]}', "x" * 3_000_000):
+            await ws.send(bad)
+        await tick(ws)
+
+    async with exchange(behave) as (url, connections), feed(url) as feeding:
+        await eventually(lambda: len(feeding._board.marks) == len(SYMBOLS))
+        assert len(connections) == 1
+        assert feeding._metrics.bad_rows.labels("stream-1", "unknown_event")._value.get() == 1
+
+
+async def test_of_two_connections_either_may_die() -> None:
+    """The other one carries on: nothing is missed while the slot is filled again."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await tick(ws, for_s=0.3 if number == 0 else 60)
+
+    async with exchange(behave) as (url, connections), feed(url, connections=2) as feeding:
+        await eventually(lambda: feeding.live_connections == 2)
+        live: list[int] = []
+
+        def filled_again() -> bool:
+            live.append(feeding.live_connections)
+            return len(connections) == 3 and feeding.live_connections == 2
+
+        await eventually(filled_again, every_s=0.001)
+
+    assert min(live) == 1

@@ -1,0 +1,224 @@
+"""Bytes become facts or one typed error; a bad row costs only itself."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ws_daemon import wire
+from shared.errors import WireError
+from tests.builders import NOW_MS
+from tests.ws_daemon.rows import frame, mark_row, mini_row, ticker_row
+
+RECORDED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def marks_of(blob: bytes) -> dict[str, Decimal]:
+    rows = [row for row in wire.decode_frame(blob).rows if row.e == wire.MARK]
+    return {row.s: wire.mark_price(row, NOW_MS).mark_price for row in rows}
+
+
+def test_a_mark_row_becomes_a_fact() -> None:
+    """Text is kept to the last zero, and the moving average `ap` or settle price `P` is never taken for the mark."""
+    (row,) = wire.decode_frame(frame(mark_row(ap="1", P="2"))).rows
+
+    mark = wire.mark_price(row, received_ms=NOW_MS + 7)
+
+    assert (mark.symbol, str(mark.mark_price), str(mark.index_price)) == ("BTCUSDT", "83134.61729710", "83165.64673913")
+    assert (mark.funding_rate, mark.next_funding_ms) == (Decimal("0.00000253"), NOW_MS + 3_600_000)
+    assert (mark.event_ms, mark.received_ms) == (NOW_MS, NOW_MS + 7)
+
+
+def test_a_delivery_contract_pays_no_funding() -> None:
+    """An empty `r` is None, not zero, and costs the row nothing."""
+    (row,) = wire.decode_frame(frame(mark_row(r="", T=0))).rows
+    assert wire.mark_price(row, NOW_MS).funding_rate is None
+
+
+def test_rows_are_read_by_event_type() -> None:
+    """In a ticker `p` is the price change: taken for a mark it made prices jump and turn negative."""
+    assert marks_of(frame(mark_row("BTCUSDT"), ticker_row("BTCUSDT"), mini_row("BTCUSDT"))) == {
+        "BTCUSDT": Decimal("83134.61729710")
+    }
+
+
+@pytest.mark.parametrize(
+    "blob", [frame(mark_row()), json.dumps([mark_row()]).encode(), json.dumps(mark_row()).encode()]
+)
+def test_wrapped_and_raw_forms_are_read_alike(blob: bytes) -> None:
+    """`/stream` wraps, `/ws` does not; a single-symbol stream sends one bare row."""
+    assert marks_of(blob) == {"BTCUSDT": Decimal("83134.61729710")}
+
+
+def test_an_acknowledgement_holds_no_rows_and_is_no_error() -> None:
+    assert wire.decode_frame(b'{"result":null,"id":1}') == ([], [])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [mark_row("BADUSDT", p=1.5), mark_row("BADUSDT", E="x"), {"s": "BADUSDT"}, 7, None, "row", []],
+    ids=["number", "text-time", "no-event", "int", "null", "text", "list"],
+)
+def test_a_row_of_the_wrong_shape_costs_only_itself(bad: Any) -> None:
+    rows, errors = wire.decode_frame(frame(mark_row("BTCUSDT"), bad, mark_row("ETHUSDT")))
+
+    assert [row.s for row in rows] == ["BTCUSDT", "ETHUSDT"]
+    assert [e.reason for e in errors] == ["bad_row"]
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "-1.0", "0", "0.00000000", "", "1e5", "１２", None])
+def test_a_price_that_is_none_is_refused(price: str | None) -> None:
+    (row,) = wire.decode_frame(frame(mark_row(p=price))).rows
+    with pytest.raises(WireError, match="bad_mark"):
+        wire.mark_price(row, NOW_MS)
+
+
+@pytest.mark.parametrize("symbol", ["", "BTC USDT", "BTC\nUSDT", "A" * 41])
+def test_what_cannot_be_a_symbol_is_refused(symbol: str) -> None:
+    """It would become a Redis field and stand in log lines."""
+    with pytest.raises(WireError):
+        wire.mark_price(wire.Row(wire.MARK, NOW_MS, symbol, "1"), NOW_MS)
+
+
+def test_chinese_symbols_are_symbols() -> None:
+    assert marks_of(frame(mark_row("币安人生USDT", "0.47620000"))) == {"币安人生USDT": Decimal("0.47620000")}
+
+
+@pytest.mark.parametrize("blob", [b"", b"{", b"nonsense", b"\xff\xfe", frame(mark_row())[:-9], b'{"data":7}', b"[]x"])
+def test_a_frame_that_cannot_be_read_is_one_error(blob: bytes) -> None:
+    rows, errors = wire.decode_frame(blob)
+    assert rows == []
+    assert len(errors) == 1
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_raise(blob: bytes) -> None:
+    """The reading loop has no place for surprises."""
+    wire.decode_frame(blob)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("eEspirTq") | st.just("st"), inner),
+    max_leaves=12,
+)
+
+
+@given(st.lists(json_values, max_size=6))
+def test_any_rows_become_positive_marks_or_wire_errors(rows: list[Any]) -> None:
+    """Whatever JSON stands in a frame: nothing but a finite, positive price ever becomes a mark."""
+    decoded = wire.decode_frame(frame(*rows))
+    assert len(decoded.rows) + len(decoded.bad) == len(rows)
+    for row in decoded.rows:
+        try:
+            mark = wire.mark_price(row, NOW_MS)
+        except WireError:
+            continue
+        assert mark.mark_price.is_finite()
+        assert mark.mark_price > 0
+
+
+@given(
+    st.decimals(min_value="0.00000001", max_value="9999999", places=8),
+    st.integers(1_700_000_000_000, 2_000_000_000_000),
+)
+def test_every_good_row_round_trips(price: Decimal, event_ms: int) -> None:
+    (row,) = wire.decode_frame(frame(mark_row(price=f"{price:f}", event_ms=event_ms))).rows
+    mark = wire.mark_price(row, NOW_MS)
+    assert (mark.mark_price, mark.event_ms) == (price, event_ms)
+
+
+@given(st.binary(max_size=200) | st.lists(json_values, max_size=4).map(lambda v: json.dumps(v).encode()))
+def test_rest_bodies_become_rows_or_one_wire_error(body: bytes) -> None:
+    for decode in (wire.premium_index, wire.ticker_24h):
+        try:
+            rows, bad = decode(body)
+        except WireError:
+            continue
+        assert len(rows) + len(bad) == len(json.loads(body))
+
+
+def test_premium_index_reads_like_the_stream() -> None:
+    """The fallback goes the same way as a frame; `time` is its event time."""
+    body = json.dumps(
+        [
+            {
+                "symbol": "BTCUSDT",
+                "markPrice": "83067.30000000",
+                "indexPrice": "83114.69956522",
+                "estimatedSettlePrice": "83195.99445417",
+                "lastFundingRate": "0.00000078",
+                "interestRate": "0.00010000",
+                "nextFundingTime": NOW_MS,
+                "time": NOW_MS - 5,
+            },
+            {"symbol": "BADUSDT"},
+        ]
+    ).encode()
+
+    rows, bad = wire.premium_index(body)
+
+    mark = wire.mark_price(rows[0], NOW_MS)
+    assert (mark.mark_price, mark.event_ms, mark.funding_rate) == (
+        Decimal("83067.3"),
+        NOW_MS - 5,
+        Decimal("0.00000078"),
+    )
+    assert len(bad) == 1
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recorded payloads are not beside this checkout")
+class TestRecorded:
+    def lines(self, name: str) -> list[bytes]:
+        return (RECORDED / name).read_bytes().splitlines()
+
+    def test_mark_frames(self) -> None:
+        frames = self.lines("prod_ws_markPriceArr_2026-10_combined.jsonl")
+        frames += self.lines("prod_ws_markPriceArr_2026-10-05_raw.jsonl")
+        frames += self.lines("prod_ws_markPrice_single_frames.jsonl")
+        for blob in frames:
+            rows, bad = wire.decode_frame(blob)
+            assert bad == []
+            assert rows
+            for row in rows:
+                assert wire.mark_price(row, NOW_MS).mark_price > 0
+                assert (row.st == wire.COIN_M) == ("USD_PERP" in row.s)
+
+    def test_a_delivery_row_of_old(self) -> None:
+        rows = wire.decode_frame(self.lines("prod_ws_markPrice_single_frames.jsonl")[-1]).rows
+        assert wire.mark_price(rows[0], NOW_MS).funding_rate is None
+
+    def test_tickers_never_become_marks(self) -> None:
+        for blob in self.lines("prod_ws_tickerArr_2026-10-07_combined.jsonl"):
+            rows, bad = wire.decode_frame(blob)
+            assert bad == []
+            assert {row.e for row in rows} <= {"24hrTicker", "24hrMiniTicker"}
+        assert wire.quote_volume(rows[0]).quote_volume == Decimal("15202373572.10")
+
+    def test_control_frames(self) -> None:
+        """Acknowledgements and errors are not rows."""
+        for line in self.lines("ws_control_frames.jsonl"):
+            item = json.loads(line)
+            if item["dir"] == "in":
+                assert wire.decode_frame(json.dumps(item["frame"]).encode()).rows == []
+
+    @pytest.mark.parametrize(
+        "name", ["prod_premiumIndex_2026-10-07_trimmed3.json", "prod_premiumIndex_2025-06-17_521rows.json"]
+    )
+    def test_premium_index(self, name: str) -> None:
+        body = (RECORDED / name).read_bytes()
+        rows, bad = wire.premium_index(body)
+        assert (len(rows), bad) == (len(json.loads(body)), [])
+        assert all(wire.mark_price(row, NOW_MS).mark_price > 0 for row in rows)
+
+    def test_ticker_24h(self) -> None:
+        rows, bad = wire.ticker_24h((RECORDED / "prod_ticker24hr_2026-10-07_trimmed3.json").read_bytes())
+        volumes = {row.s: wire.quote_volume(row).quote_volume for row in rows}
+        assert bad == []
+        assert volumes["币安人生USDT"] == Decimal("3427981.5502400")

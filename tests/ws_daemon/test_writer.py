@@ -1,0 +1,170 @@
+"""Board -> Redis, with a real Redis that is taken away, emptied, wedged and filled."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from dev.redis_server import EmbeddedRedis
+from services.ws_daemon.board import Board
+from services.ws_daemon.feed import Feed
+from services.ws_daemon.metrics import Metrics
+from services.ws_daemon.settings import Settings
+from services.ws_daemon.stream import Watch
+from services.ws_daemon.wire import decode_frame
+from services.ws_daemon.writer import Writer
+from shared import store
+from shared.clock import SystemClock
+from shared.health import Health
+from shared.settings import load
+from shared.store import MARKS, VOLUMES, round_trip
+from tests.builders import NOW_MS, mark, volume
+from tests.waiting import eventually
+from tests.ws_daemon.rows import frame, mark_row, mini_row
+
+
+class Bench:
+    """A writer at work on a board that the test fills."""
+
+    def __init__(self, redis: Redis) -> None:
+        clock = SystemClock()
+        metrics = Metrics(CollectorRegistry())
+        self.redis = redis
+        self.board = Board()
+        self.feed = Feed(load(Settings, {}), self.board, metrics, clock)
+        self.feed.delivering(Watch(), on=True)
+        self.health = Health(clock, 5)
+        self.writer = Writer(redis, self.board, self.feed, self.health, metrics, clock)
+
+    def give(self, *symbols: str, event_ms: int = NOW_MS, price: str = "1.50") -> None:
+        rows = [mark_row(s, price, event_ms) for s in symbols] + [mini_row(s, event_ms=event_ms) for s in symbols]
+        self.feed.take("stream-1", decode_frame(frame(*rows)))
+
+    async def stored(self) -> set[str]:
+        try:
+            return {name.decode() for name in await self.redis.hkeys(MARKS.key)}
+        except store.RedisError:
+            return set()
+
+
+@asynccontextmanager
+async def bench(redis: Redis) -> AsyncIterator[Bench]:
+    it = Bench(redis)
+    writing = asyncio.create_task(it.writer.keep_writing())
+    try:
+        yield it
+    finally:
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+async def test_a_frame_stands_in_redis(redis: Redis) -> None:
+    async with bench(redis) as it:
+        it.give("BTCUSDT", "币安人生USDT")
+
+        await eventually(lambda: it.health.report().last_success_ms)
+        marks = await MARKS.all(redis, lambda _: None)
+        volumes = await VOLUMES.all(redis, lambda _: None)
+
+    assert set(marks) == set(volumes) == {"BTCUSDT", "币安人生USDT"}
+    assert marks["BTCUSDT"] == it.board.marks["BTCUSDT"]
+
+
+async def test_what_redis_held_before_a_restart_is_recalled_and_only_newer_rows_count(redis: Redis) -> None:
+    """A restart must not go back in time, nor forget the volumes of quiet symbols."""
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {"BTCUSDT": mark("BTCUSDT", "2.50"), "QUIETUSDT": mark("QUIETUSDT")})
+        VOLUMES.put(pipe, {"QUIETUSDT": volume("QUIETUSDT")})
+    async with bench(redis) as it:
+        await eventually(lambda: "QUIETUSDT" in it.board.volumes)
+        it.give("BTCUSDT", event_ms=NOW_MS + 1000)
+        await eventually(lambda: it.health.report().last_success_ms)
+
+    assert set(it.board.marks) == {"BTCUSDT", "QUIETUSDT"}
+    assert await it.stored() == {"BTCUSDT", "QUIETUSDT"}
+
+
+async def test_an_emptied_redis_is_refilled_whole_with_the_next_frame(redis: Redis) -> None:
+    async with bench(redis) as it:
+        it.give("BTCUSDT", "ETHUSDT")
+        await eventually(lambda: it.health.report().last_success_ms)
+        await redis.flushall()
+
+        it.give("BTCUSDT", event_ms=NOW_MS + 1000)
+        await eventually(it.stored)
+        await eventually(lambda: it.feed.fresh.is_set() is False)
+        volumes = await VOLUMES.all(redis, lambda _: None)
+
+    assert await it.stored() == set(volumes) == {"BTCUSDT", "ETHUSDT"}
+
+
+async def test_what_redis_missed_is_written_whole_on_return(own_redis: EmbeddedRedis) -> None:
+    """Killed and started again empty: nothing but the newest value of each symbol was kept meanwhile."""
+    client = store.connect(own_redis.url)
+    async with bench(client) as it:
+        it.give("BTCUSDT")
+        await eventually(it.stored)
+        own_redis.kill()
+        it.give("ETHUSDT")
+        it.give("BTCUSDT", event_ms=NOW_MS + 1000, price="9.75")
+        await eventually(lambda: "waiting for Redis" in it.health.report().detail)
+        own_redis.start()
+        await eventually(lambda: it.health.report().state == "ok")
+        marks = await MARKS.all(client, lambda _: None)
+
+    assert {s: str(m.mark_price) for s, m in marks.items()} == {"BTCUSDT": "9.75", "ETHUSDT": "1.50"}
+    await client.aclose()
+
+
+async def test_a_wedged_redis_is_noticed_and_recovered_from(own_redis: EmbeddedRedis) -> None:
+    """SIGSTOP: connections stay open and nothing answers; only a timeout tells."""
+    assert own_redis.process is not None
+    client = store.connect(own_redis.url)
+    async with bench(client) as it:
+        it.give("BTCUSDT")
+        await eventually(it.stored)
+        own_redis.process.send_signal(signal.SIGSTOP)
+        it.give("BTCUSDT", event_ms=NOW_MS + 1000, price="9.75")
+        await eventually(lambda: "waiting for Redis" in it.health.report().detail)
+        own_redis.process.send_signal(signal.SIGCONT)
+        await eventually(lambda: it.health.report().state == "ok")
+        marks = await MARKS.all(client, lambda _: None)
+
+    assert str(marks["BTCUSDT"].mark_price) == "9.75"
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (("maxmemory", "1"), ("maxmemory", "0")),
+        (("min-replicas-to-write", "1"), ("min-replicas-to-write", "0")),
+    ],
+    ids=["full", "no-replica"],
+)
+async def test_a_redis_that_refuses_writes_is_waited_for(
+    own_redis: EmbeddedRedis, wrong: tuple[str, str], right: tuple[str, str]
+) -> None:
+    """Out of memory, or read-only for lack of replicas: it answers, and takes nothing."""
+    client = store.connect(own_redis.url)
+    async with bench(client) as it:
+        await client.config_set(*wrong)
+        it.give("BTCUSDT")
+        await eventually(lambda: "waiting for Redis" in it.health.report().detail)
+        await client.config_set(*right)
+        assert await eventually(it.stored) == {"BTCUSDT"}
+    await client.aclose()
