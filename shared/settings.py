@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from redis.asyncio import Redis
+
 from shared.errors import SettingsError
 
 S = TypeVar("S")
@@ -58,8 +60,15 @@ def _parse(wanted: Setting, name: str, text: str) -> Any:
     try:
         return wanted.parse(text)
     except ValueError as e:
-        shown = "(secret)" if wanted.secret else f"{text!r:.100}"
-        raise SettingsError(f"{name}={shown}: {e}") from None  # the cause could carry the secret
+        raise SettingsError(f"{name}={_shown(wanted, text)}: {e}") from None  # the cause could carry the secret
+
+
+def _shown(wanted: Setting, text: str) -> str:
+    """What an error may repeat: of a URL with a user or a password in it, only what stands behind them."""
+    if wanted.secret:
+        return "(secret)"
+    _, at, behind = text.rpartition("@")
+    return f"{f'(secret)@{behind}' if at else text!r:.100}"
 
 
 def text(value: str) -> str:
@@ -81,6 +90,8 @@ def number(low: float, high: float) -> Parse:
             parsed = float(value)
         except ValueError:
             raise ValueError("not a number") from None
+        if not value.isascii() or "_" in value:  # float() reads full-width digits and 1_000
+            raise ValueError("not a number")
         if not math.isfinite(parsed):
             raise ValueError("not a finite number")
         return _within(parsed, low, high)
@@ -130,7 +141,7 @@ def origin(*schemes: str) -> Parse:
 
     def parse(value: str) -> str:
         url = _url(value, schemes)
-        if url.path.strip("/") or url.query or url.fragment or url.username:
+        if url.path.strip("/") or url.query or url.fragment or "@" in url.netloc or " " in url.netloc:
             raise ValueError(f"must be an origin such as {schemes[0]}://host:port, without a path or a user")
         return f"{url.scheme}://{url.netloc}"
 
@@ -138,18 +149,25 @@ def origin(*schemes: str) -> Parse:
 
 
 def redis_url(value: str) -> str:
-    _url(value, ("redis", "rediss", "unix"))
+    url = _url(value, ("redis", "rediss", "unix"))
+    database = url.path.strip("/")
+    if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
+        raise ValueError("its path must be the number of a database")
+    Redis.from_url(value)  # connects to nothing, but refuses options that it cannot read
     return value
 
 
 def _url(value: str, schemes: tuple[str, ...]) -> Any:
-    url = urlsplit(value)
+    """Its own texts in place of urllib's, which quote what they dislike: the password, where that was not encoded."""
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        raise ValueError("is no URL: its host or port cannot be read") from None
     if url.scheme not in schemes:
         raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
     if url.scheme != "unix" and not url.hostname:
         raise ValueError("names no host")
-    if url.scheme != "unix":
-        _ = url.port  # ValueError when it is not a port
     return url
 
 
