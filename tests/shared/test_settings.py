@@ -1,0 +1,309 @@
+"""What an operator may write, and what a start that refuses it says: everything needed, and no secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import SettingsError
+from shared.settings import (
+    CommonSettings,
+    choice,
+    help_text,
+    integer,
+    load,
+    number,
+    origin,
+    redis_url,
+    setting,
+    switch,
+    text,
+    words,
+)
+
+PASSWORD = "hunter2"
+
+
+@dataclass(frozen=True)
+class Told(CommonSettings):
+    key: str = setting("BACKEND_API_KEY", None, text, "the backend's key", aliases=("OLD_API_KEY",), secret=True)
+    rest_url: str = setting("REST_URL", "https://fapi.binance.com", origin("https", "http"), "where to ask")
+    limit: int = setting("LIMIT", "2000", integer(1, 2400), "requests a minute")
+    pause_s: float = setting("PAUSE_SEC", "1.5", number(0.5, 60), "seconds between two")
+    pin: int = setting("PIN", "1234", integer(0, 9999), "opens the door", secret=True)
+
+
+def told(**environ: str) -> Told:
+    return load(Told, {"BACKEND_API_KEY": "key", **environ})
+
+
+def refusal(**environ: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        told(**environ)
+    return str(refused.value)
+
+
+def test_an_empty_environment_is_the_documented_one() -> None:
+    """.env.example and --help print these defaults; a service must start on them."""
+    settings = told()
+
+    assert settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 0)
+    assert (settings.log_level, settings.log_format) == ("info", "text")
+    assert (settings.rest_url, settings.limit, settings.pause_s) == ("https://fapi.binance.com", 2000, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("LIMIT", "fast", "not a whole number"),
+        ("LIMIT", "12.5", "not a whole number"),
+        ("LIMIT", "１２", "not a whole number"),
+        ("LIMIT", "1_000", "not a whole number"),
+        ("LIMIT", "0", "must lie between 1 and 2400"),
+        ("LIMIT", "-5", "must lie between 1 and 2400"),
+        ("LIMIT", "2401", "must lie between 1 and 2400"),
+        ("PAUSE_SEC", "soon", "not a number"),
+        ("PAUSE_SEC", "1_0", "not a number"),
+        ("PAUSE_SEC", "１", "not a number"),
+        ("PAUSE_SEC", "nan", "not a finite number"),
+        ("PAUSE_SEC", "inf", "not a finite number"),
+        ("PAUSE_SEC", "0.4", "must lie between 0.5 and 60"),
+        ("METRICS_PORT", "65536", "must lie between 0 and 65535"),
+        ("LOG_FORMAT", "xml", "must be one of text, json"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_setting(name: str, value: str, why: str) -> None:
+    """A typo must stop the start, and one line must be enough to find it; a silent default is found in production."""
+    assert refusal(**{name: value}) == f"{name}={value!r}: {why}"
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    assert (told(LIMIT="1").limit, told(LIMIT="2400").limit) == (1, 2400)
+    assert (told(PAUSE_SEC="0.5").pause_s, told(PAUSE_SEC="60").pause_s) == (0.5, 60)
+
+
+def test_a_value_of_any_length_makes_one_short_line() -> None:
+    """A key file pasted into the wrong variable must not flood the journal."""
+    line = refusal(LIMIT="9\n" * 10_000)
+
+    assert line.startswith(r"LIMIT='9\n9\n")
+    assert "\n" not in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_an_empty_value_counts_as_not_set(blank: str) -> None:
+    """An EnvironmentFile and docker compose both write ``NAME=`` for what is left to its default."""
+    assert told(LIMIT=blank, REDIS_URL=blank) == told()
+    assert refusal(BACKEND_API_KEY=blank).startswith("BACKEND_API_KEY is not set")
+
+
+def test_blanks_around_a_value_are_dropped() -> None:
+    assert told(LIMIT=" 50 ").limit == 50
+
+
+def test_a_required_setting_that_is_missing_is_named_and_explained() -> None:
+    with pytest.raises(SettingsError, match=r"^BACKEND_API_KEY is not set: the backend's key$"):
+        load(Told, {})
+
+
+def test_an_old_name_still_works_and_the_new_one_wins() -> None:
+    """An operator's existing file keeps working, and can be moved over one name at a time."""
+    assert load(Told, {"OLD_API_KEY": "old"}).key == "old"
+    assert load(Told, {"OLD_API_KEY": "old", "BACKEND_API_KEY": "new"}).key == "new"
+    assert load(Told, {"OLD_API_KEY": "old", "BACKEND_API_KEY": ""}).key == "old"
+
+
+def test_a_bad_value_under_an_old_name_is_reported_under_that_name() -> None:
+    """The operator looks for the name he wrote, not for the one we prefer."""
+
+    @dataclass(frozen=True)
+    class Renamed:
+        limit: int = setting("LIMIT", "1", integer(1, 9), "a limit", aliases=("OLD_LIMIT",))
+
+    with pytest.raises(SettingsError, match=r"^OLD_LIMIT='x': not a whole number$"):
+        load(Renamed, {"OLD_LIMIT": "x"})
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(AttributeError):
+        told().limit = 5  # type: ignore[misc]
+
+
+def test_a_secret_never_shows() -> None:
+    """Settings end up in logs and tracebacks by way of ``repr``; keys and passwords must not follow."""
+    settings = told(BACKEND_API_KEY=PASSWORD, REDIS_URL=f"redis://user:{PASSWORD}@127.0.0.1/0")
+    line = refusal(PIN=PASSWORD)
+
+    assert settings.key == PASSWORD
+    assert PASSWORD in settings.redis_url
+    assert PASSWORD not in repr(settings)
+    assert PASSWORD not in str(settings)
+    assert line == "PIN=(secret): not a whole number"
+
+
+def test_a_refused_secret_leaves_no_trace_in_the_chain_of_causes() -> None:
+    """A traceback prints causes too."""
+    with pytest.raises(SettingsError) as refused:
+        told(PIN=PASSWORD)
+
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"rediss//:{PASSWORD}@host",
+        f"http://:{PASSWORD}@host",
+        f"redis://user:{PASSWORD}/2@host",
+        f"redis://:{PASSWORD}/2@host",
+        f"redis://user:{PASSWORD}@host:port",
+        f"redis://user:{PASSWORD}@host:99999",
+        f"redis://user:＃{PASSWORD}@host",
+        f"redis://[{PASSWORD}]:1",
+        f"redis://:{PASSWORD}@host/zero",
+        f"redis://:{PASSWORD}@host?socket_timeout=long",
+    ],
+)
+def test_a_bad_redis_url_is_refused_without_its_password(url: str) -> None:
+    """The commonest broken URL is the one whose password was not percent-encoded."""
+    line = refusal(REDIS_URL=url)
+
+    assert line.startswith("REDIS_URL=(secret): ")
+    assert PASSWORD not in line
+
+
+@given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8), st.sampled_from(["redis", "rediss", "http", ""]))
+def test_no_redis_url_whatever_shows_its_password(a: str, b: str, c: str, scheme: str) -> None:
+    try:
+        shown = repr(load(CommonSettings, {"REDIS_URL": f"{scheme}://{a}{PASSWORD}{b}@{c}"}))
+    except SettingsError as e:
+        shown = str(e)
+
+    assert PASSWORD not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://127.0.0.1",
+        "rediss://user:p%40ss@redis.example:6380/3",
+        "redis://[::1]:6379/0",
+        "redis://127.0.0.1:6379?db=2&socket_timeout=5",
+        "unix:///run/redis/redis.sock?db=1",
+    ],
+)
+def test_redis_urls_of_every_kind_are_kept_as_written(url: str) -> None:
+    """A managed Redis, a socket, a database other than 0: growing past one machine is a matter of this URL."""
+    assert redis_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("https://fapi.binance.com", "https://fapi.binance.com"),
+        ("https://fapi.binance.com/", "https://fapi.binance.com"),
+        ("http://127.0.0.1:18090", "http://127.0.0.1:18090"),
+        ("HTTPS://fapi.binance.com", "https://fapi.binance.com"),
+        ("http://[::1]:18090", "http://[::1]:18090"),
+    ],
+)
+def test_an_origin_is_kept_without_a_trailing_slash(value: str, kept: str) -> None:
+    """The service adds a path that starts with a slash; a doubled one is answered with 404."""
+    assert origin("https", "http")(value) == kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "fapi.binance.com",
+        "ftp://fapi.binance.com",
+        "wss://fapi.binance.com",
+        "https://",
+        "https:///fapi",
+        "https://fapi.binance.com/fapi/v1",
+        "https://fapi.binance.com?x=1",
+        "https://fapi.binance.com#x",
+        "https://fapi.binance.com:port",
+        "https://fapi.binance.com:65536",
+        "https://fapi binance.com",
+        "https://user@fapi.binance.com",
+        "https://user:word@fapi.binance.com",
+        "https://:word@fapi.binance.com",
+        "https://@fapi.binance.com",
+    ],
+)
+def test_what_is_not_an_origin_is_refused(value: str) -> None:
+    """A path would be doubled, a user would be printed by every log line that names the address."""
+    with pytest.raises(ValueError):
+        origin("https", "http")(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"https://user:{PASSWORD}@fapi.binance.com",
+        f"https://:{PASSWORD}@fapi.binance.com",
+        f"https://user:{PASSWORD}/1@fapi.binance.com",
+        f"user:{PASSWORD}@fapi.binance.com",
+        f"https://user:＃{PASSWORD}@fapi.binance.com",
+    ],
+)
+def test_a_password_in_a_url_that_is_no_secret_is_not_shown_either(value: str) -> None:
+    """The setting is public, what somebody wrote into it is not."""
+    line = refusal(REST_URL=value)
+
+    assert line.startswith("REST_URL=")
+    assert "@fapi.binance.com" in line
+    assert PASSWORD not in line
+
+
+def test_a_near_miss_is_answered_with_the_right_word() -> None:
+    assert refusal(LOG_FORMAT="jsno") == "LOG_FORMAT='jsno': must be one of text, json; json?"
+    assert refusal(LOG_LEVEL="warn").endswith("; warning?")
+    assert choice("text", "json")("JSON") == "json"
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [("on", True), ("1", True), ("TRUE", True), ("yes", True), ("off", False), ("0", False), ("No", False)],
+)
+def test_a_switch_reads_the_usual_words(value: str, on: bool) -> None:
+    assert switch(value) is on
+
+
+def test_a_switch_refuses_what_it_does_not_know() -> None:
+    """``BACKEND_AUDIT=disabled`` read as "on", or as "off", would be a guess about safety."""
+    with pytest.raises(ValueError, match="must be one of"):
+        switch("disabled")
+
+
+def test_words_are_a_set_of_known_names() -> None:
+    types = words("PERPETUAL", "TRADIFI_PERPETUAL")
+
+    assert types("perpetual, TRADIFI_PERPETUAL,") == {"PERPETUAL", "TRADIFI_PERPETUAL"}
+    with pytest.raises(ValueError, match=r"^PERPETUALS is not of PERPETUAL, TRADIFI_PERPETUAL$"):
+        types("PERPETUAL,PERPETUALS")
+    with pytest.raises(ValueError, match=r"^nothing is not of"):
+        types(",")
+
+
+def test_help_lists_every_setting_with_its_default_and_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--help is pasted into tickets; it tells what can be set, not what is set here."""
+    monkeypatch.setenv("BACKEND_API_KEY", PASSWORD)
+    monkeypatch.setenv("REDIS_URL", f"redis://:{PASSWORD}@host")
+
+    shown = help_text("told", "A service.", Told)
+
+    for f in fields(Told):
+        item = f.metadata["setting"]
+        default = "required" if item.default is None else f"default {item.default}"
+        assert f"  {item.name}\n      {item.about} ({default})" in shown
+    assert shown.startswith("usage: python -m services.told\n")
+    assert PASSWORD not in shown
