@@ -1,0 +1,46 @@
+"""oi_poller: open interest of the liquid Binance USDⓈ-M perpetuals, by REST within the weight budget, into Redis.
+
+Reads ``oi:mark`` and ``oi:volume``; writes ``oi:universe``, ``oi:contracts``, ``oi:sweeps`` and ``oi:ban``. Does its
+job only while sweeps with fresh readings of most symbols land in Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from services.oi_poller.desk import Desk
+from services.oi_poller.exchange import Fapi
+from services.oi_poller.listings import Listings
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.pace import Pace
+from services.oi_poller.poller import Poller
+from services.oi_poller.settings import Settings
+from services.oi_poller.universe import Rules, Universe
+from services.oi_poller.weight import Governor
+from shared import http
+from shared.ban import Ban
+from shared.exchange import Exchange
+from shared.runner import Service, run
+
+REQUEST_TIMEOUT_S = 5.0
+
+
+async def serve(settings: Settings, service: Service) -> None:
+    clock, ban = service.clock, Ban(service.redis)
+    metrics, governor = Metrics(service.registry), Governor(settings.per_minute, settings.reserve)
+    metrics.watch(governor, ban, clock)
+    universe = Universe(
+        Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
+    )
+    desk, pace = Desk(service.redis, universe, metrics, clock), Pace(settings, governor, metrics, clock)
+    async with http.client(connections=settings.in_flight) as client, asyncio.TaskGroup() as jobs:
+        fapi = Fapi(Exchange(settings.rest_url, client, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, governor, clock)
+        listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)
+        poller = Poller(settings, service, fapi, ban, universe, listings, desk, pace, metrics)
+        jobs.create_task(listings.keep(desk.recalled))
+        jobs.create_task(poller.run())
+
+
+if __name__ == "__main__":
+    sys.exit(run("oi_poller", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s))

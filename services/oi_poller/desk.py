@@ -1,0 +1,89 @@
+"""What the poller reads from Redis and writes to it, a sweep at a time; raises `Transient` while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import cast
+
+from redis.asyncio import Redis
+
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.universe import Universe
+from shared.clock import Clock
+from shared.codec import decode_sweep
+from shared.errors import WireError
+from shared.logs import EventLog, OncePer
+from shared.model import QuoteVolume, Reading, Sweep
+from shared.store import CONTRACTS, MARKS, SWEEPS, UNIVERSE, VOLUMES, redis_faults, round_trip
+from shared.sweeplog import FIELD, append
+
+log = EventLog("desk")
+MARK_MAX_AGE_MS = 60_000  # an older one is not the price of this sweep's moment
+
+
+class Desk:
+    def __init__(self, redis: Redis, universe: Universe, metrics: Metrics, clock: Clock) -> None:
+        self._redis = redis
+        self._universe = universe
+        self._metrics = metrics
+        self._clock = clock
+        self._once = OncePer(clock, 60.0)
+        self._owed: Sweep | None = None
+        self._tried = False
+        self.recalled = asyncio.Event()
+
+    async def recall(self) -> dict[str, Reading]:
+        """Members and their last good readings, of the run before."""
+        members = await UNIVERSE.all(self._redis, self._bad)
+        readings = await CONTRACTS.all(self._redis, self._bad)
+        self._universe.members = members
+        self._universe.departed |= readings.keys() - members.keys()
+        self.recalled.set()
+        return {symbol: reading for symbol, reading in readings.items() if symbol in members}
+
+    async def volumes(self) -> dict[str, QuoteVolume]:
+        return await VOLUMES.all(self._redis, self._bad)
+
+    async def marks(self) -> dict[str, Decimal]:
+        oldest_ms = self._clock.now_ms() - MARK_MAX_AGE_MS
+        marks = await MARKS.all(self._redis, self._bad)
+        return {symbol: mark.mark_price for symbol, mark in marks.items() if mark.received_ms >= oldest_ms}
+
+    def owe(self, sweep: Sweep) -> None:
+        """To be written by `settle`; only the newest is kept."""
+        self._owed = sweep
+        self._tried = False
+
+    async def settle(self) -> Sweep | None:
+        """Write what is owed, once, though Redis may have obeyed a write whose answer never came; returns it."""
+        sweep = self._owed
+        if sweep is not None and not (self._tried and await self._landed(sweep.sweep_id)):
+            self._tried = True
+            await self._write(sweep)
+        self._owed = None
+        return sweep
+
+    async def _write(self, sweep: Sweep) -> None:
+        departed = set(self._universe.departed)
+        fresh = {s: r for s, r in sweep.readings.items() if s not in sweep.failures and s not in departed}
+        async with round_trip(self._redis) as pipe:
+            UNIVERSE.drop(pipe, departed)
+            CONTRACTS.drop(pipe, departed)
+            UNIVERSE.put(pipe, self._universe.members)
+            CONTRACTS.put(pipe, fresh)
+            append(pipe, sweep, self._clock.now_ms())  # last: when it is there, all of it is
+        self._universe.departed -= departed
+
+    async def _landed(self, sweep_id: str) -> bool:
+        async with redis_faults():
+            newest = cast("list[tuple[bytes, dict[bytes, bytes]]]", await self._redis.xrevrange(SWEEPS, count=1))
+        try:
+            return any(decode_sweep(fields.get(FIELD, b"")).sweep_id == sweep_id for _, fields in newest)
+        except WireError:
+            return False
+
+    def _bad(self, error: WireError) -> None:
+        self._metrics.bad_rows.labels("redis", error.reason).inc()
+        if self._once.due(error.reason) is not None:
+            log.warning("a row in Redis cannot be read", cause=str(error))

@@ -1,0 +1,90 @@
+"""Keeps the exchange's symbol list current: every five minutes, sooner when a symbol turned out not to trade.
+
+Its own job, so that a slow exchangeInfo delays no sweep. An answer that fails or is absurd changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import NoReturn
+
+from services.oi_poller.exchange import Fapi
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.universe import Universe
+from shared.backoff import Backoff
+from shared.ban import Ban
+from shared.clock import Clock
+from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.logs import EventLog, OncePer
+
+log = EventLog("listings")
+LEAST_S = 60.0  # between two looks, however often it is prompted
+
+
+class Listings:
+    def __init__(
+        self, fapi: Fapi, universe: Universe, ban: Ban, metrics: Metrics, clock: Clock, every_s: float
+    ) -> None:
+        self._fapi = fapi
+        self._universe = universe
+        self._ban = ban
+        self._metrics = metrics
+        self._clock = clock
+        self._every_s = every_s
+        self._prompt = asyncio.Event()
+        self._once = OncePer(clock, 60.0)
+        self._retry = Backoff(2.0, 60.0)
+        self._refused = Backoff(15.0, 300.0)
+        self.tried = asyncio.Event()  # the first look is over, whatever came of it
+
+    def prompt(self) -> None:
+        """Look again as soon as that is decent."""
+        self._prompt.set()
+
+    async def keep(self, ready: asyncio.Event) -> NoReturn:
+        """``ready``: the members of the run before are known, against which a list may look absurd."""
+        await ready.wait()
+        while True:
+            wait_s = await self._look()
+            self.tried.set()
+            least_s = min(wait_s, LEAST_S, self._every_s)
+            await self._clock.sleep(least_s)
+            await self._prompted_within(wait_s - least_s)
+
+    async def _prompted_within(self, seconds: float) -> None:
+        waits = {asyncio.create_task(self._prompt.wait()), asyncio.create_task(self._clock.sleep(seconds))}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+        self._prompt.clear()
+
+    async def _look(self) -> float:
+        """One look; returns how long to wait before the next."""
+        try:
+            await self._ban.refresh(self._clock.now_ms())
+            info = await self._fapi.exchange_info(self._bad)
+            absurd = self._universe.believe(info.listings)
+            if absurd:
+                raise WireError("absurd_listings", absurd)
+        except (Transient, Refused, Rejected, WireError) as e:
+            return self._failed(e)
+        self._retry.reset()
+        self._refused.reset()
+        return self._every_s * random.uniform(0.8, 1.0)
+
+    def _failed(self, error: Exception) -> float:
+        if isinstance(error, RateLimited):  # a ban is the poller's to tell
+            return self._ban.remaining_s(self._clock.now_ms()) + self._retry.next_s()
+        reason = error.reason if isinstance(error, WireError) else type(error).__name__.lower()
+        self._metrics.listings_failures.labels(reason).inc()
+        if self._once.due(reason) is not None:
+            log.warning("the symbol list stays as it was", cause=str(error))
+        return (self._refused if isinstance(error, Refused) else self._retry).next_s()
+
+    def _bad(self, error: WireError) -> None:
+        self._metrics.bad_rows.labels("exchangeInfo", error.reason).inc()
+        if self._once.due(error.reason) is not None:
+            log.warning("a contract of exchangeInfo cannot be read", cause=str(error))

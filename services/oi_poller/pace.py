@@ -1,0 +1,80 @@
+"""When the next sweep begins: the weight budget, the interval it allows, and rest after failures."""
+
+from __future__ import annotations
+
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.settings import Settings
+from services.oi_poller.sweep import Outcome
+from services.oi_poller.weight import Governor
+from shared.backoff import Backoff
+from shared.clock import Clock
+from shared.errors import Refused
+from shared.logs import EventLog
+
+log = EventLog("pace")
+DEADLINE_S = 10.0
+
+
+class Pace:
+    """Intervals run from start to start. ``interval_s`` is the one in force."""
+
+    def __init__(self, settings: Settings, governor: Governor, metrics: Metrics, clock: Clock) -> None:
+        self._settings = settings
+        self._governor = governor
+        self._metrics = metrics
+        self._clock = clock
+        self._due_s = clock.monotonic_s()
+        self._over_max = False
+        self._failing = Backoff(1.0, 60.0)
+        self._refused = Backoff(15.0, 300.0)
+        self.interval_s = settings.min_interval_s
+
+    async def rest(self) -> None:
+        await self._clock.sleep(max(0.0, self._due_s - self._clock.monotonic_s()))
+
+    def nap(self, seconds: float) -> None:
+        """Nothing to do for so long."""
+        self._due_s = self._clock.monotonic_s() + seconds
+
+    def may_begin(self, symbols: int) -> bool:
+        """Whether a sweep fits in what is left of this minute; if not, the next turn is in the next one."""
+        wait_ms = self._governor.wait_ms(self._clock.now_ms(), symbols)
+        self.nap(wait_ms / 1000)
+        return not wait_ms
+
+    def begin(self, symbols: int) -> float:
+        """A sweep begins; returns its deadline, in seconds, longer by the minutes that it needs for its weight."""
+        self._set_interval(
+            self._governor.interval_s(symbols, self._settings.min_interval_s, self._clock.now_ms()), symbols
+        )
+        self.nap(self.interval_s)
+        return DEADLINE_S + 60.0 * ((symbols - 1) // self._governor.budget())
+
+    def ended(self, outcome: Outcome) -> None:
+        """Failed for the most part: rest longer, and long where only a person can mend it."""
+        if 2 * len(outcome.failures) < len(outcome.fresh) + len(outcome.failures):
+            self._failing.reset()
+            self._refused.reset()
+            return
+        backoff = self._refused if isinstance(outcome.cause, Refused) else self._failing
+        self._due_s = max(self._due_s, self._clock.monotonic_s() + backoff.next_s())
+
+    def used_weight(self) -> int:
+        return self._governor.used(self._clock.now_ms())
+
+    def _set_interval(self, interval_s: float, symbols: int) -> None:
+        budget = self._governor.planned(self._clock.now_ms())
+        if interval_s != self.interval_s:
+            log.info("interval set", interval_s=interval_s, before_s=self.interval_s, symbols=symbols, budget=budget)
+        over_max = interval_s > self._settings.max_interval_s
+        if over_max and not self._over_max:
+            log.warning(
+                "OI_MAX_INTERVAL_SEC cannot be kept within the weight budget",
+                interval_s=interval_s,
+                max_s=self._settings.max_interval_s,
+                symbols=symbols,
+                budget=budget,
+            )
+        self.interval_s, self._over_max = interval_s, over_max
+        self._metrics.interval.set(interval_s)
+        self._metrics.over_max.set(over_max)

@@ -1,0 +1,194 @@
+"""The poller's loop: look who is in, sweep when the budget allows, land it in Redis, rest until the next.
+
+Only Redis being away raises here; faults of the exchange are outcomes of a sweep, and decide how long to rest.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from decimal import Decimal
+from typing import NoReturn
+
+from services.oi_poller.desk import Desk
+from services.oi_poller.exchange import Fapi
+from services.oi_poller.listings import Listings
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.pace import Pace
+from services.oi_poller.settings import Settings
+from services.oi_poller.sweep import GONE, Outcome, sweep
+from services.oi_poller.universe import Universe
+from shared.backoff import Backoff
+from shared.ban import Ban
+from shared.clock import iso
+from shared.errors import Transient
+from shared.logs import EventLog
+from shared.model import Reading, Sweep
+from shared.runner import Service
+
+log = EventLog("oi_poller")
+CARRY_MS = 600_000  # a good reading is carried through failures for this long
+BAN_NAP_S = 30.0  # during a ban, how often Redis is asked whether it became longer
+NAMES = 10  # symbols named in one log line
+
+
+class Poller:
+    def __init__(
+        self,
+        settings: Settings,
+        service: Service,
+        fapi: Fapi,
+        ban: Ban,
+        universe: Universe,
+        listings: Listings,
+        desk: Desk,
+        pace: Pace,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._clock = service.clock
+        self._fapi = fapi
+        self._ban = ban
+        self._universe = universe
+        self._listings = listings
+        self._desk = desk
+        self._pace = pace
+        self._metrics = metrics
+        self._last: dict[str, Reading] = {}  # the last good reading of each member
+        self._cause = ""  # why the last sweep failed, where it did
+        self._trouble = ""
+        self._redis_away = Backoff(0.25, 5.0)
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self._pace.rest()
+            try:
+                await self.turn()
+                self._redis_away.reset()
+            except Transient as e:
+                self._metrics.redis_failures.inc()
+                self._in_trouble("waiting for Redis", str(e))
+                await self._clock.sleep(self._redis_away.next_s())
+
+    async def turn(self) -> None:
+        """One sweep, or a wait for what stands in its way."""
+        if not self._desk.recalled.is_set():
+            self._last = await self._desk.recall()
+        await self._settle()
+        await self._ban.refresh(self._clock.now_ms())
+        await self._listings.tried.wait()
+        remaining_s = self._ban.remaining_s(self._clock.now_ms())
+        if remaining_s:
+            self._in_trouble(f"nothing may be sent until {iso(self._ban.until_ms)}", self._cause or "oi:ban says so")
+            return self._pace.nap(min(remaining_s, BAN_NAP_S))
+        await self._look()
+        members = len(self._universe.members)
+        if not members:
+            self._in_trouble("waiting for a universe", "no listed symbol is known to be liquid: is ws_daemon running?")
+            return self._pace.nap(min(1.0, self._settings.max_interval_s))
+        if self._pace.may_begin(members):
+            await self._sweep()
+        return None
+
+    async def _look(self) -> None:
+        change = self._universe.look(await self._desk.volumes(), self._clock.now_ms())
+        for symbol in change.left:
+            self._last.pop(symbol, None)
+        self._metrics.universe.set(len(self._universe.members))
+        if change.entered or change.left:
+            log.info(
+                "universe changed",
+                symbols=len(self._universe.members),
+                entered=len(change.entered),
+                left=len(change.left),
+                entered_names=_names(change.entered),
+                left_names=_names(change.left),
+            )
+
+    async def _sweep(self) -> None:
+        marks = await self._desk.marks()
+        symbols = sorted(self._universe.members, key=self._received_ms)  # stalest first: none fails for ever
+        started_ms, deadline_s = self._clock.now_ms(), self._pace.begin(len(symbols))
+        outcome = await sweep(
+            symbols, self._fapi.open_interest, self._clock, in_flight=self._settings.in_flight, deadline_s=deadline_s
+        )
+        self._drop_gone(outcome)
+        record = self._record(outcome, marks, started_ms)
+        self._cause = str(outcome.cause or "")
+        self._pace.ended(outcome)
+        self._metrics.swept(outcome, len(record.readings) - len(outcome.fresh), (record.ended_ms - started_ms) / 1000)
+        _name_failures(outcome)
+        self._desk.owe(record)
+        await self._settle()
+
+    def _received_ms(self, symbol: str) -> int:
+        last = self._last.get(symbol)
+        return 0 if last is None else last.open_interest.received_ms
+
+    def _drop_gone(self, outcome: Outcome) -> None:
+        for symbol, reason in outcome.failures.items():
+            if reason in GONE:
+                self._universe.drop(symbol)
+                self._last.pop(symbol, None)
+                self._listings.prompt()
+
+    def _record(self, outcome: Outcome, marks: dict[str, Decimal], started_ms: int) -> Sweep:
+        now_ms = self._clock.now_ms()
+        fresh = {symbol: Reading(oi, marks.get(symbol)) for symbol, oi in outcome.fresh.items()}
+        self._last.update(fresh)
+        carried = {
+            symbol: self._last[symbol]
+            for symbol in outcome.failures
+            if symbol in self._last and now_ms - self._received_ms(symbol) <= CARRY_MS
+        }
+        failures = {symbol: reason.value for symbol, reason in outcome.failures.items()}
+        return Sweep(f"{started_ms}-{secrets.token_hex(3)}", started_ms, now_ms, fresh | carried, failures)
+
+    async def _settle(self) -> None:
+        """Write what is owed, and only then say that it landed."""
+        landed = await self._desk.settle()
+        if landed is None:
+            return
+        symbols, failed = len(landed.universe()), len(landed.failures)
+        facts = {
+            "symbols": symbols,
+            "fresh": symbols - failed,
+            "failed": failed,
+            "took_s": (landed.ended_ms - landed.started_ms) / 1000,
+            "interval_s": round(self._pace.interval_s, 2),
+            "used_weight": self._pace.used_weight(),
+        }
+        log.info("sweep landed", **facts)
+        self._metrics.last_sweep.set(landed.ended_ms / 1000)
+        self._service.facts.update({key: str(value) for key, value in facts.items()}, sweep=landed.sweep_id)
+        if 2 * failed < symbols:
+            self._well(f"{symbols - failed} of {symbols} symbols fresh")
+        else:
+            self._in_trouble(f"{failed} of {symbols} symbols failed", self._cause)
+
+    def _in_trouble(self, what: str, cause: str) -> None:
+        """Said once, until something else is the matter."""
+        if what != self._trouble:
+            log.warning(what, cause=cause)
+        self._trouble = what
+        self._service.health.bad(f"{what}: {cause}")
+
+    def _well(self, detail: str) -> None:
+        if self._trouble:
+            log.info("well again", after=self._trouble)
+        self._trouble = ""
+        self._service.health.limit_s = max(self._settings.limit_s, 3 * self._pace.interval_s)
+        self._service.health.good(detail)
+
+
+def _name_failures(outcome: Outcome) -> None:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for symbol, reason in outcome.failures.items():
+        by_reason[reason].append(symbol)
+    for why, symbols in by_reason.items():
+        log.warning("symbols failed", reason=why, count=len(symbols), symbols=_names(symbols))
+
+
+def _names(symbols: list[str]) -> str:
+    return ",".join(symbols[:NAMES]) + (",…" if len(symbols) > NAMES else "")

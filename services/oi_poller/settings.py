@@ -1,0 +1,64 @@
+"""What oi_poller can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import SettingsError
+from shared.settings import CommonSettings, integer, metrics_port, number, origin, setting, words
+
+CONTRACT_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
+DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BTC-quoted contract would be BTC
+
+
+@dataclass(frozen=True)
+class Settings(CommonSettings):
+    rest_url: str = setting(
+        "BINANCE_REST_URL", "https://fapi.binance.com", origin("https", "http"), "origin of the exchange's REST API"
+    )
+    per_minute: int = setting(
+        "OI_MAX_REQ_PER_MIN", "2000", integer(1, 100_000), "request weight spent in one clock minute at most"
+    )
+    reserve: int = setting(
+        "OI_WEIGHT_RESERVE", "200", integer(0, 100_000), "weight of the exchange's limit that is always left free"
+    )
+    min_interval_s: float = setting(
+        "OI_MIN_INTERVAL_SEC", "5", number(0.05, 3600), "least seconds from the start of a sweep to the next"
+    )
+    max_interval_s: float = setting(
+        "OI_MAX_INTERVAL_SEC", "30", number(0.05, 3600), "most of them; where the budget needs more, the budget wins"
+    )
+    enter_quote: float = setting(
+        "OI_LIQUID_ENTER_QUOTE_24H", "4000000", number(0, 1e15), "24 h quote volume from which a symbol is polled"
+    )
+    exit_quote: float = setting(
+        "OI_LIQUID_EXIT_QUOTE_24H", "2000000", number(0, 1e15), "24 h quote volume under which it is no longer"
+    )
+    contract_types: frozenset[str] = setting(
+        "OI_CONTRACT_TYPES", "PERPETUAL", words(*CONTRACT_TYPES), f"comma-separated, of {', '.join(CONTRACT_TYPES)}"
+    )
+    quote_assets: frozenset[str] = setting(
+        "OI_QUOTE_ASSETS", "USDT", words(*DOLLARS), f"comma-separated, of {', '.join(DOLLARS)}"
+    )
+    in_flight: int = setting("OI_IN_FLIGHT", "32", integer(1, 256), "requests of a sweep under way at the same time")
+    listings_s: float = setting(
+        "OI_LISTINGS_INTERVAL_SEC", "300", number(1, 3600), "most seconds between looks at the exchange's symbol list"
+    )
+    metrics_port: int = metrics_port(9102)
+
+    def __post_init__(self) -> None:
+        if self.exit_quote > self.enter_quote:
+            raise SettingsError(
+                f"OI_LIQUID_EXIT_QUOTE_24H={self.exit_quote:.15g} must not exceed "
+                f"OI_LIQUID_ENTER_QUOTE_24H={self.enter_quote:.15g}"
+            )
+        if self.min_interval_s > self.max_interval_s:
+            raise SettingsError(
+                f"OI_MIN_INTERVAL_SEC={self.min_interval_s:g} must not exceed "
+                f"OI_MAX_INTERVAL_SEC={self.max_interval_s:g}"
+            )
+
+    @property
+    def limit_s(self) -> float:
+        """How long without a sweep is a stall."""
+        return 3 * self.max_interval_s + 5
