@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run test lint lock clean
+.PHONY: help setup setup-test demo run test test-redis test-long lint up down env-example lock clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,22 @@ lint: setup-test ## ruff and mypy
 
 test: lint ## lint, types and all tests
 	$(PY) -m pytest -m "not long"
+
+test-redis: setup-test ## the tests that need Redis, against the server that REDIS_SERVER names
+	REDIS_SERVER="$(or $(REDIS_SERVER),redis-server)" $(PY) -m pytest -m "not long" \
+	  tests/shared tests/ws_daemon tests/oi_poller tests/publisher tests/pipeline
+
+test-long: setup-test ## what cannot be scaled down
+	$(PY) -m pytest -m long
+
+up: ## the pipeline in containers, on the stand-in exchange
+	docker compose up --build --detach --wait
+
+down: ## end it
+	docker compose down
+
+env-example: setup ## write .env.example anew from what the services declare
+	$(PY) -m dev.env_example > .env.example
 
 lock: ## write the lock files anew from pyproject.toml
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv

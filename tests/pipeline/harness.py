@@ -1,0 +1,130 @@
+"""The real processes, a real Redis, the exchange stand-in and the Node backend, on free ports of the loopback."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from dev.node import require_node
+from dev.processes import Child
+from dev.redis_server import free_port, server_command
+from shared import store
+from shared.clock import iso
+from tests.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "a-key-that-must-never-be-seen"
+SWEEP_S = "1.5"  # the scaled-down interval: five seconds in production
+SERVICES = ("ws_daemon", "oi_poller", "publisher")
+
+
+class Pipeline:
+    """Children by name in ``self[name]``; ``api`` talks to the stand-ins, ``redis`` to Redis."""
+
+    def __init__(self, folder: Path, cache_mode: str = "merge", **env: str) -> None:
+        self.ports = {name: free_port() for name in ("redis", "exchange", "backend", *SERVICES)}
+        self.children: dict[str, Child] = {}
+        self.api = httpx.AsyncClient(timeout=5)
+        self.redis: Redis = store.connect(f"redis://127.0.0.1:{self.ports['redis']}/0")
+        self._folder = folder
+        self._cache_mode = cache_mode
+        self._env = {
+            "REDIS_URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
+            "BINANCE_WS_URL": self.origin("exchange").replace("http", "ws"),
+            "BINANCE_REST_URL": self.origin("exchange"),
+            "BACKEND_URL": self.origin("backend"),
+            "BACKEND_API_KEY": KEY,
+            "OI_MAX_REQ_PER_MIN": "60000",
+            "OI_MIN_INTERVAL_SEC": SWEEP_S,
+            "OI_MAX_INTERVAL_SEC": "5",
+            **env,
+        }
+
+    def __getitem__(self, name: str) -> Child:
+        return self.children[name]
+
+    def origin(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._child("redis", server_command(self.ports["redis"], str(self._folder)), {})
+        port = str(self.ports["exchange"])
+        self._child("exchange", [sys.executable, "-m", "dev.exchange", "--port", port, "--weight-limit", "100000"], {})
+        backend = {"PORT": str(self.ports["backend"]), "API_KEY": KEY, "CACHE_MODE": self._cache_mode}
+        self._child("backend", [require_node(), "dev/backend/server.mjs"], backend)
+        for name in SERVICES:
+            env = {**self._env, "METRICS_PORT": str(self.ports[name])}
+            self._child(name, [sys.executable, "-m", f"services.{name}"], env)
+
+    def _child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
+        child = Child(name, argv, env, self._folder)
+        child.start()
+        self.children[name] = child
+
+    async def close(self) -> None:
+        for child in reversed(self.children.values()):
+            child.stop()
+        await self.redis.aclose()
+        await self.api.aclose()
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {name}\n{child.tail(20)}" for name, child in self.children.items())
+
+    async def fault(self, stand_in: str, body: Any, path: str = "/control") -> Any:
+        answer = await self.api.post(self.origin(stand_in) + path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def get(self, name: str, path: str) -> Any:
+        return (await self.api.get(self.origin(name) + path)).json()
+
+    async def metric(self, service: str, name: str) -> dict[str, float]:
+        """Samples of one metric by the text of their labels."""
+        text = (await self.api.get(f"{self.origin(service)}/metrics")).text
+        samples = [line.rpartition(" ") for line in text.splitlines() if line.startswith(name)]
+        return {
+            sample.removeprefix(name): float(value)
+            for sample, _, value in samples
+            if sample[len(name) :][:1] in ("", "{")
+        }
+
+    async def status(self, service: str) -> dict[str, str]:
+        try:
+            fields = await self.redis.hgetall(store.STATUS + service)
+        except store.RedisError:
+            return {}
+        return {key.decode(): value.decode() for key, value in fields.items()}
+
+    async def served(self) -> dict[str, float]:
+        data: dict[str, float] = (await self.get("backend", "/api/market/open-interest"))["data"]
+        return data
+
+    async def universe(self) -> set[str]:
+        return {name.decode() for name in await self.redis.hkeys("oi:universe")}
+
+    async def verified_since(self, since_ms: int) -> bool:
+        """Whether a cycle that began after ``since_ms`` was verified, by the publisher's own endpoint."""
+        try:
+            health = (await self.api.get(f"{self.origin('publisher')}/healthz")).json()
+        except httpx.HTTPError:
+            return False
+        return bool(health["state"] == "ok" and health["lastSuccess"] > iso(since_ms))
+
+    async def next_verified(self, within_s: float = 15.0) -> None:
+        since_ms = time.time_ns() // 1_000_000
+        try:
+            await eventually(lambda: self.verified_since(since_ms), within_s, every_s=0.05)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.logs()}") from None
+
+
+def _iso(ms: int) -> str:
+    from shared.clock import iso
+
+    return iso(ms)

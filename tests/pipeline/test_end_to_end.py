@@ -1,0 +1,132 @@
+"""From the exchange to what the backend serves, with the real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.harness import KEY, ROOT, SERVICES, Pipeline
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_the_whole_universe_is_served_and_nothing_at_zero(pipeline: Pipeline) -> None:
+    """The incident: 43 of 343 symbols served, BTC at $0.00, every log line saying success."""
+    await pipeline.next_verified()
+
+    served, universe = await pipeline.served(), await pipeline.universe()
+    batch = (await pipeline.get("backend", "/control/batches?since=0"))["batches"][-1]
+
+    assert len(universe) > 300
+    assert set(served) == universe
+    assert min(served.values()) > 0
+    assert batch["rows"] == len(universe)
+
+
+async def test_one_line_of_redis_is_readable(pipeline: Pipeline) -> None:
+    line = (await pipeline.redis.hget("oi:mark", "BTCUSDT")).decode()
+    assert json.loads(line).keys() == {"mark", "index", "funding", "next", "t", "at"}
+    assert "\n" not in line
+
+
+async def test_what_was_sent_is_open_interest_times_mark(pipeline: Pipeline) -> None:
+    await pipeline.next_verified()
+    rows = (await pipeline.get("backend", "/control/rows?symbol=BTCUSDT&limit=1"))["rows"]
+    contracts = json.loads(await pipeline.redis.hget("oi:contracts", "BTCUSDT"))
+    row = rows[-1]
+
+    assert row["openInterestUsd"] == pytest.approx(row["openInterest"] * row["markPrice"], rel=1e-12)
+    assert row["openInterest"] == pytest.approx(float(contracts["oi"]), rel=0.01)
+    assert row["markPrice"] == pytest.approx(float(contracts["mark"]), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["ws_daemon", "oi_poller", "publisher", "redis"])
+async def test_a_killed_process_started_again_alone_is_enough(pipeline: Pipeline, name: str) -> None:
+    """kill -9 of each in turn: the others carry on, and the next cycles are verified within 15 s."""
+    others = {child.name: child.pid for child in pipeline.children.values() if child.name != name}
+
+    pipeline[name].kill()
+    pipeline[name].start()
+
+    await pipeline.next_verified(within_s=15)
+    await pipeline.next_verified(within_s=15)
+    assert {n: pipeline[n].pid for n in others} == others
+    assert [n for n in others if pipeline[n].status() is not None] == []
+    assert await pipeline.universe() <= set(await pipeline.served())
+
+
+async def test_bad_rows_cost_only_themselves(pipeline: Pipeline) -> None:
+    """NaN, negative, missing, unknown: named and counted, never posted, and everybody else is served."""
+    batches = (await pipeline.get("backend", "/control/batches?since=0"))["batches"]
+    await pipeline.fault(
+        "exchange",
+        [
+            {"fault": "mark_value", "symbol": "BTCUSDT", "value": "NaN"},
+            {"fault": "mark_value", "symbol": "ETHUSDT", "value": "-5.0"},
+            {"fault": "ws_rows", "kind": "missing_p", "symbols": ["SOLUSDT"]},
+            {"fault": "oi_value", "symbol": "XRPUSDT", "value": "garbage"},
+            {"fault": "oi_value", "symbol": "BNBUSDT", "value": "0"},
+            {"fault": "ws_rows", "kind": "empty_r", "symbols": ["DOGEUSDT"]},
+            {"fault": "ws_rows", "kind": "unknown_fields", "share": 0.3},
+        ],
+    )
+
+    async def left_out() -> dict[str, str]:
+        found = {k.decode(): v.decode() for k, v in (await pipeline.redis.hgetall("oi:left_out")).items()}
+        return found if {"BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT"} <= set(found) else {}
+
+    reasons = await eventually(left_out, within_s=30)
+    bad = await pipeline.metric("ws_daemon", "pipeline_bad_rows_total")
+    rows = (await pipeline.get("backend", "/control/rows?limit=100000"))["rows"]
+    fresh = [row for row in rows if row["batch"] > batches[-1]["n"]]
+
+    assert {reasons[s] for s in ("BTCUSDT", "ETHUSDT", "SOLUSDT")} == {"stale_mark"}
+    assert reasons["BNBUSDT"] == "zero_open_interest"
+    assert "DOGEUSDT" not in reasons
+    assert sum(bad.values()) >= 3
+    assert fresh
+    assert all(row["openInterestUsd"] > 0 and row["markPrice"] > 0 and row["openInterest"] > 0 for row in fresh)
+
+
+async def test_health_tells_the_same_everywhere(pipeline: Pipeline) -> None:
+    await pipeline.next_verified()
+    for service in SERVICES:
+        health = await pipeline.get(service, "/healthz")
+        assert health["state"] == "ok", (service, health)
+        assert (await eventually(lambda s=service: pipeline.status(s)))["state"] == "ok"
+        assert (await pipeline.metric(service, "pipeline_healthy")) == {"": 1.0}
+
+
+async def test_the_key_is_nowhere_to_be_seen(pipeline: Pipeline) -> None:
+    """Not in a log, a metric, the health page, Redis, or a process listing."""
+    seen = [child.log.read_text() for child in pipeline.children.values()]
+    for service in SERVICES:
+        seen += [(await pipeline.api.get(pipeline.origin(service) + path)).text for path in ("/metrics", "/healthz")]
+        seen.append(str(await pipeline.status(service)))
+        seen.append(Path(f"/proc/{pipeline[service].pid}/cmdline").read_text())
+    assert not [text for text in seen if KEY in text]
+
+
+async def test_every_service_stops_cleanly_within_five_seconds(pipeline: Pipeline) -> None:
+    for service in SERVICES:
+        start_s = time.monotonic()
+        assert pipeline[service].stop() == 0, pipeline[service].tail()
+        assert time.monotonic() - start_s < 5
+        pipeline[service].start()
+    await pipeline.next_verified(within_s=15)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_bad_setting_is_named_and_nothing_starts(service: str) -> None:
+    env = {"METRICS_PORT": "notaport", "BACKEND_URL": "http://127.0.0.1:1", "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(
+        [sys.executable, "-m", f"services.{service}"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=20
+    )
+    assert ended.returncode == 78
+    assert ended.stderr == f"{service}: METRICS_PORT='notaport': not a whole number\n"
