@@ -26,6 +26,7 @@ SWEEPS = "oi:sweeps"  # stream, written by oi_poller: history for the alerter, o
 ALERTS = "oi:alerts"  # stream, written by oi_alerter
 SERVED = "oi:served"  # hash symbol -> JSON, written by publisher
 LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
+PUBLISHER = "oi:publisher"  # hash: what the publisher must remember across a kill, written by publisher
 BAN = "oi:ban"  # string, Unix ms, expires with the ban
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
 

@@ -19,6 +19,7 @@ from shared.store import SWEEPS, redis_faults
 RETENTION_MS = 3 * 3600 * 1000
 BLOCK_MS = 1000
 FIELD = b"sweep"
+Fields = dict[bytes, bytes]
 
 
 class Entry(NamedTuple):
@@ -33,11 +34,12 @@ def append(pipe: Pipeline, sweep: Sweep, now_ms: int) -> None:
     pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)}, minid=f"{now_ms - RETENTION_MS}-0", approximate=True)
 
 
-class SweepReader:
-    """One consumer of one group. A group that is missing (a first start, an emptied Redis) is created on the way."""
+class GroupReader:
+    """One consumer of one group of a stream. A group that is missing (a first start, an emptied Redis) is created."""
 
-    def __init__(self, redis: Redis, group: str, consumer: str, start: str = "0") -> None:
+    def __init__(self, redis: Redis, stream: str, group: str, consumer: str, start: str = "0") -> None:
         self._redis = redis
+        self._stream = stream
         self._group = group
         self._consumer = consumer
         self._start = start
@@ -46,41 +48,48 @@ class SweepReader:
         """Create the group where it is missing; it begins at ``start`` ("0": with all that is still there)."""
         async with redis_faults():
             try:
-                await self._redis.xgroup_create(SWEEPS, self._group, id=self._start, mkstream=True)
+                await self._redis.xgroup_create(self._stream, self._group, id=self._start, mkstream=True)
             except ResponseError as e:
                 if not str(e).startswith("BUSYGROUP"):
                     raise
 
-    async def unacknowledged(self, count: int) -> list[Entry]:
-        """What was handed out before and never acknowledged, oldest first."""
-        return await self._read("0", count, None)
-
-    async def wait(self, count: int, block_ms: int = BLOCK_MS) -> list[Entry]:
-        """New entries, oldest first; empty when none came within ``block_ms``."""
-        return await self._read(">", count, block_ms)
-
     async def acknowledge(self, *entry_ids: str) -> None:
         async with redis_faults():
-            await self._redis.xack(SWEEPS, self._group, *entry_ids)
+            await self._redis.xack(self._stream, self._group, *entry_ids)
 
-    async def _read(self, after: str, count: int, block_ms: int | None) -> list[Entry]:
+    async def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[bytes, Fields | None]]:
+        """Rows after ``">"`` (new ones) or ``"0"`` (handed out before); fields are None where the entry was trimmed."""
         try:
-            reply = await self._ask(after, count, block_ms)
+            return _rows(await self._ask(after, count, block_ms))
         except Transient as e:
             if not str(e.__cause__).startswith("NOGROUP"):
                 raise
-            await self.ensure_group()
-            reply = await self._ask(after, count, block_ms)
-        return [_entry(entry_id, fields) for entry_id, fields in _rows(reply)]
+        await self.ensure_group()
+        return _rows(await self._ask(after, count, block_ms))
 
     async def _ask(self, after: str, count: int, block_ms: int | None) -> Any:
         async with redis_faults():
             return await self._redis.xreadgroup(
-                self._group, self._consumer, {SWEEPS: after}, count=count, block=block_ms
+                self._group, self._consumer, {self._stream: after}, count=count, block=block_ms
             )
 
 
-def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
+class SweepReader(GroupReader):
+    """The sweeps, decoded."""
+
+    def __init__(self, redis: Redis, group: str, consumer: str, start: str = "0") -> None:
+        super().__init__(redis, SWEEPS, group, consumer, start)
+
+    async def unacknowledged(self, count: int) -> list[Entry]:
+        """What was handed out before and never acknowledged, oldest first."""
+        return [sweep_entry(*row) for row in await self.read("0", count)]
+
+    async def wait(self, count: int, block_ms: int = BLOCK_MS) -> list[Entry]:
+        """New entries, oldest first; empty when none came within ``block_ms``."""
+        return [sweep_entry(*row) for row in await self.read(">", count, block_ms)]
+
+
+def _rows(reply: Any) -> list[tuple[bytes, Fields | None]]:
     """redis-py answers a list of pairs under RESP2 and a dict of lists of lists under RESP3."""
     if not reply:
         return []
@@ -89,7 +98,7 @@ def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
     return [row for _, rows in reply for row in rows]
 
 
-def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
+def sweep_entry(entry_id: bytes, fields: Fields | None) -> Entry:
     if not fields or FIELD not in fields:
         # Trimmed while it waited for its reader: the id is all that is left.
         return Entry(entry_id.decode(), WireError("trimmed_sweep", entry_id.decode()))
