@@ -1,0 +1,102 @@
+"""The Node backend over HTTP: each route a method, each answer a fact or a typed error.
+
+The key travels in a header of three routes and nowhere else. A 429 silences every request until its time is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import aiohttp
+import httpx
+import msgspec
+
+from services.publisher import wire
+from services.publisher.join import Record
+from services.publisher.wire import Accepted, Away, InDoubt, Snapshot
+from shared import http
+from shared.clock import Clock
+from shared.errors import RateLimited, Transient, WireError
+from shared.model import Member
+
+REPLY_LIMIT = 1024 * 1024
+READ_TIMEOUT_S = 10.0  # the public routes answer from memory
+OPEN_INTEREST = "/api/market/open-interest"
+UNIVERSE = f"{OPEN_INTEREST}/liquid-universe"
+ALERTS = "/api/open-interest-alerts"
+
+
+class Backend:
+    def __init__(self, origin: str, key: str, client: httpx.AsyncClient, clock: Clock, timeout_s: float) -> None:
+        self.origin = origin
+        self._headers = {"X-API-Key": key} if key else {}
+        self._client = client
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._quiet_until_s = 0.0
+
+    async def ingest(self, rows: Sequence[Record], timestamp_ms: int, total: int, *, funding: bool) -> Accepted:
+        body = wire.encode_batch(rows, timestamp_ms, total, funding=funding)
+        answer = await self._post(f"{OPEN_INTEREST}/ingest", body)
+        try:
+            return wire.decode_accepted(answer)
+        except WireError as e:
+            raise InDoubt(str(e), answered=True) from e
+
+    async def read_served(self) -> Snapshot:
+        return wire.decode_snapshot(await self._get(OPEN_INTEREST))
+
+    async def update_universe(self, members: Iterable[Member]) -> None:
+        await self._post(f"{UNIVERSE}/update", wire.encode_universe(members, self._clock.now_ms()))
+
+    async def read_universe(self) -> set[str]:
+        return wire.decode_universe(await self._get(UNIVERSE))
+
+    async def send_alert(self, alert: dict[str, Any]) -> None:
+        await self._post(f"{ALERTS}/ingest", msgspec.json.encode(alert))
+
+    async def recent_alerts(self, symbol: str) -> list[dict[str, Any]]:
+        return wire.decode_alerts(await self._get(ALERTS, {"symbol": symbol, "limit": "100"}))
+
+    async def _post(self, path: str, body: bytes) -> bytes:
+        """Send with the key. Whatever leaves open whether it was processed is `InDoubt`."""
+        headers = {**self._headers, "Content-Type": "application/json"}
+        request = self._client.build_request("POST", self.origin + path, content=body, headers=headers)
+        try:
+            return await self._send(request, self._timeout_s)
+        except WireError as e:
+            raise InDoubt(str(e), answered=True) from e
+
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> bytes:
+        request = self._client.build_request("GET", self.origin + path, params=params)
+        return await self._send(request, min(READ_TIMEOUT_S, self._timeout_s))
+
+    async def _send(self, request: httpx.Request, timeout_s: float) -> bytes:
+        quiet_s = self._quiet_until_s - self._clock.monotonic_s()
+        if quiet_s > 0:
+            raise RateLimited("the backend asked for quiet (429)", quiet_s)
+        try:
+            reply = await http.send(self._client, request, timeout_s=timeout_s, max_bytes=REPLY_LIMIT)
+        except Transient as e:
+            raise _unanswered(e) from e
+        error = wire.failure(reply, self._clock.now_ms())
+        if error is None:
+            return reply.body
+        if isinstance(error, RateLimited):
+            self._quiet_until_s = self._clock.monotonic_s() + (error.retry_after_s or 0)
+        raise error
+
+
+def _unanswered(error: Transient) -> Away:
+    """A connection that never came about carried nothing; any other silence leaves open what happened."""
+    if any(isinstance(cause, aiohttp.ClientConnectorError) for cause in _causes(error)):
+        return Away(str(error), answered=False)
+    return InDoubt(str(error), answered=False, timed_out=isinstance(error.__cause__, TimeoutError))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

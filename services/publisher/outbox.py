@@ -1,0 +1,254 @@
+"""What waits to be delivered, and what must be known about it after a kill: all of it in Redis.
+
+``oi:sweeps`` is the outbox: every sweep is taken into the consumer group at once and acknowledged when the backend has
+it. ``oi:publisher`` remembers the attempt in flight, written before the POST, so that a restart looks before it posts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ResponseError
+
+from services.publisher.audit import Row, Sent
+from services.publisher.join import LeftOut, backend_key
+from shared.clock import iso
+from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
+from shared.sweeplog import BLOCK_MS, Entry, SweepReader, sweep_entry
+
+GROUP = "publisher"
+CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
+READ_AT_ONCE = 8
+DOUBT = "doubt:"
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One batch on its way: enough to tell later whether it arrived, and to close its books."""
+
+    entry_id: str
+    sweep_id: str
+    batch_ms: int
+    posted_ms: int
+    patience_s: float  # how long the backend may still be at work on it, counted from posted_ms
+    before_ms: int | None  # the asOf served before it
+    sent: dict[str, float]  # the backend's spelling -> USD
+    unsent: list[str]  # fit to be published, more than the backend takes
+    left_out: dict[str, LeftOut]
+    failed: list[str]
+
+    @property
+    def as_sent(self) -> Sent:
+        return Sent(self.sent, self.batch_ms, self.posted_ms, self.before_ms)
+
+    @property
+    def published(self) -> int:
+        return len(self.sent) + len(self.unsent)
+
+    @property
+    def universe(self) -> int:
+        return self.published + len(self.left_out) + len(self.failed)
+
+    def universe_keys(self) -> set[str]:
+        """The universe in the backend's spelling, without what has left it since the sweep."""
+        others = [symbol for symbol, reason in self.left_out.items() if reason != "not_in_universe"]
+        return self.sent.keys() | {backend_key(symbol) for symbol in (*others, *self.unsent, *self.failed)}
+
+
+class Kept(NamedTuple):
+    """``oi:publisher``, decoded."""
+
+    attempt: Attempt | None
+    delivered_id: str  # the newest entry ever delivered
+    doubtful: frozenset[str]  # entries posted once with an outcome that could not be told
+    max_rows: int
+    max_rows_ms: int
+    replaces: bool
+    post_s: float
+    duplicates: int
+
+
+class Pending(NamedTuple):
+    sweeps: int
+    newest_id: str
+
+
+class Lost(NamedTuple):
+    sweeps: int
+    first: str
+    last: str
+
+
+class _StoredRow(msgspec.Struct):
+    usd: float | None
+    since: int
+    verdict: str
+
+
+_attempt = msgspec.json.Decoder(Attempt)
+_row = msgspec.json.Decoder(_StoredRow)
+
+
+def entry_order(entry_id: str) -> tuple[int, int]:
+    ms, _, sequence = entry_id.partition("-")
+    return int(ms), int(sequence or 0)
+
+
+def entry_time(entry_id: str) -> str:
+    return iso(entry_order(entry_id)[0])
+
+
+def _number(fields: dict[str, bytes], name: str) -> float:
+    """0 where a hand or another version wrote something else: what is not known is learned anew."""
+    try:
+        value = float(fields.get(name, b"0"))
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+class Outbox:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._reader = SweepReader(redis, GROUP, CONSUMER)
+
+    async def open(self) -> Lost | None:
+        """Begin where the last process ended; a first start begins at the newest sweep, and leaves history alone.
+
+        Returns what was trimmed away before anybody took it.
+        """
+        async with redis_faults():
+            try:
+                groups = await self._redis.xinfo_groups(SWEEPS)
+            except ResponseError:  # there is no stream yet; the group is made with it
+                return None
+            mine = next((group for group in groups if group["name"] == GROUP.encode()), None)
+            stream = await self._redis.xinfo_stream(SWEEPS)
+            if mine is None:
+                await self._begin_at_newest(stream)
+                return None
+        count = stream["entries-added"] - stream["length"] - (mine["entries-read"] or 0)
+        last_read = mine["last-delivered-id"].decode()
+        if count <= 0 or last_read == "0-0":
+            return None
+        until = stream["first-entry"][0].decode() if stream["first-entry"] else stream["last-generated-id"].decode()
+        return Lost(count, entry_time(last_read), entry_time(until))
+
+    async def _begin_at_newest(self, stream: dict[str, Any]) -> None:
+        newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=2))
+        start = newest[1][0] if len(newest) == 2 else b"0"
+        read = max(0, stream["entries-added"] - 1) if len(newest) == 2 else 0
+        await self._redis.xgroup_create(SWEEPS, GROUP, id=start, entries_read=read)
+
+    async def collect(self, *, block: bool) -> Pending:
+        """Take what is new into the group; only a few sweeps are in memory at once, however many there are."""
+        wait_ms = BLOCK_MS if block else None
+        while len(await self._reader.read(">", READ_AT_ONCE, wait_ms)) == READ_AT_ONCE:
+            wait_ms = None
+        async with redis_faults():
+            summary = await self._redis.xpending(SWEEPS, GROUP)
+        return Pending(summary["pending"], (summary["max"] or b"0-0").decode())
+
+    async def oldest(self) -> Entry | None:
+        entries = await self._reader.unacknowledged(1)
+        return entries[0] if entries else None
+
+    async def load(self, entry_id: str) -> Entry:
+        async with redis_faults():
+            rows = cast("list[tuple[bytes, Any]]", await self._redis.xrange(SWEEPS, entry_id, entry_id))
+        return sweep_entry(*rows[0]) if rows else sweep_entry(entry_id.encode(), None)
+
+    async def recall(self) -> Kept:
+        async with redis_faults():
+            stored = cast("dict[bytes, bytes]", await self._redis.hgetall(PUBLISHER))
+        fields = {name.decode(errors="replace"): value for name, value in stored.items()}
+        try:
+            attempt = _attempt.decode(fields["attempt"]) if "attempt" in fields else None
+        except ValueError:
+            attempt = None  # another version wrote it: at worst a batch goes out twice
+        return Kept(
+            attempt=attempt,
+            delivered_id=fields.get("delivered", b"0-0").decode(),
+            doubtful=frozenset(name.removeprefix(DOUBT) for name in fields if name.startswith(DOUBT)),
+            max_rows=int(_number(fields, "max_rows")),
+            max_rows_ms=int(_number(fields, "max_rows_ms")),
+            replaces=_number(fields, "replaces") == 1,
+            post_s=_number(fields, "post_s"),
+            duplicates=int(_number(fields, "duplicates")),
+        )
+
+    async def begin(self, attempt: Attempt, *, again: bool) -> None:
+        """Note the attempt before its POST; ``again``: the backend may have had this batch before."""
+        async with self._at_once() as pipe:
+            pipe.hset(PUBLISHER, "attempt", msgspec.json.encode(attempt))
+            if again:
+                pipe.hincrby(PUBLISHER, "duplicates", 1)
+
+    async def withdraw(self) -> None:
+        """The POST certainly had no effect."""
+        async with self._at_once() as pipe:
+            pipe.hdel(PUBLISHER, "attempt")
+
+    async def doubt(self, entry_id: str) -> None:
+        """It could not be found at the backend; it will be posted again, and counted if it is."""
+        async with self._at_once() as pipe:
+            pipe.hdel(PUBLISHER, "attempt")
+            pipe.hset(PUBLISHER, DOUBT + entry_id, "1")
+
+    async def learn(self, **facts: float | int) -> None:
+        async with self._at_once() as pipe:
+            pipe.hset(PUBLISHER, mapping={name: str(value) for name, value in facts.items()})
+
+    async def be_patient(self, patience_s: float) -> None:
+        """The attempt in flight may still be worked on for so long, counted from when it was posted."""
+        attempt = (await self.recall()).attempt
+        if attempt:
+            await self.begin(msgspec.structs.replace(attempt, patience_s=patience_s), again=False)
+
+    async def finish(self, entry_id: str, post_s: float) -> None:
+        """The backend has it: acknowledge and forget the attempt, both or neither."""
+        delivered_id = (await self.recall()).delivered_id
+        async with self._at_once() as pipe:
+            self._acknowledge(pipe, entry_id)
+            pipe.hset(PUBLISHER, mapping={"delivered": max(entry_id, delivered_id, key=entry_order), "post_s": post_s})
+
+    async def give_up(self, entry_id: str) -> None:
+        """It will never be delivered."""
+        async with self._at_once() as pipe:
+            self._acknowledge(pipe, entry_id)
+
+    async def report(self, left_out: Mapping[str, str], served: Mapping[str, Row] | None) -> None:
+        """What operators read: exactly the last cycle, replaced in one step."""
+        async with self._at_once() as pipe:
+            replace_hash(pipe, LEFT_OUT, left_out)
+            if served is not None:
+                rows = {key: msgspec.json.encode(_StoredRow(*row)) for key, row in served.items()}
+                replace_hash(pipe, SERVED, rows)
+
+    async def last_served(self) -> dict[str, Row]:
+        async with redis_faults():
+            stored = cast("dict[bytes, bytes]", await self._redis.hgetall(SERVED))
+        rows: dict[str, Row] = {}
+        for name, blob in stored.items():
+            try:
+                row = _row.decode(blob)
+                rows[name.decode()] = Row(row.usd, row.since, row.verdict)
+            except ValueError:
+                continue  # not ours to read: the value counts as unknown
+        return rows
+
+    @asynccontextmanager
+    async def _at_once(self) -> AsyncIterator[Pipeline]:
+        """Commands that take effect together or not at all, whenever this process is killed."""
+        async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
+            yield pipe
+            await pipe.execute()
+
+    def _acknowledge(self, pipe: Pipeline, entry_id: str) -> None:
+        pipe.xack(SWEEPS, GROUP, entry_id)
+        pipe.hdel(PUBLISHER, "attempt", DOUBT + entry_id)

@@ -1,0 +1,181 @@
+"""The backend's language: rows -> bodies, answers -> facts or one typed error. Pure.
+
+A proxy may answer anything with any status: HTML with 200, a redirect to a sign-in page, a body that breaks off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.publisher.join import Record, backend_key
+from shared import http
+from shared.clock import iso
+from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.http import Reply
+from shared.model import Member
+
+SOURCE = "realtime"
+DEFAULT_429_S = 5.0
+LONGEST_429_S = 3600.0
+NAMES = 5  # how many names or texts of a list go into one line
+
+
+class Away(Transient):
+    """The backend did not take it, for now; ``answered``: something there did answer."""
+
+    def __init__(self, message: str, *, answered: bool) -> None:
+        super().__init__(message)
+        self.answered = answered
+
+
+class InDoubt(Away):
+    """The backend may have taken it, or may still be at it: look before it is sent again."""
+
+    def __init__(self, message: str, *, answered: bool, timed_out: bool = False) -> None:
+        super().__init__(message, answered=answered)
+        self.timed_out = timed_out
+
+
+class TooLarge(Exception):
+    """413: the same rows pass in smaller pieces."""
+
+
+class Accepted(NamedTuple):
+    """What the backend said it did; what it serves afterwards is another matter."""
+
+    inserted: int | None
+    cached: int | None
+    errors: list[str]
+
+
+class Snapshot(NamedTuple):
+    """What the backend serves: its spelling of each symbol -> USD, and the instant it claims for them."""
+
+    values: dict[str, float]
+    as_of_ms: int | None
+    unreadable: int = 0
+
+
+_json = msgspec.json.Encoder()
+
+
+def encode_batch(rows: Sequence[Record], timestamp_ms: int, total: int, *, funding: bool) -> bytes:
+    return _json.encode(
+        {
+            "data": [_row(row, funding) for row in rows],
+            "timestamp": iso(timestamp_ms),
+            "totalSymbols": total,
+            "source": SOURCE,
+        }
+    )
+
+
+def _row(row: Record, funding: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "symbol": row.symbol,
+        "openInterest": row.open_interest,
+        "openInterestUsd": row.notional,
+        "markPrice": row.mark_price,
+    }
+    if funding and row.funding_rate is not None:
+        fields["fundingRate"] = row.funding_rate
+    return fields
+
+
+def encode_universe(members: Iterable[Member], now_ms: int) -> bytes:
+    symbols = [
+        {
+            "symbol": member.symbol,
+            "quoteVolume24h": float(member.quote_volume),
+            "enteredAt": iso(member.entered_ms),
+            "lastSeenAt": iso(member.last_seen_ms),
+        }
+        for member in members
+    ]
+    return _json.encode({"symbols": symbols, "updatedAt": iso(now_ms)})
+
+
+def failure(reply: Reply, now_ms: int) -> Exception | None:
+    """What an answer other than a good one means; None for a good one."""
+    said = f"{reply.status} {http.excerpt(reply.body)}".strip()
+    if reply.status in {200, 201}:
+        return None if http.json_start(reply.body) else InDoubt(f"not JSON: {said}", answered=True)
+    if reply.status == 429:
+        wait_s = http.retry_after_s(reply.headers, now_ms)
+        return RateLimited(said, min(max(wait_s if wait_s is not None else DEFAULT_429_S, 0.1), LONGEST_429_S))
+    if reply.status == 413:
+        return TooLarge(said)
+    if reply.status >= 500 or reply.status == 408:
+        return InDoubt(said, answered=True)
+    refusal = _refusal(reply)
+    return Refused(f"{refusal}: {said}") if refusal else Rejected(said)
+
+
+def _refusal(reply: Reply) -> str:
+    """What a person has to check when every request will meet the same answer; empty when it is about this one."""
+    if 300 <= reply.status < 400:
+        return "a redirect, which the key does not follow; check BACKEND_URL"
+    if reply.status in {401, 403}:
+        return "the key is refused; check BACKEND_API_KEY against the backend's"
+    if reply.status in {404, 405, 407, 451}:
+        return "there is no such route; check BACKEND_URL"
+    return ""
+
+
+def decode_accepted(body: bytes) -> Accepted:
+    """An older backend says less; whatever else is missing or odd here, the audit judges by what is served."""
+    document = _object(body, "ingest_answer")
+    errors = document.get("errors")
+    texts = [str(text)[:160] for text in errors[:NAMES]] if isinstance(errors, list) else []
+    return Accepted(_count(document.get("inserted")), _count(document.get("cached")), texts)
+
+
+def decode_snapshot(body: bytes) -> Snapshot:
+    """The public endpoint's body; a value that is no number costs only its symbol."""
+    document = _object(body, "served_body")
+    data = document.get("data")
+    if not isinstance(data, dict):
+        raise WireError("served_body", "no data object")
+    values = {backend_key(symbol): float(value) for symbol, value in data.items() if _is_number(value)}
+    return Snapshot(values, _count(document.get("asOf")), sum(not _is_number(value) for value in data.values()))
+
+
+def decode_universe(body: bytes) -> set[str]:
+    """The symbols the backend takes for the universe."""
+    return {backend_key(row["symbol"]) for row in _rows(body, "symbols", "universe_body") if "symbol" in row}
+
+
+def decode_alerts(body: bytes) -> list[dict[str, Any]]:
+    return _rows(body, "alerts", "alerts_body")
+
+
+def _rows(body: bytes, name: str, reason: str) -> list[dict[str, Any]]:
+    rows = _object(body, reason).get(name)
+    if not isinstance(rows, list):
+        raise WireError(reason, f"no {name} list")
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("symbol"), str)]
+
+
+def _object(body: bytes, reason: str) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as e:
+        raise WireError(reason, f"{e}"[:160]) from e
+    if not isinstance(document, dict):
+        raise WireError(reason, "not an object")
+    return document
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # an int with more digits than a float can hold
+        return False
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if _is_number(value) else None
