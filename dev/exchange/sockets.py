@@ -95,7 +95,7 @@ class Sockets:
                 await self._overflow(conn)
                 return
             reply = {"error": {"code": e.code, "msg": e.message}}
-            if isinstance(number, int):
+            if isinstance(number, int | str):
                 reply["id"] = number
         say(conn, reply)
 
@@ -134,7 +134,7 @@ def parse(data: str | bytes) -> dict[str, Any]:
     if not isinstance(asked, dict) or asked.get("method") not in METHODS:
         raise MethodError(2, f"Invalid request: method must be one of {', '.join(METHODS)}")
     number = asked.get("id")
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+    if not (isinstance(number, str) or (type(number) is int and number >= 0)):  # the official SDK sends texts
         raise MethodError(2, "Invalid request: request ID must be an unsigned integer")
     if not isinstance(asked.get("params", []), list):
         raise MethodError(2, "Invalid request: params must be an array")

@@ -35,7 +35,7 @@ class Exchange:
         self.http = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
 
     def get(self, path: str, **params: str) -> httpx.Response:
-        return self.http.get(path, params=params)
+        return self.http.get(path, params=params or None)
 
     def control(self, **fault: Any) -> dict[str, Any]:
         """Set one fault; returns what the route says was applied."""

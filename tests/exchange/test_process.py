@@ -1,0 +1,86 @@
+"""The process itself: how it starts, what it says of bad options, how it pings, ages and ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from tests.exchange.conftest import ROOT, Exchange
+
+
+def start(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dev.exchange", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_sigterm_ends_it_at_once_though_clients_are_connected() -> None:
+    exchange = Exchange()
+    with exchange.stream("/market/stream?streams=!markPrice@arr@1s") as ws:
+        ws.recv(timeout=3)
+        begun = time.monotonic()
+        assert exchange.close() == 0
+        assert time.monotonic() - begun < 1
+
+
+def test_help_names_every_option_and_ends_well() -> None:
+    done = start("--help")
+    assert done.returncode == 0
+    assert all(option in done.stdout for option in ("--port", "--seed-from", "--ban-after", "--clock-in-values"))
+
+
+def test_a_bad_seed_file_stops_the_start_by_name(tmp_path: Path) -> None:
+    missing = tmp_path / "no.json"
+    done = start("--port", "0", "--seed-from", str(missing))
+    assert done.returncode == 78
+    assert str(missing) in done.stderr
+
+
+def test_a_taken_port_is_said_so(exchange: Exchange) -> None:
+    port = exchange.origin.rsplit(":", 1)[1]
+    done = start("--port", port)
+    assert done.returncode == 1
+    assert port in done.stderr
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Exchange]:
+    """A stand-in whose pings, patience and days are short."""
+    exchange = Exchange("--ping-s", "0.3", "--pong-timeout-s", "0.8", "--lifetime-s", "2")
+    yield exchange
+    exchange.close()
+
+
+def test_server_pings_carry_the_time_and_a_client_without_pongs_is_cut(hasty: Exchange) -> None:
+    payloads: list[bytes] = []
+    with hasty.stream("/market/ws") as ws:
+        answer = ws.protocol.recv_frame
+
+        def watch(frame: Frame) -> None:
+            if frame.opcode is Opcode.PING:
+                payloads.append(bytes(frame.data))  # and no pong
+            else:
+                answer(frame)
+
+        ws.protocol.recv_frame = watch  # type: ignore[method-assign]
+        begun = time.time()
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.recv(timeout=8)
+    assert closed.value.rcvd is None, "cut, without a close frame"
+    assert payloads
+    assert all(abs(int(payload) / 1000 - begun) < 10 for payload in payloads)
+
+
+def test_a_connection_that_pongs_lives_until_its_day_is_over(hasty: Exchange) -> None:
+    begun = time.monotonic()
+    with hasty.stream("/market/ws") as ws, pytest.raises(ConnectionClosed) as closed:
+        ws.recv(timeout=8)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    assert 1.9 < time.monotonic() - begun < 5
