@@ -58,9 +58,7 @@ async function insert(app, { rows, timestampMs }, entry, rejected) {
 }
 
 function read({ app, faults }) {
-  const frozen = faults.of('stale-asof');
-  if (frozen) frozen.asOf ??= app.store.asOf() ?? undefined;
-  return json(200, app.store.served(app.faults.factors(faults.all), frozen?.asOf));
+  return json(200, app.store.served(app.faults.factors(faults.all), faults.of('stale-asof')?.asOf));
 }
 
 function updateUniverse({ app, body, faults }) {

@@ -209,7 +209,6 @@ def test_a_second_writer_follows_each_batch(backend: Backend, mode: str, left: d
 def test_a_stale_as_of_stands_still(backend: Backend) -> None:
     backend.ingest([row()], "2025-12-03T05:10:00Z")
     backend.fault("stale-asof")
-    backend.read()
 
     backend.ingest([row(contracts=1.0, mark=2.0)], "2025-12-03T05:11:00Z")
 
