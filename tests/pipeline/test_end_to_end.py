@@ -84,7 +84,7 @@ async def test_bad_rows_cost_only_themselves(pipeline: Pipeline) -> None:
     reasons = await eventually(left_out, within_s=30)
     bad = await pipeline.metric("ws_daemon", "pipeline_bad_rows_total")
     rows = (await pipeline.get("backend", "/control/rows?limit=100000"))["rows"]
-    fresh = [row for row in rows if row["batch"] > batches[-1]["n"]]
+    fresh = [row for row in rows if row["batch"] > batches[-1]["id"]]
 
     assert {reasons[s] for s in ("BTCUSDT", "ETHUSDT", "SOLUSDT")} == {"stale_mark"}
     assert reasons["BNBUSDT"] == "zero_open_interest"
