@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 from shared.errors import Banned, RateLimited, Transient
 from shared.store import BAN, redis_faults
 
+MARGIN_MS = 1000  # Retry-After and Date are whole seconds, and a request a moment too early extends the ban
+
 # The longest ban told to any service stays: a 429 of one must not shorten the 418 of another.
 _KEEP_LONGEST = """
 local kept = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
@@ -42,6 +44,7 @@ class Ban:
     async def record(self, told: RateLimited, now_ms: int) -> None:
         """Keep what the exchange said, at once in memory. Redis may be away: `refresh` writes it later."""
         until_ms = told.until_ms if isinstance(told, Banned) else now_ms + int((told.retry_after_s or 0) * 1000)
+        until_ms += MARGIN_MS
         if until_ms > self.until_ms:
             self.until_ms = until_ms
             self._told = Banned if isinstance(told, Banned) else RateLimited

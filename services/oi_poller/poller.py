@@ -165,7 +165,7 @@ class Poller:
         if 2 * failed < symbols:
             self._well(f"{symbols - failed} of {symbols} symbols fresh")
         else:
-            self._in_trouble(f"{failed} of {symbols} symbols failed", self._cause)
+            self._in_trouble("most symbols failed", self._cause)
 
     def _in_trouble(self, what: str, cause: str) -> None:
         """Said once, until something else is the matter."""

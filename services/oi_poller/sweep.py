@@ -1,5 +1,6 @@
 """One pass of open-interest requests over the universe, a steady number of them in flight.
 
+The first request goes alone: if the address was banned meanwhile, one request finds out, not all that may be in flight.
 A symbol that fails or hangs costs only itself. What fails for all of them ends the pass: a 429 or a 418 at once, any
 other fault when it has hit as many requests in a row as are in flight.
 """
@@ -7,6 +8,7 @@ other fault when it has hit as many requests in a row as are in flight.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
@@ -33,6 +35,7 @@ class Failure(StrEnum):
     INVALID_SYMBOL = "invalid_symbol"
 
 
+FIRST_S = 0.3
 STRAGGLERS_S = 1.0
 GONE = (Failure.NOT_TRADING, Failure.INVALID_SYMBOL)
 _CODES = {NOT_TRADING: Failure.NOT_TRADING, INVALID_SYMBOL: Failure.INVALID_SYMBOL}
@@ -75,7 +78,9 @@ async def sweep(symbols: Iterable[str], ask: Ask, clock: Clock, *, in_flight: in
     run = _Pass(list(symbols), ask, clock, in_flight, deadline_s)
     try:
         async with asyncio.timeout(deadline_s) as run.limit, asyncio.TaskGroup() as workers:
-            for _ in range(in_flight):
+            workers.create_task(run.work())
+            await run.answered()
+            for _ in range(in_flight - 1):
                 workers.create_task(run.work())
     except TimeoutError:
         pass
@@ -98,6 +103,12 @@ class _Pass:
         self._in_a_row = 0
         self._cause: Exception | None = None
         self._stopped: Failure | None = None
+        self._first = asyncio.Event()
+
+    async def answered(self) -> None:
+        """Wait for the first answer, though not for one that hangs."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._first.wait(), FIRST_S)
 
     async def work(self) -> None:
         """One of those in flight: pull the next symbol as soon as the last is done."""
@@ -111,6 +122,7 @@ class _Pass:
                 await self._until_there_is_weight(e)
             except (Transient, Rejected, Refused, WireError) as e:
                 self._fail(symbol, e)
+            self._first.set()
         self._hurry()
 
     def outcome(self) -> Outcome:
