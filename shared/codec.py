@@ -42,12 +42,13 @@ class _StoredContracts(msgspec.Struct):
 
 
 class _StoredMember(msgspec.Struct, rename="camel"):
-    quote_volume_24h: str
+    quote_volume_24h: str = msgspec.field(name="quoteVolume24h")  # "camel" would make it quoteVolume24H
     entered_at: str
     last_seen_at: str
     onboard_date: int
 
 
+_REFUSED = (ValueError, RecursionError)  # msgspec's errors are ValueErrors, except where nesting has no end
 _json = msgspec.json.Encoder()
 _mark = msgspec.json.Decoder(_StoredMark)
 _volume = msgspec.json.Decoder(_StoredVolume)
@@ -84,7 +85,7 @@ def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
             event_ms=row.t,
             received_ms=row.at,
         )
-    except ValueError as e:  # msgspec's errors are ValueErrors too
+    except _REFUSED as e:
         raise WireError("stored_mark", f"{symbol}: {e}") from e
 
 
@@ -96,7 +97,7 @@ def decode_volume(symbol: str, blob: bytes) -> QuoteVolume:
     try:
         row = _volume.decode(blob)
         return QuoteVolume(symbol, non_negative(row.quote), row.t)
-    except ValueError as e:
+    except _REFUSED as e:
         raise WireError("stored_volume", f"{symbol}: {e}") from e
 
 
@@ -110,7 +111,7 @@ def decode_reading(symbol: str, blob: bytes) -> Reading:
     try:
         row = _contracts.decode(blob)
         return _reading(symbol, row.oi, row.t, row.at, row.mark)
-    except ValueError as e:
+    except _REFUSED as e:
         raise WireError("stored_contracts", f"{symbol}: {e}") from e
 
 
@@ -130,7 +131,7 @@ def decode_member(symbol: str, blob: bytes) -> Member:
         row = _member.decode(blob)
         volume = non_negative(row.quote_volume_24h)
         return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
-    except ValueError as e:
+    except _REFUSED as e:
         raise WireError("stored_universe", f"{symbol}: {e}") from e
 
 
