@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from typing import Any
 
@@ -68,7 +69,11 @@ def _shown(value: Any) -> str:
     shown = str(value)[:LONGEST_VALUE]
     if shown and shown.isprintable() and not any(c in shown for c in ' "='):
         return shown
-    return json.dumps(shown, ensure_ascii=False)
+    return json.dumps(shown, ensure_ascii=not shown.isprintable())
+
+
+def _is_json(value: Any) -> bool:
+    return isinstance(value, int | None) or (isinstance(value, float) and math.isfinite(value))
 
 
 class TextFormatter(logging.Formatter):
@@ -92,10 +97,11 @@ class JsonFormatter(logging.Formatter):
             "event": record.getMessage(),
         }
         for key, value in getattr(record, "facts", {}).items():
-            line[key] = value if isinstance(value, int | float | bool | None) else str(value)[:LONGEST_VALUE]
+            line.setdefault(key, value if _is_json(value) else str(value)[:LONGEST_VALUE])
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        text = json.dumps(line, ensure_ascii=False)
+        return text if text.isprintable() else json.dumps(line)
 
 
 def configure(service: str, level: str, form: str) -> None:
