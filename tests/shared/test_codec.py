@@ -1,0 +1,299 @@
+"""What one service wrote another reads back exactly; what nobody here wrote is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codec import (
+    decode_mark,
+    decode_member,
+    decode_reading,
+    decode_sweep,
+    decode_volume,
+    encode_mark,
+    encode_member,
+    encode_reading,
+    encode_sweep,
+    encode_volume,
+)
+from shared.errors import WireError
+from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Sweep
+from tests.builders import NOW_MS, mark, reading, sweep, volume
+
+SYMBOL = "BTCUSDT"
+YEAR_2100_MS = 4_102_444_800_000
+
+symbols = st.text(min_size=1, max_size=20)
+instants = st.integers(0, YEAR_2100_MS)
+unsigned = st.from_regex(r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", fullmatch=True).map(Decimal)
+above_zero = unsigned.filter(lambda value: value > 0)
+signed = st.builds(lambda value, negative: -value if negative else value, unsigned, st.booleans())
+
+marks = st.builds(MarkPrice, symbols, above_zero, st.none() | signed, st.none() | signed, instants, instants, instants)
+volumes = st.builds(QuoteVolume, symbols, unsigned, instants)
+contracts = st.builds(OpenInterest, symbols, unsigned, instants, instants)
+readings = st.builds(Reading, contracts, st.none() | above_zero)
+members = st.builds(Member, symbols, unsigned, instants, instants, instants)
+sweeps = st.builds(
+    Sweep,
+    st.text(max_size=40),
+    instants,
+    instants,
+    st.lists(readings, max_size=6).map(lambda rows: {row.open_interest.symbol: row for row in rows}),
+    st.dictionaries(symbols, st.text(max_size=40), max_size=6),
+)
+
+Decode = Callable[[str, bytes], Any]
+DECODERS: dict[str, tuple[Decode, dict[str, Any]]] = {
+    "stored_mark": (decode_mark, json.loads(encode_mark(mark()))),
+    "stored_volume": (decode_volume, json.loads(encode_volume(volume()))),
+    "stored_contracts": (decode_reading, json.loads(encode_reading(reading()))),
+    "stored_universe": (decode_member, json.loads(encode_member(Member(SYMBOL, Decimal(1), 0, 0, 0)))),
+}
+FIELDS = sorted({field for _, row in DECODERS.values() for field in row})
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["1", "0", "-1"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(marks)
+def test_a_mark_survives_redis_unchanged(item: MarkPrice) -> None:
+    line = encode_mark(item)
+
+    assert decode_mark(item.symbol, line) == item
+    assert encode_mark(decode_mark(item.symbol, line)) == line  # trailing zeros too, which == does not see
+    assert b"\n" not in line
+
+
+@given(volumes)
+def test_a_volume_survives_redis_unchanged(item: QuoteVolume) -> None:
+    line = encode_volume(item)
+
+    assert decode_volume(item.symbol, line) == item
+    assert encode_volume(decode_volume(item.symbol, line)) == line
+
+
+@given(readings)
+def test_a_reading_survives_redis_unchanged(item: Reading) -> None:
+    line = encode_reading(item)
+
+    assert decode_reading(item.open_interest.symbol, line) == item
+    assert encode_reading(decode_reading(item.open_interest.symbol, line)) == line
+
+
+@given(members)
+def test_a_member_survives_redis_unchanged(item: Member) -> None:
+    line = encode_member(item)
+
+    assert decode_member(item.symbol, line) == item
+    assert encode_member(decode_member(item.symbol, line)) == line
+
+
+@given(sweeps)
+def test_a_sweep_survives_redis_unchanged(item: Sweep) -> None:
+    """The poller's sweep is the publisher's outbox and the alerter's history: nothing may be lost on the way."""
+    blob = encode_sweep(item)
+
+    assert decode_sweep(blob) == item
+    assert encode_sweep(decode_sweep(blob)) == blob
+
+
+def test_the_stored_lines_are_the_documented_ones() -> None:
+    """Other versions and people with redis-cli read these names; a renamed field is a broken neighbour."""
+    member = Member(SYMBOL, Decimal("5000000.10"), NOW_MS, NOW_MS + 1, 1_569_398_400_000)
+
+    assert json.loads(encode_mark(mark(funding_rate=None))) == {
+        "mark": "93041.35202399",
+        "index": "93010.00000000",
+        "funding": None,
+        "next": NOW_MS + 3_600_000,
+        "t": NOW_MS,
+        "at": NOW_MS,
+    }
+    assert json.loads(encode_volume(volume())) == {"quote": "123456789.12", "t": NOW_MS}
+    assert json.loads(encode_reading(reading())) == {
+        "oi": "82345.123",
+        "t": NOW_MS - 500,
+        "at": NOW_MS,
+        "mark": "93041.35202399",
+    }
+    assert json.loads(encode_member(member)) == {
+        "quoteVolume24h": "5000000.10",
+        "enteredAt": "2025-12-03T00:00:00.000Z",
+        "lastSeenAt": "2025-12-03T00:00:00.001Z",
+        "onboardDate": 1_569_398_400_000,
+    }
+
+
+def test_a_packed_sweep_is_the_documented_one() -> None:
+    item = sweep(reading("BTCUSDT"), reading("ETHUSDT", "10", price=None), failures={"ETHUSDT": "timeout"})
+
+    assert msgpack.unpackb(encode_sweep(item)) == {
+        "v": 1,
+        "id": item.sweep_id,
+        "start": NOW_MS - 900,
+        "end": NOW_MS,
+        "oi": {
+            "BTCUSDT": ["82345.123", NOW_MS - 500, NOW_MS, "93041.35202399"],
+            "ETHUSDT": ["10", NOW_MS - 500, NOW_MS, None],
+        },
+        "failed": {"ETHUSDT": "timeout"},
+    }
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_field_of_tomorrow_is_ignored(name: str) -> None:
+    """A newer writer beside an older reader is an ordinary upgrade."""
+    decode, row = DECODERS[name]
+
+    assert decode(SYMBOL, json.dumps({**row, "tomorrow": [1, {"x": None}]}).encode()) == decode(
+        SYMBOL, json.dumps(row).encode()
+    )
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(blob=st.binary() | values.map(lambda value: json.dumps(value).encode()))
+def test_any_stored_bytes_decode_or_are_refused_by_name(name: str, blob: bytes) -> None:
+    """An exception of any other kind would end the process for one bad row."""
+    decode, _ = DECODERS[name]
+    try:
+        decode(SYMBOL, blob)
+    except WireError as refused:
+        reason = refused.reason
+    else:
+        reason = name
+    assert reason == name
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(data=st.data(), value=values)
+def test_one_field_gone_wrong_never_becomes_a_number(name: str, data: st.DataObject, value: Any) -> None:
+    """Nearly right is the dangerous kind: what passes has finite decimals only."""
+    decode, row = DECODERS[name]
+    spoilt = {**row, data.draw(st.sampled_from(sorted(row))): value}
+    try:
+        item = decode(SYMBOL, json.dumps(spoilt).encode())
+    except WireError as refused:
+        assert refused.reason == name  # noqa: PT017 - either ending is right, each has its own condition
+        return
+    flat = [item.open_interest.open_interest, item.mark_price] if isinstance(item, Reading) else _facts(item)
+    assert all(fact.is_finite() for fact in flat if isinstance(fact, Decimal))
+
+
+def _facts(item: Any) -> list[Any]:
+    return [getattr(item, name) for name in item.__struct_fields__]
+
+
+packed_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["v", "id", "start", "end", "oi", "failed"]) | st.text(), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.binary() | packed_values.map(msgpack.packb))
+def test_any_blob_in_the_stream_is_a_sweep_or_refused_by_name(blob: bytes) -> None:
+    """A blob that raises anything else would be read, and would kill its reader, again after every restart."""
+    try:
+        decode_sweep(blob)
+    except WireError as refused:
+        reason = refused.reason
+    else:
+        reason = "stored_sweep"
+    assert reason == "stored_sweep"
+
+
+@given(st.sampled_from(["v", "id", "start", "end", "oi", "failed"]), packed_values)
+def test_one_part_of_a_sweep_gone_wrong_is_refused(part: str, value: Any) -> None:
+    document = msgpack.unpackb(encode_sweep(sweep(reading(), failures={"ETHUSDT": "timeout"})))
+    try:
+        item = decode_sweep(msgpack.packb({**document, part: value}))
+    except WireError as refused:
+        assert refused.reason == "stored_sweep"  # noqa: PT017 - either ending is right, each has its own condition
+        return
+    assert all(row.open_interest.open_interest >= 0 for row in item.readings.values())
+
+
+@pytest.mark.parametrize("cut", range(0, 120, 7))
+def test_a_sweep_cut_short_is_refused(cut: int) -> None:
+    blob = encode_sweep(sweep(reading(), reading("ETHUSDT"), failures={"SOLUSDT": "timeout"}))
+    assert len(blob) > 120
+
+    with pytest.raises(WireError, match="stored_sweep"):
+        decode_sweep(blob[:cut])
+
+
+def test_a_sweep_of_another_version_is_refused() -> None:
+    """Guessing at another version's meaning is how a price change becomes a price."""
+    document = msgpack.unpackb(encode_sweep(sweep(reading())))
+
+    with pytest.raises(WireError, match="version 2, not 1"):
+        decode_sweep(msgpack.packb({**document, "v": 2}))
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_json_nested_without_end_is_refused(name: str) -> None:
+    """It ends in the interpreter's recursion limit, which is no ValueError."""
+    decode, row = DECODERS[name]
+    nested = json.dumps(row)[:-1] + ',"x":' + "[" * 100_000
+
+    with pytest.raises(WireError) as refused:
+        decode(SYMBOL, nested.encode())
+    assert refused.value.reason == name
+
+
+def test_messagepack_nested_without_end_is_refused() -> None:
+    with pytest.raises(WireError, match="stored_sweep"):
+        decode_sweep(b"\x81\xa1v" + b"\x91" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mark", "0"),
+        ("mark", "0.00000000"),
+        ("mark", "-54.1500"),
+        ("mark", "NaN"),
+        ("mark", "1e5"),
+        ("mark", 93041.35),
+        ("mark", None),
+        ("index", "Infinity"),
+        ("funding", ""),
+        ("t", "1764720000000"),
+        ("t", 1.5),
+        ("at", None),
+    ],
+)
+def test_a_mark_that_could_be_published_wrongly_is_refused(field: str, value: object) -> None:
+    """Zero, negative, NaN: each has stood on a dashboard as somebody's open interest."""
+    row = {**DECODERS["stored_mark"][1], field: value}
+
+    with pytest.raises(WireError):
+        decode_mark(SYMBOL, json.dumps(row).encode())
+
+
+@pytest.mark.parametrize("field", sorted(DECODERS["stored_mark"][1]))
+def test_a_mark_that_lacks_a_field_is_refused(field: str) -> None:
+    row = {name: value for name, value in DECODERS["stored_mark"][1].items() if name != field}
+
+    with pytest.raises(WireError, match=field):
+        decode_mark(SYMBOL, json.dumps(row).encode())

@@ -1,0 +1,224 @@
+"""Log lines: one an event, whatever the world puts into the values."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.logs import _NOISY, EventLog, JsonFormatter, OncePer, TextFormatter, configure
+from tests.fakes import FakeClock
+
+HOSTILE = st.text() | st.text(alphabet=' "=\\\n\r\t\0\x1b\x7f\x85\x9b\u2028\u2029\ud800aé币', max_size=30)
+
+
+def line(formatter: logging.Formatter, event: str, *, level: int = logging.INFO, **facts: Any) -> str:
+    record = logging.makeLogRecord(
+        {"msg": event, "levelno": level, "levelname": logging.getLevelName(level), "facts": facts}
+    )
+    return formatter.format(record)
+
+
+def text(event: str, **facts: Any) -> str:
+    return line(TextFormatter(), event, **facts)
+
+
+def as_json(event: str, **facts: Any) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(line(JsonFormatter("ws_daemon"), event, **facts), parse_constant=pytest.fail)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ok", "ok"),
+        (343, "343"),
+        (0.25, "0.25"),
+        (2.0, "2"),
+        (0.0001, "0"),
+        (True, "True"),
+        (None, "None"),
+        ("币安人生USDT", "币安人生USDT"),
+        ("https://fapi.binance.com", "https://fapi.binance.com"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ('say "no"', r'"say \"no\""'),
+        ("a=b", '"a=b"'),
+        ("one\ntwo", r'"one\ntwo"'),
+        ("one\r\ntwo", r'"one\r\ntwo"'),
+        ("\x1b[31mred", r'"\u001b[31mred"'),
+        ("\x9b31mred", r'"\u009b31mred"'),
+        ("next\x85line", r'"next\u0085line"'),
+        ("next\u2028line", r'"next\u2028line"'),
+        ("half \ud83d", r'"half \ud83d"'),
+    ],
+    ids=ascii,
+)
+def test_a_value_reads_as_one_word_or_is_quoted(value: object, shown: str) -> None:
+    """A body from outside must not be able to forge a second line, a second fact or a terminal command."""
+    assert text("sweep landed", value=value) == f"sweep landed value={shown}"
+
+
+@given(HOSTILE)
+def test_no_value_breaks_out_of_its_place(value: str) -> None:
+    shown = text("event", value=value, after=1)
+
+    assert len(shown.splitlines()) == 1
+    assert shown.isprintable()
+    assert shown.encode()  # a lone surrogate would be lost in the stream, and its event with it
+    assert shown.startswith("event value=")
+    assert shown.endswith(" after=1")
+    quoted = shown.removeprefix("event value=").removesuffix(" after=1")
+    read = json.loads(quoted) if quoted.startswith('"') else quoted
+    assert read == value[:300]
+
+
+def test_a_very_long_value_is_cut() -> None:
+    """A megabyte of HTML in place of JSON must not flood the journal, in either form."""
+    body = "x" * 1_000_000
+
+    assert text("bad body", body=body) == f"bad body body={'x' * 300}"
+    assert as_json("bad body", body=body)["body"] == "x" * 300
+
+
+def test_facts_keep_their_order_and_the_level_is_named_unless_usual() -> None:
+    assert line(TextFormatter(), "sweep landed", symbols=343, failed=0) == "sweep landed symbols=343 failed=0"
+    assert line(TextFormatter(), "stream lost", level=logging.WARNING) == "WARNING stream lost"
+
+
+def test_a_json_line_carries_the_event_the_service_and_typed_facts() -> None:
+    """Machines count and compare: a number must arrive as a number."""
+    parsed = as_json("sweep landed", symbols=343, took_s=0.9, ok=True, cause=None, why="two\nlines")
+
+    assert parsed.pop("time").endswith("Z")
+    assert parsed == {
+        "level": "info",
+        "service": "ws_daemon",
+        "event": "sweep landed",
+        "symbols": 343,
+        "took_s": 0.9,
+        "ok": True,
+        "cause": None,
+        "why": "two\nlines",
+    }
+
+
+@given(HOSTILE | st.floats() | st.integers() | st.binary() | st.lists(st.floats()))
+def test_every_json_line_parses(value: object) -> None:
+    """One line that does not parse stops a log shipper, or loses the line that mattered. NaN is no JSON."""
+    shown = line(JsonFormatter("ws_daemon"), "event", value=value)
+
+    assert shown.encode()
+    assert len(shown.splitlines()) == 1
+    assert json.loads(shown, parse_constant=pytest.fail)["event"] == "event"
+
+
+def test_a_fact_cannot_replace_what_every_line_has() -> None:
+    """A line whose event or time was overwritten is filed under something else."""
+    parsed = as_json("row dropped", service="x", time="x")
+
+    assert (parsed["event"], parsed["service"]) == ("row dropped", "ws_daemon")
+    assert parsed["time"].endswith("Z")
+
+
+def test_a_line_of_a_library_has_no_facts_and_is_printed_all_the_same() -> None:
+    record = logging.makeLogRecord({"msg": "loop took %s s", "args": (3,), "levelno": 30, "levelname": "WARNING"})
+
+    assert TextFormatter().format(record) == "WARNING loop took 3 s"
+    assert json.loads(JsonFormatter("x").format(record))["event"] == "loop took 3 s"
+
+
+@contextlib.contextmanager
+def configured(level: str, form: str) -> Iterator[EventLog]:
+    """A log as a service sets it up; the loggers of this process are given back as they were."""
+    root = logging.getLogger()
+    loggers = [root, *(logging.getLogger(name) for name in _NOISY)]
+    handlers, levels = root.handlers[:], [logger.level for logger in loggers]
+    root.handlers = []  # configure() closes what it finds there
+    try:
+        configure("ws_daemon", level, form)
+        yield EventLog("tests")
+    finally:
+        root.handlers = handlers
+        for logger, before in zip(loggers, levels, strict=True):
+            logger.setLevel(before)
+
+
+def test_a_bug_is_told_with_its_traceback_and_in_json_still_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("text", "json"):
+        with configured("info", form) as log:
+            try:
+                raise ZeroDivisionError("no good")
+            except ZeroDivisionError:
+                log.exception("stopped by a bug")
+
+    *people, machine = capsys.readouterr().out.splitlines()
+    assert people[0] == "ERROR stopped by a bug"
+    assert people[1] == "Traceback (most recent call last):"
+    assert people[-1] == "ZeroDivisionError: no good"
+    assert json.loads(machine)["traceback"].endswith("ZeroDivisionError: no good")
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"),
+    [
+        ("debug", ["DEBUG a", "b", "WARNING c", "ERROR d"]),
+        ("info", ["b", "WARNING c", "ERROR d"]),
+        ("warning", ["WARNING c", "ERROR d"]),
+        ("error", ["ERROR d"]),
+    ],
+)
+def test_the_level_is_the_least_that_is_heard(capsys: pytest.CaptureFixture[str], level: str, heard: list[str]) -> None:
+    with configured(level, "text") as log:
+        log.debug("a")
+        log.info("b")
+        log.warning("c")
+        log.error("d")
+
+    assert capsys.readouterr().out.splitlines() == heard
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpcore", "aiohttp", "websockets.client", "asyncio"])
+def test_libraries_do_not_log_each_request_even_at_debug(capsys: pytest.CaptureFixture[str], library: str) -> None:
+    """httpx prints one line a request at INFO: 341 lines a sweep; at DEBUG websockets prints whole frames."""
+    with configured("debug", "text"):
+        logging.getLogger(library).info("HTTP Request: GET https://...")
+        logging.getLogger(library).warning("something is wrong")
+
+    assert capsys.readouterr().out.splitlines() == ["WARNING something is wrong"]
+
+
+def test_a_repeated_event_is_let_through_once_per_interval_and_counted(clock: FakeClock) -> None:
+    """Ten bad rows a second for an hour are one line a minute that says how many, not a full disk."""
+    once = OncePer(clock, every_s=60)
+
+    first = once.due("bad_row")
+    held = [once.due("bad_row") for _ in range(5)]
+    clock.advance(59.9)
+    held.append(once.due("bad_row"))
+    clock.advance(0.1)
+    second = once.due("bad_row")
+    clock.advance(60)
+    third = once.due("bad_row")
+
+    assert first == 0
+    assert held == [None] * 6
+    assert second == 6
+    assert third == 0
+
+
+def test_each_reason_is_counted_on_its_own(clock: FakeClock) -> None:
+    """A flood of one fault must not hide the first of another."""
+    once = OncePer(clock, every_s=60)
+    once.due("bad_row")
+    once.due("bad_row")
+
+    assert once.due("bad_frame") == 0
+    clock.advance(60)
+    assert (once.due("bad_row"), once.due("bad_frame")) == (1, 0)
