@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--tradfi-phase-ms", type=int, default=684, help="where in each second the TradFi frame falls, 1..999"
     )
     p.add_argument("--clock-in-values", action="store_true", help="marks and open interest carry the ms of the UTC day")
+    p.add_argument("--clock-rate", type=float, default=1.0, help="how fast the venue's clock runs, frames and all")
     return p
 
 
@@ -73,6 +74,7 @@ def settings(args: argparse.Namespace) -> Settings:
         lifetime_s=args.lifetime_s,
         tradfi_phase_ms=args.tradfi_phase_ms,
         clock_in_values=args.clock_in_values,
+        clock_rate=args.clock_rate,
     )
 
 

@@ -129,18 +129,15 @@ class Hub:
             (TICKER_PHASE_MS, self.tickers),
             (UPKEEP_PHASE_MS, self.upkeep),
         ]
-        done_ms = self.venue.now_ms()
+        done_ms, rate = self.venue.now_ms(), self.venue.settings.clock_rate
         while True:
             at_ms, beat = min(((done_ms - phase) // 1000 * 1000 + 1000 + phase, beat) for phase, beat in beats)
-            wait_ms = at_ms - self.venue.now_ms()
-            if abs(wait_ms) > 2000:  # the clock was moved, or the machine slept
+            await asyncio.sleep(min(1.0, max(0.0, (at_ms - self.venue.now_ms()) / 1000 / rate)))
+            if abs(at_ms - self.venue.now_ms()) > 500 * rate:  # the clock was moved, or the machine slept
                 done_ms = self.venue.now_ms()
-                continue
-            if wait_ms > 0:
-                await asyncio.sleep(wait_ms / 1000)
-            beat(at_ms)
-            done_ms = at_ms
-            await asyncio.sleep(0)
+            else:
+                beat(at_ms)
+                done_ms = at_ms
 
     def crypto(self, at_ms: int) -> None:
         self._marks(at_ms, tradfi=False)

@@ -35,6 +35,7 @@ class Settings:
     lifetime_s: float = 86_400.0
     tradfi_phase_ms: int = 684
     clock_in_values: bool = False
+    clock_rate: float = 1.0  # how much faster than the machine's the venue's clock runs from its start on
 
 
 class Venue:
@@ -42,7 +43,7 @@ class Venue:
 
     def __init__(self, settings: Settings, wall: Callable[[], float] = time.time) -> None:
         self.settings = settings
-        self._wall = wall
+        self._wall, self._started_s = wall, wall()
         self.clock_skew_ms = 0.0
         self.faults = Faults()
         self.tweaks = Tweaks()
@@ -51,11 +52,16 @@ class Venue:
         self.statuses: Counter[int] = Counter()
         self.events: list[Contract] = []  # changes the contractInfo stream has still to tell
         self._listed = 0
+        self._limit()
         self._fill()
+
+    def _limit(self) -> None:
+        s = self.settings
+        self.limiter = Limiter(Rules(s.weight_limit, s.ban_after, s.ban_s, s.retry_after))
 
     def _fill(self) -> None:
         s, now_ms = self.settings, self.now_ms()
-        self.limiter = Limiter(Rules(s.weight_limit, s.ban_after, s.ban_s, s.retry_after))
+        self._altered = False
         self.books: dict[str, Book] = {}
         for contract in universe.build(s.seed, now_ms, s.recorded):
             self.books[contract.symbol] = self._book(contract, now_ms)
@@ -75,7 +81,8 @@ class Venue:
         self._days: tuple[int, bytes] = (0, b"")
 
     def now_ms(self) -> int:
-        return int(self._wall() * 1000 + self.clock_skew_ms)
+        elapsed_s = (self._wall() - self._started_s) * self.settings.clock_rate
+        return int((self._started_s + elapsed_s) * 1000 + self.clock_skew_ms)
 
     def find(self, symbol: str) -> Book | None:
         """A USDⓈ-M contract; lower-case ASCII is as good as upper."""
@@ -141,6 +148,7 @@ class Venue:
         ended = now_ms if status in ("SETTLING", "DELIVERING", "CLOSE") else book.contract.delivery_ms
         book.contract = replace(book.contract, status=status, delivery_ms=ended)
         self.events.append(book.contract)
+        self._altered = True
         self.changed()
 
     def list_new(self, symbol: str, usd_volume: float) -> str:
@@ -154,6 +162,7 @@ class Venue:
         made = universe.perpetual(self.draw, base, 10 ** self.draw.uniform(-2, 1), usd_volume, onboard_ms=now_ms)
         self.events += [replace(made, status="PENDING_TRADING"), made]
         self.books[made.symbol] = Book(made, self.settings.seed)
+        self._altered = True
         return made.symbol
 
     def relist(self, book: Book) -> None:
@@ -165,10 +174,15 @@ class Venue:
         )
         self.books[old.symbol] = Book(made, self.settings.seed + now_ms)
         self.events.append(made)
+        self._altered = True
         self.changed()
 
     def reset(self) -> None:
         """As after the start: contracts, values and limiter; counts stay."""
         self.tweaks.clear()
         self.clock_skew_ms = 0.0
-        self._fill()
+        self._limit()
+        if self._altered:
+            self._fill()
+        else:
+            self.forget_quotes()

@@ -70,6 +70,20 @@ def running() -> Iterator[Exchange]:
     exchange.close()
 
 
+@pytest.fixture(scope="session")
+def running_fast() -> Iterator[Exchange]:
+    exchange = Exchange("--seed", str(SEED), "--clock-rate", "6")
+    yield exchange
+    exchange.close()
+
+
+@pytest.fixture
+def fast(running_fast: Exchange) -> Exchange:
+    """The same with a clock of six seconds a second, for tests that wait for frames and compare no clocks."""
+    running_fast.http.post("/control/reset").raise_for_status()
+    return running_fast
+
+
 @pytest.fixture
 def exchange(running: Exchange) -> Exchange:
     running.http.post("/control/reset").raise_for_status()

@@ -27,7 +27,8 @@ def sdk(exchange: Exchange) -> Any:
 
 @pytest.fixture(scope="module")
 def usdm(running: Exchange) -> Iterator[Any]:
-    client = ccxt.binanceusdm({"options": {"fetchMarkets": {"types": ["linear"]}, "fetchCurrencies": False}})
+    options = {"fetchMarkets": {"types": ["linear"]}, "fetchCurrencies": False}
+    client = ccxt.binanceusdm({"options": options, "enableRateLimit": False})
     client.urls["api"] = {
         name: url.replace("https://fapi.binance.com", running.url) for name, url in client.urls["api"].items() if url
     }

@@ -52,7 +52,7 @@ def test_a_taken_port_is_said_so(exchange: Exchange) -> None:
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Exchange]:
     """A stand-in whose pings, patience and days are short."""
-    exchange = Exchange("--ping-s", "0.3", "--pong-timeout-s", "0.8", "--lifetime-s", "2")
+    exchange = Exchange("--ping-s", "0.2", "--pong-timeout-s", "0.5", "--lifetime-s", "1.5", "--clock-rate", "6")
     yield exchange
     exchange.close()
 
@@ -74,7 +74,7 @@ def test_server_pings_carry_the_time_and_a_client_without_pongs_is_cut(hasty: Ex
             ws.recv(timeout=8)
     assert closed.value.rcvd is None, "cut, without a close frame"
     assert payloads
-    assert all(abs(int(payload) / 1000 - begun) < 10 for payload in payloads)
+    assert all(abs(int(payload) / 1000 - begun) < 60 for payload in payloads)
 
 
 def test_a_connection_that_pongs_lives_until_its_day_is_over(hasty: Exchange) -> None:
@@ -83,4 +83,4 @@ def test_a_connection_that_pongs_lives_until_its_day_is_over(hasty: Exchange) ->
         ws.recv(timeout=8)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
-    assert 1.9 < time.monotonic() - begun < 5
+    assert 1.4 < time.monotonic() - begun < 5

@@ -101,7 +101,7 @@ def _quarterly(rows: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def test_stream_rows(exchange: Exchange) -> None:
+def test_stream_rows(fast: Exchange) -> None:
     """Mark frames of both groups, tickers of both markets: keys in the venue's order, times ints, prices texts."""
     theirs = {}
     for name in ("prod_ws_markPriceArr_2026-10_combined.jsonl", "prod_ws_tickerArr_2026-10-07_combined.jsonl"):
@@ -111,7 +111,7 @@ def test_stream_rows(exchange: Exchange) -> None:
     ours: dict[tuple[str, str], dict[str, Any]] = {}
     wanted = {("!markPrice@arr@1s", "BTCUSDT"), ("!markPrice@arr@1s", "BTCUSD_PERP"), ("!markPrice@arr@1s", "XAUUSDT")}
     wanted |= {("!ticker@arr", "BTCUSD_PERP")}
-    with exchange.stream("/market/stream?streams=!markPrice@arr@1s/!ticker@arr") as ws:
+    with fast.stream("/market/stream?streams=!markPrice@arr@1s/!ticker@arr") as ws:
         for message in frames(ws):
             assert list(message) == ["stream", "data"]
             ours.update({(message["stream"], row["s"]): row for row in message["data"]})
@@ -124,18 +124,18 @@ def test_stream_rows(exchange: Exchange) -> None:
         assert ours[key]["st"] == theirs[key]["st"]
 
 
-def test_mini_ticker_row(exchange: Exchange) -> None:
+def test_mini_ticker_row(fast: Exchange) -> None:
     """Recorded before ``ps`` and ``st`` came; everything else must agree."""
     theirs = next(row for row in recorded("prod_ws_tickerArr_2026-10-07_combined.jsonl") if row.get("s") == "BTCUSDT")
-    with exchange.stream("/market/stream?streams=!miniTicker@arr") as ws:
+    with fast.stream("/market/stream?streams=!miniTicker@arr") as ws:
         ours = next(row for message in frames(ws) for row in message["data"] if row["s"] == "BTCUSDT")
     assert shape({key: value for key, value in ours.items() if key not in ("ps", "st")}) == shape(theirs)
 
 
-def test_contract_info_event(exchange: Exchange) -> None:
+def test_contract_info_event(fast: Exchange) -> None:
     theirs = recorded("prod_ws_contractInfo_2023-10.jsonl")[0]
-    with exchange.stream("/market/stream?streams=!contractInfo") as ws:
-        listed = exchange.control(fault="list", count=1)["done"][0]
+    with fast.stream("/market/stream?streams=!contractInfo") as ws:
+        listed = fast.control(fault="list", count=1)["done"][0]
         events = [message["data"] for _, message in zip(range(2), frames(ws), strict=False)]
     assert [(event["s"], event["cs"]) for event in events] == [(listed, "PENDING_TRADING"), (listed, "TRADING")]
     assert shape({key: value for key, value in events[0].items() if key != "st"}) == shape(theirs)

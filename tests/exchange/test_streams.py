@@ -60,8 +60,8 @@ def test_two_mark_frames_a_second_crypto_with_coin_m_and_tradfi_apart(exchange: 
     assert sum(row["T"] == 0 and row["r"] == "0.00000000" for row in crypto[0]) > 30
 
 
-def test_mini_tickers_are_of_changed_contracts_and_coin_m_counts_in_coins(exchange: Exchange) -> None:
-    with exchange.stream("/market/stream?streams=!miniTicker@arr") as ws:
+def test_mini_tickers_are_of_changed_contracts_and_coin_m_counts_in_coins(fast: Exchange) -> None:
+    with fast.stream("/market/stream?streams=!miniTicker@arr") as ws:
         rows = {row["s"]: row for _, message in zip(range(2), frames(ws), strict=False) for row in message["data"]}
     assert 100 < len(rows) < 500
     assert "OMGUSDT" not in rows
@@ -72,59 +72,59 @@ def test_mini_tickers_are_of_changed_contracts_and_coin_m_counts_in_coins(exchan
     assert float(coin["v"]) * 100 / float(coin["q"]) == pytest.approx(float(coin["c"]), rel=0.1)
 
 
-def test_p_of_a_full_ticker_is_the_price_change(exchange: Exchange) -> None:
+def test_p_of_a_full_ticker_is_the_price_change(fast: Exchange) -> None:
     """The field that once was read as the mark price; some of them are negative."""
-    with exchange.stream("/market/stream?streams=!ticker@arr") as ws:
+    with fast.stream("/market/stream?streams=!ticker@arr") as ws:
         rows = next(frames(ws))["data"]
     assert any(row["p"].startswith("-") for row in rows)
     btc = next(row for row in rows if row["s"] == "BTCUSDT")
     assert float(btc["c"]) - float(btc["o"]) == pytest.approx(float(btc["p"]), abs=0.2)
 
 
-def test_raw_path_gives_bare_arrays_and_single_streams_work(exchange: Exchange) -> None:
-    with exchange.stream(f"/market/ws/{MARKS}/btcusdt@markPrice@1s/币安人生usdt@markPrice@1s") as ws:
+def test_raw_path_gives_bare_arrays_and_single_streams_work(fast: Exchange) -> None:
+    with fast.stream(f"/market/ws/{MARKS}/btcusdt@markPrice@1s/币安人生usdt@markPrice@1s") as ws:
         got = [json.loads(ws.recv(timeout=3)) for _ in range(6)]
     assert any(isinstance(one, list) and one[0]["e"] == "markPriceUpdate" for one in got)
     assert {"BTCUSDT", "币安人生USDT"} <= {one["s"] for one in got if isinstance(one, dict)}
 
 
-def test_three_second_marks_come_every_third_second(exchange: Exchange) -> None:
-    with exchange.stream("/market/stream?streams=!markPrice@arr") as ws:
+def test_three_second_marks_come_every_third_second(fast: Exchange) -> None:
+    with fast.stream("/market/stream?streams=!markPrice@arr") as ws:
         rows = next(message["data"] for message in frames(ws) if message["data"][0]["s"] == "BTCUSDT")
     assert rows[0]["E"] % 3000 == 0
 
 
-def test_other_addresses_connect_acknowledge_and_stay_silent(exchange: Exchange) -> None:
+def test_other_addresses_connect_acknowledge_and_stay_silent(fast: Exchange) -> None:
     """A daemon that trusts its handshake is blind on these."""
     paths = ["/ws", "/stream", "/ws/btcusdt@markPrice@1s", f"/stream?streams={MARKS}", "/public/stream"]
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(exchange.stream(path)) for path in paths]
+        sockets = [stack.enter_context(fast.stream(path)) for path in paths]
         for ws in sockets:
             assert ask(ws, "SUBSCRIBE", 1, [MARKS]) == {"result": None, "id": 1}
             assert MARKS in ask(ws, "LIST_SUBSCRIPTIONS", 2)["result"]
-        assert silent_for(sockets[0], 1.2)
+        assert silent_for(sockets[0], 0.7)
         assert all(silent_for(ws, 0.01) for ws in sockets)
 
 
-def test_unknown_and_upper_case_names_are_acknowledged_listed_and_silent(exchange: Exchange) -> None:
+def test_unknown_and_upper_case_names_are_acknowledged_listed_and_silent(fast: Exchange) -> None:
     names = ["BTCUSDT@markPrice@1s", "nosuchusdt@markPrice@1s", "btcusdt@openInterest", "whatever"]
-    with exchange.stream("/market/ws") as ws:
+    with fast.stream("/market/ws") as ws:
         assert ask(ws, "SUBSCRIBE", 7, names) == {"result": None, "id": 7}
         assert ask(ws, "LIST_SUBSCRIPTIONS", 8) == {"result": names, "id": 8}
-        assert silent_for(ws, 1.2)
+        assert silent_for(ws, 0.7)
 
 
-def test_subscribing_on_a_bare_connection_brings_frames_and_unsubscribing_ends_them(exchange: Exchange) -> None:
-    with exchange.stream("/market/stream") as ws:
+def test_subscribing_on_a_bare_connection_brings_frames_and_unsubscribing_ends_them(fast: Exchange) -> None:
+    with fast.stream("/market/stream") as ws:
         ask(ws, "SUBSCRIBE", 1, [MARKS])
         assert next(frames(ws))["stream"] == MARKS
         assert ask(ws, "UNSUBSCRIBE", 2, [MARKS]) == {"result": None, "id": 2}
         assert ask(ws, "LIST_SUBSCRIPTIONS", 3)["result"] == []
-        assert silent_for(ws, 1.2)
+        assert silent_for(ws, 0.7)
 
 
-def test_combined_is_a_property_of_the_connection(exchange: Exchange) -> None:
-    with exchange.stream("/market/ws") as ws:
+def test_combined_is_a_property_of_the_connection(fast: Exchange) -> None:
+    with fast.stream("/market/ws") as ws:
         assert ask(ws, "GET_PROPERTY", 1, ["combined"])["result"] is False
         assert ask(ws, "SET_PROPERTY", 2, ["combined", True])["result"] is None
         ask(ws, "SUBSCRIBE", 3, [MARKS])
@@ -177,9 +177,9 @@ def test_client_pings_are_answered_with_their_payload(exchange: Exchange) -> Non
         assert ws.ping("payload").wait(3)
 
 
-def test_delisting_is_told_by_contract_info(exchange: Exchange) -> None:
-    with exchange.stream("/market/stream?streams=!contractInfo") as ws:
-        exchange.control(fault="delist", symbol="DOGEUSDT")
+def test_delisting_is_told_by_contract_info(fast: Exchange) -> None:
+    with fast.stream("/market/stream?streams=!contractInfo") as ws:
+        fast.control(fault="delist", symbol="DOGEUSDT")
         told = next(frames(ws))["data"]
     assert (told["e"], told["s"], told["cs"], told["st"]) == ("contractInfo", "DOGEUSDT", "SETTLING", 1)
     assert abs(told["dt"] - told["E"]) < 5000

@@ -1,0 +1,352 @@
+"""Faults, set through the control route of the real process and seen by its clients."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.exchange.conftest import Exchange, frames, next_rows
+
+MARKS = "/market/stream?streams=!markPrice@arr@1s"
+INTEREST = "/fapi/v1/openInterest"
+
+
+def interest(exchange: Exchange, symbol: str = "BTCUSDT") -> Any:
+    return exchange.get(INTEREST, symbol=symbol).json()["openInterest"]
+
+
+def test_a_malformed_fault_is_refused_with_the_reason_and_none_of_the_batch_is_applied(exchange: Exchange) -> None:
+    batch = [{"fault": "ws_mute"}, {"fault": "oi_value", "symbol": "NOSUCHUSDT", "value": "0"}]
+    reply = exchange.http.post("/control", json=batch)
+    assert reply.status_code == 400
+    assert "NOSUCHUSDT" in reply.json()["error"]
+    assert exchange.state()["faults"] == []
+    assert exchange.http.post("/control", content=b"{").status_code == 400
+    assert exchange.http.post("/control", json={"fault": "ws_mute", "conn": 9}).status_code == 400
+
+
+def test_state_counts_requests_statuses_connections_and_frames(exchange: Exchange) -> None:
+    exchange.get(INTEREST, symbol="BTCUSDT")
+    exchange.get(INTEREST, symbol="OMGUSDT")
+    with exchange.stream(MARKS) as ws:
+        next(frames(ws))
+        state = exchange.state()
+        assert state["requests"] == {"openInterest": 2}
+        assert state["statuses"] == {"200": 1, "400": 1}
+        assert state["sockets"]["connections"][-1]["streams"] == ["!markPrice@arr@1s"]
+        assert state["sockets"]["frames_sent"]["!markPrice@arr@1s"] >= 1
+    assert state["symbols"] == {"listed": 924, "trading": 789}
+
+
+def test_a_fault_ends_by_itself_and_by_request(exchange: Exchange) -> None:
+    exchange.control(fault="oi_value", symbol="BTCUSDT", value="0", seconds=0.3)
+    assert interest(exchange) == "0"
+    deadline = time.monotonic() + 5
+    while interest(exchange) == "0":
+        assert time.monotonic() < deadline
+    number = exchange.control(fault="oi_value", symbol="BTCUSDT", value="NaN")["id"]
+    assert interest(exchange) == "NaN"
+    assert exchange.http.post("/control/clear", json={"id": number}).json() == {"cleared": [number]}
+    assert float(interest(exchange)) > 0
+
+
+@pytest.mark.parametrize("value", ["0", "NaN", "-5", "garbage", "", 0, -1.5, None])
+def test_open_interest_can_be_any_json(exchange: Exchange, value: Any) -> None:
+    exchange.control(fault="oi_value", symbol="btcusdt", value=value)
+    assert interest(exchange) == value
+    assert float(interest(exchange, "ETHUSDT")) > 0
+
+
+def test_a_mark_is_replaced_in_the_stream_and_in_premium_index(fast: Exchange) -> None:
+    fast.control(fault="mark_value", symbol="BTCUSDT", value="12.5")
+    assert fast.get("/fapi/v1/premiumIndex", symbol="BTCUSDT").json()["markPrice"] == "12.5"
+    rows = {row["symbol"]: row for row in fast.get("/fapi/v1/premiumIndex").json()}
+    assert rows["BTCUSDT"]["markPrice"] == "12.5"
+    with fast.stream(MARKS) as ws:
+        assert next_rows(ws)["BTCUSDT"]["p"] == "12.5"
+
+
+def test_open_interest_moves_by_so_much_in_so_long(exchange: Exchange) -> None:
+    before = float(interest(exchange, "ETHUSDT"))
+    exchange.control(fault="oi_move", symbol="ETHUSDT", percent=-20, over_s=0.6)
+    assert float(interest(exchange, "ETHUSDT")) > before * 0.9, "it is a ramp"
+    deadline = time.monotonic() + 5
+    while float(interest(exchange, "ETHUSDT")) > before * 0.805:
+        assert time.monotonic() < deadline
+    assert float(interest(exchange, "ETHUSDT")) > before * 0.79
+
+
+def test_volume_is_replaced(exchange: Exchange) -> None:
+    exchange.control(fault="volume_value", symbol="SOLUSDT", usd=1000)
+    rows = {row["symbol"]: row for row in exchange.get("/fapi/v1/ticker/24hr").json()}
+    assert float(rows["SOLUSDT"]["quoteVolume"]) == 1000
+    assert float(rows["BTCUSDT"]["quoteVolume"]) > 1e9
+
+
+def test_delisting_shows_everywhere_and_relisting_is_another_asset(fast: Exchange) -> None:
+    old = {row["symbol"]: row for row in fast.get("/fapi/v1/exchangeInfo").json()["symbols"]}["DOGEUSDT"]
+    fast.control(fault="delist", symbol="DOGEUSDT")
+    assert fast.get(INTEREST, symbol="DOGEUSDT").json()["code"] == -4108
+    tickers = {row["symbol"] for row in fast.get("/fapi/v1/ticker/24hr").json()}
+    assert "DOGEUSDT" not in tickers
+    with fast.stream(MARKS) as ws:
+        first, second = next_rows(ws, "DOGEUSDT"), next_rows(ws, "DOGEUSDT")
+    assert first["DOGEUSDT"]["p"] == second["DOGEUSDT"]["p"]
+    assert first["DOGEUSDT"]["E"] < second["DOGEUSDT"]["E"]
+    fast.control(fault="relist", symbol="DOGEUSDT")
+    new = {row["symbol"]: row for row in fast.get("/fapi/v1/exchangeInfo").json()["symbols"]}["DOGEUSDT"]
+    assert (new["status"], new["deliveryDate"]) == ("TRADING", 4133404800000)
+    assert new["onboardDate"] > old["onboardDate"]
+    assert float(interest(fast, "DOGEUSDT")) > 0
+
+
+def test_new_listings_trade_at_once(exchange: Exchange) -> None:
+    made = exchange.control(fault="list", count=200)["done"]
+    assert len(set(made)) == 200
+    rows = {row["symbol"]: row for row in exchange.get("/fapi/v1/exchangeInfo").json()["symbols"]}
+    assert len(rows) == 1124
+    assert {rows[symbol]["status"] for symbol in made} == {"TRADING"}
+    assert abs(rows[made[0]]["onboardDate"] - time.time() * 1000) < 5000
+    tickers = {row["symbol"]: row for row in exchange.get("/fapi/v1/ticker/24hr").json()}
+    assert float(tickers[made[0]]["quoteVolume"]) > 4_000_000
+    assert float(interest(exchange, made[-1])) > 0
+    exchange.http.post("/control/reset")
+    assert exchange.state()["symbols"]["listed"] == 924
+
+
+def test_others_burn_weight_and_the_header_tells(exchange: Exchange) -> None:
+    exchange.control(fault="weight_burn", weight=1000)
+    used = [int(exchange.get("/fapi/v1/ping").headers["X-MBX-USED-WEIGHT-1M"]) for _ in range(2)]
+    assert max(used) >= 1001 or used == [1, 2]  # the clock minute turned
+    exchange.control(fault="external_weight", per_minute=1e9)
+    assert exchange.get("/fapi/v1/ping").status_code == 429
+
+
+def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
+    exchange.control(fault="clock_skew", ms=90_000)
+    ahead = time.time() * 1000 + 90_000
+    assert abs(exchange.get("/fapi/v1/time").json()["serverTime"] - ahead) < 2000
+    assert abs(exchange.get("/fapi/v1/premiumIndex", symbol="BTCUSDT").json()["time"] - ahead) < 3000
+    assert abs(exchange.get(INTEREST, symbol="BTCUSDT").json()["time"] - ahead) < 3000
+    with exchange.stream(MARKS) as ws:
+        assert abs(next_rows(ws)["BTCUSDT"]["E"] - ahead) < 5000
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "start", "retry_after"),
+    [
+        ("429", 429, '{"code":-1003', "7"),
+        ("429_no_retry_after", 429, '{"code":-1003', None),
+        ("418", 418, '{"code":-1003', "7"),
+        ("418_text_only", 418, '{"code":-1003', None),
+        ("418_bare", 418, '{"code":-1003', None),
+        ("403_html", 403, "<!DOCTYPE", None),
+        ("451", 451, '{"code":0', None),
+        ("408", 408, '{"code":-1007', None),
+        ("502", 502, "<html>", None),
+        ("503_unavailable", 503, "Service Unavailable.", None),
+        ("503_throttled", 503, '{"code":-1008', None),
+        ("-1016", 400, '{"code":-1016', None),
+        ("239999", 200, '{"239999"', None),
+        ("html_200", 200, "<html>", None),
+        ("error_body_200", 200, '{"code":-1001', None),
+        ("empty_body_200", 200, "", None),
+    ],
+)
+def test_canned_answers(exchange: Exchange, answer: str, status: int, start: str, retry_after: str | None) -> None:
+    exchange.control(fault="rest_answer", answer=answer, route="openInterest", retry_after=7, times=1)
+    assert exchange.get("/fapi/v1/ping").status_code == 200, "another route"
+    reply = exchange.get(INTEREST, symbol="BTCUSDT")
+    assert (reply.status_code, reply.headers.get("Retry-After")) == (status, retry_after)
+    assert reply.text.startswith(start)
+    if answer in ("418", "418_text_only"):
+        until_ms = int(reply.text.split("banned until ")[1][:13])
+        assert abs(until_ms - 7000 - time.time() * 1000) < 2000
+    assert exchange.get(INTEREST, symbol="BTCUSDT").status_code == 200, "it was for one request"
+
+
+def test_answers_made_of_the_true_body(exchange: Exchange) -> None:
+    exchange.control(fault="rest_answer", answer="empty_symbols", route="exchangeInfo", times=1)
+    assert exchange.get("/fapi/v1/exchangeInfo").json()["symbols"] == []
+    exchange.control(fault="rest_answer", answer="truncated_json", route="premiumIndex", times=1)
+    with pytest.raises(json.JSONDecodeError):
+        exchange.get("/fapi/v1/premiumIndex").json()
+
+
+def test_a_fault_hits_the_named_symbols_only(exchange: Exchange) -> None:
+    exchange.control(fault="rest_answer", answer="500", route="openInterest", symbols=["ETHUSDT", "币安人生USDT"])
+    statuses = {s: exchange.get(INTEREST, symbol=s).status_code for s in ("BTCUSDT", "ethusdt", "币安人生USDT")}
+    assert statuses == {"BTCUSDT": 200, "ethusdt": 500, "币安人生USDT": 500}
+
+
+def test_hang_and_reset(exchange: Exchange) -> None:
+    exchange.control(fault="rest_answer", answer="hang", route="time", seconds=20)
+    with pytest.raises(httpx.ReadTimeout):
+        exchange.http.get("/fapi/v1/time", timeout=0.3)
+    exchange.control(fault="rest_answer", answer="reset", route="ping", times=1)
+    with pytest.raises(httpx.ReadError):
+        exchange.get("/fapi/v1/ping")
+
+
+def test_latency(exchange: Exchange) -> None:
+    exchange.control(fault="rest_latency", route="ping", ms=300, jitter_ms=50)
+    begun = time.monotonic()
+    exchange.get("/fapi/v1/ping")
+    assert 0.3 <= time.monotonic() - begun < 2
+
+
+def test_a_ban_counts_what_is_sent_during_it(exchange: Exchange) -> None:
+    exchange.control(fault="ban", ban_s=20, retry_after=False)
+    reply = exchange.get("/fapi/v1/ping")
+    assert (reply.status_code, reply.headers.get("Retry-After")) == (418, None)
+    assert exchange.state()["weight"]["requests_during_ban"] == 1
+
+
+def test_mute_one_of_two_and_then_all(fast: Exchange) -> None:
+    with fast.stream(MARKS) as first, fast.stream(MARKS) as second:
+        next(frames(first))
+        index = [conn["streams"] != [] for conn in fast.state()["sockets"]["connections"]].index(True)
+        number = fast.control(fault="ws_mute", conn=index)["id"]
+        at = next_rows(second)["BTCUSDT"]["E"]
+        assert next_rows(second)["BTCUSDT"]["E"] == at + 1000, "the other goes on"
+        assert pending(first) <= at
+        assert first.ping().wait(2), "a muted connection still answers pings"
+        fast.http.post("/control/clear", json={"id": number})
+        assert next_rows(first)["BTCUSDT"]["E"] > at
+
+
+def pending(ws: Any) -> int:
+    """The newest event time that had already arrived."""
+    newest = 0
+    while True:
+        try:
+            newest = max(newest, json.loads(ws.recv(timeout=0.01))["data"][0]["E"])
+        except TimeoutError:
+            return newest
+
+
+def test_ack_mute_is_for_those_who_come_later(fast: Exchange) -> None:
+    with fast.stream(MARKS) as early:
+        next(frames(early))
+        fast.control(fault="ws_ack_mute")
+        with fast.stream("/market/stream") as late:
+            late.send('{"method":"SUBSCRIBE","params":["!markPrice@arr@1s"],"id":1}')
+            assert json.loads(late.recv(timeout=2)) == {"result": None, "id": 1}
+            next_rows(early)
+            next_rows(early)
+            with pytest.raises(TimeoutError):
+                late.recv(timeout=0.01)
+
+
+def test_half_mute_one_frame_time_back_and_freeze(fast: Exchange) -> None:
+    for fault in (
+        {"fault": "ws_half_mute", "share": 0.5},
+        {"fault": "ws_half_mute", "symbols": ["ETHUSDT"]},
+        {"fault": "ws_one_frame", "keep": "crypto"},
+        {"fault": "ws_time_back", "ms": 60_000},
+        {"fault": "freeze", "symbols": "all"},
+    ):
+        fast.control(**fault)
+    with fast.stream(MARKS) as ws:
+        first, second = (message["data"] for _, message in zip(range(2), frames(ws), strict=False))
+    assert 250 < len(first) < 500, "half of 738"
+    assert "ETHUSDT" not in {row["s"] for row in first}
+    assert second[0]["E"] - first[0]["E"] == 1000, "no TradFi frame between"
+    assert abs(first[0]["E"] + 60_000 - fast.state()["now_ms"]) < 10_000
+    assert [row["p"] for row in first] == [row["p"] for row in second]
+
+
+def test_spoiled_rows_and_frames(fast: Exchange) -> None:
+    fast.control(fault="ws_rows", kind="nan", symbols=["BTCUSDT"])
+    fast.control(fault="ws_rows", kind="unknown_fields", share=0.5)
+    with fast.stream(MARKS) as ws:
+        rows = next_rows(ws)
+        assert rows["BTCUSDT"]["p"] == "NaN"
+        assert float(rows["ETHUSDT"]["p"]) > 0
+        assert 0.3 < sum("zz" in row for row in rows.values()) / len(rows) < 0.7
+        fast.http.post("/control/reset")
+        fast.control(fault="ws_frames", kind="oversize", times=1)
+        large = ws.recv(timeout=3)
+        while len(large) < 1 << 20:
+            large = ws.recv(timeout=3)
+        assert len(large) > 3 << 20
+        fast.control(fault="ws_frames", kind="not_json", times=1)
+        assert "upstream" in str([ws.recv(timeout=3) for _ in range(2)])
+
+
+def test_closes_cuts_notices_and_resets(exchange: Exchange) -> None:
+    def ended_by(**fault: Any) -> ConnectionClosed:
+        with exchange.stream("/market/ws") as ws:
+            exchange.control(**fault)
+            with pytest.raises(ConnectionClosed) as closed:
+                heard.extend(iter(lambda: ws.recv(timeout=3), None))
+        return closed.value
+
+    heard: list[Any] = []
+    closed = ended_by(fault="ws_close", code=1008, reason="Invalid request")
+    assert closed.rcvd is not None
+    assert (closed.rcvd.code, closed.rcvd.reason) == (1008, "Invalid request")
+    cut = ended_by(fault="ws_cut", conn=-1)
+    assert cut.rcvd is not None
+    assert cut.rcvd.code == 1001
+    assert ended_by(fault="ws_reset").rcvd is None
+    assert heard == []
+    noticed = ended_by(fault="ws_shutdown_notice", close_after_s=0.2)
+    assert noticed.rcvd is not None
+    assert json.loads(heard[0])["event"]["e"] == "serverShutdown"
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_refused_handshakes(exchange: Exchange, status: int) -> None:
+    exchange.control(fault="ws_refuse", status=status)
+    with pytest.raises(InvalidStatus) as refused, exchange.stream(MARKS):
+        pass
+    assert refused.value.response.status_code == status
+    assert exchange.state()["sockets"]["refused"] >= 1
+
+
+def upgraded(exchange: Exchange) -> socket.socket:
+    """A bare socket after the handshake: what TCP shows, nothing more."""
+    host, port = exchange.origin.split(":")
+    sock = socket.create_connection((host, int(port)), timeout=5)
+    sock.sendall(
+        f"GET {MARKS} HTTP/1.1\r\nHost: {exchange.origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    assert b" 101 " in sock.recv(4096)
+    return sock
+
+
+def test_a_stalled_connection_shows_nothing_and_goes_on_afterwards(fast: Exchange) -> None:
+    with fast.stream(MARKS) as ws:
+        next(frames(ws))
+        number = fast.control(fault="ws_stall")["id"]
+        pending(ws)
+        assert not ws.ping().wait(0.5), "nothing is read, so nothing answered"
+        with pytest.raises(TimeoutError):
+            ws.recv(timeout=0.01)
+        fast.http.post("/control/clear", json={"id": number})
+        assert next_rows(ws)["BTCUSDT"]["E"] > 0
+
+
+def test_bytes_drip(fast: Exchange) -> None:
+    fast.control(fault="ws_drip", bytes_per_s=500)
+    with upgraded(fast) as sock:
+        got, deadline = 0, time.monotonic() + 1.2
+        while (left_s := deadline - time.monotonic()) > 0:
+            sock.settimeout(left_s)
+            try:
+                got += len(sock.recv(65536))
+            except TimeoutError:
+                break
+        assert 100 < got < 900
+        fast.http.post("/control/reset")
+        sock.settimeout(3)
+        while got < 60_000:  # what was kept back comes at once
+            got += len(sock.recv(65536))
