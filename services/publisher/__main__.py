@@ -9,19 +9,34 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from services.publisher.alerts import AlertDelivery
+from services.publisher.audit import Ledger
 from services.publisher.backend import Backend
 from services.publisher.delivery import Delivery
 from services.publisher.metrics import Metrics
+from services.publisher.outbox import Outbox
+from services.publisher.report import Report
 from services.publisher.settings import Settings
+from services.publisher.universe import UniverseDelivery
 from shared import http
 from shared.runner import Service, run
 
 
 async def serve(settings: Settings, service: Service) -> None:
+    redis, clock = service.redis, service.clock
     metrics = Metrics(service.registry)
+    ledger = Ledger()
+    outbox = Outbox(redis)
+    report = Report(service, outbox, ledger, metrics)
     async with http.client(connections=4) as client, asyncio.TaskGroup() as jobs:
-        backend = Backend(settings.backend_url, settings.backend_api_key, client, service.clock, settings.timeout_s)
-        jobs.create_task(Delivery(settings, service, backend, metrics).run())
+        backend = Backend(settings.backend_url, settings.backend_api_key, client, clock, settings.timeout_s)
+        jobs.create_task(Delivery(settings, service, backend, outbox, ledger, report, metrics).run())
+        universe = UniverseDelivery(redis, backend, report, metrics, clock, audited=settings.audit)
+        jobs.create_task(universe.run())
+        alerts = AlertDelivery(
+            redis, backend, report, metrics, clock, audited=settings.audit, retry_max_s=settings.retry_max_s
+        )
+        jobs.create_task(alerts.run())
 
 
 if __name__ == "__main__":

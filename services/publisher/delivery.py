@@ -1,4 +1,4 @@
-"""Sweeps -> batches, each proved: order, backlog, acknowledgement.
+"""Sweeps -> batches: order, backlog, acknowledgement.
 
 One loop, and all it knows stands in Redis: whatever goes wrong, it starts again from there. A round ends with the
 newest sweep, so that what is served is never older than a cycle for longer than one burst of late ones.
@@ -6,63 +6,70 @@ newest sweep, so that what is served is never older than a cycle for longer than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from redis.asyncio import Redis
-
-from services.publisher import audit as audits
 from services.publisher.audit import Audit, Ledger
 from services.publisher.backend import Backend
 from services.publisher.join import Books, Limits, Record, backend_key, join, own_marks
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Attempt, Kept, Lost, Outbox, Pending, entry_order, entry_time
-from services.publisher.posting import Posted, Poster, Sizes, log
-from services.publisher.report import Cycle, Report, shortfall
+from services.publisher.posting import Poster, Sizes
+from services.publisher.proof import Note, Prover
+from services.publisher.report import Proof, Report, shortfall
 from services.publisher.settings import Settings
-from services.publisher.wire import Away, InDoubt, Snapshot
+from services.publisher.wire import Away, InDoubt
 from shared.backoff import Backoff
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.logs import EventLog
 from shared.model import Sweep
 from shared.runner import Service
 from shared.store import MARKS, UNIVERSE
 from shared.sweeplog import Entry
 
 BURST_S = 5.0
-REPOSTS = 3  # of batches that were accepted and are not served, in a row; then one POST a sweep
-LOOKS = 10  # answers without anything readable in them, before an attempt in doubt is given up and posted again
 REFUSALS = 3  # of one batch, before it counts as undeliverable
+FIRST_RETRY_S = 0.5
 REDIS_RETRY_S = 2.0
+log = EventLog("publisher")
 
 
 class Delivery:
-    def __init__(self, settings: Settings, service: Service, backend: Backend, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        service: Service,
+        backend: Backend,
+        outbox: Outbox,
+        ledger: Ledger,
+        report: Report,
+        metrics: Metrics,
+    ) -> None:
         self._settings = settings
-        self._redis: Redis = service.redis
-        self._clock = service.clock
+        self._redis = service.redis
+        self._clock = clock = service.clock
         self._backend = backend
         self._metrics = metrics
         self._limits = Limits(settings.mark_max_age_s, settings.oi_max_age_s)
-        self._outbox = Outbox(service.redis)
-        self._ledger = Ledger()
-        self._report = Report(service, self._outbox, self._ledger, metrics)
-        self._sizes = Sizes(settings.max_rows)
-        self._poster = Poster(backend, self._outbox, self._sizes, metrics, self._clock, funding=settings.send_funding)
-        self._backoff = Backoff(min(0.5, settings.retry_max_s), settings.retry_max_s)
+        self._outbox = outbox
+        self._ledger = ledger
+        self._sizes = sizes = Sizes(settings.max_rows)
+        self._report = report
+        poster = Poster(backend, outbox, sizes, metrics, clock, funding=settings.send_funding)
+        self._prover = Prover(backend, poster, sizes, outbox, ledger, report, clock, audit=settings.audit)
+        self._backoff = Backoff(min(FIRST_RETRY_S, settings.retry_max_s), settings.retry_max_s)
         self._redis_backoff = Backoff(0.1, REDIS_RETRY_S)
-        self._before_ms: int | None = None  # the asOf last seen served
-        self._post_s = 0.0
-        self._reposts = 0
-        self._looks = 0
+        self._post_s = 0.0  # how long the last POST took
         self._refusals: dict[str, int] = {}
-        self._landed_s = self._clock.monotonic_s()
-        self._open = False
+        self._landed_s = clock.monotonic_s()
 
     async def run(self) -> NoReturn:
+        started = False
         while True:
             try:
-                if not self._open:
+                if not started:
                     await self._start()
+                    started = True
                 await self._round()
             except (Transient, Refused, Rejected) as e:
                 await self._clock.sleep(self._trouble(e))
@@ -87,29 +94,16 @@ class Delivery:
     async def _start(self) -> None:
         """Take up what an earlier process left: its attempt, its sizes, its counts, what it saw served."""
         lost = await self._outbox.open()
-        if lost:
-            self._count_lost(lost, "retention")
         kept = await self._outbox.recall()
+        self._ledger.recall(await self._outbox.last_served())
         self._sizes.recall(kept)
         self._post_s = kept.post_s
-        self._metrics.duplicates.inc(kept.duplicates)
-        self._ledger.recall(await self._outbox.last_served())
         if kept.attempt:
             self._ledger.add_sent(kept.attempt.sent)
-        if self._settings.audit:
-            await self._first_look()
-        self._open = True
-
-    async def _first_look(self) -> None:
-        """Whatever is served before our first batch was left by others before us: known, and not foreign."""
-        try:
-            snapshot = await self._backend.read_served()
-        except (Transient, Refused, Rejected, WireError) as e:
-            self._report.complain("nothing to read back at the start", e, backend=self._backend.origin)
-            return
-        self._before_ms = snapshot.as_of_ms
-        if self._ledger.empty:
-            self._ledger.adopt(snapshot.values, self._clock.now_ms())
+        await self._prover.first_look()
+        self._metrics.duplicates.inc(kept.duplicates)
+        if lost:
+            self._count_lost(lost, "retention")
 
     async def _round(self) -> None:
         """One burst: the late sweeps, oldest first, for a few seconds; then the newest."""
@@ -120,11 +114,11 @@ class Delivery:
             pending, kept = await self._look_around(block=False)
         until_s = self._clock.monotonic_s() + BURST_S
         posts = 0
-        while entry_order(pending.newest_id) > entry_order(kept.delivered_id):
+        while _has_news(pending, kept):
             entry = await self._outbox.oldest()
             if entry is None:
                 return
-            spent = self._clock.monotonic_s() + self._post_s > until_s and posts > 0
+            spent = posts > 0 and self._clock.monotonic_s() + self._post_s > until_s
             if spent or entry.entry_id == pending.newest_id:
                 await self._deliver(await self._outbox.load(pending.newest_id), pending, kept, late=False)
                 return
@@ -135,42 +129,24 @@ class Delivery:
     async def _look_around(self, *, block: bool) -> tuple[Pending, Kept]:
         pending = await self._outbox.collect(block=block)
         kept = await self._outbox.recall()
-        now_s = self._clock.monotonic_s()
-        if entry_order(pending.newest_id) > entry_order(kept.delivered_id):
-            self._landed_s = now_s
-        elif now_s - self._landed_s > self._settings.verified_max_age_s:
-            self._report.silence(now_s - self._landed_s)
+        silent_s = self._clock.monotonic_s() - self._landed_s
+        if _has_news(pending, kept):
+            self._landed_s += silent_s
+        elif silent_s > self._settings.verified_max_age_s:
+            self._report.silence(silent_s)
         self._report.backlog(pending.sweeps)
         return pending, kept
 
     async def _settle(self, attempt: Attempt, pending: Pending) -> None:
         """An earlier POST of unknown outcome: look for it before anything else is posted."""
-        snapshot = await self._look() if self._settings.audit else None
-        now_ms = self._clock.now_ms()
-        if snapshot and audits.was_taken(attempt.as_sent, snapshot, now_ms):
-            result = audits.audit(attempt.as_sent, snapshot, attempt.universe_keys(), self._ledger, now_ms)
-            late = attempt.entry_id != pending.newest_id
-            why = "; ".join(
-                filter(None, ("found served after an unclear answer", shortfall(result, len(attempt.sent))))
-            )
-            await self._finish(Cycle(attempt, result, snapshot, why, late, 0.0, pending.sweeps - 1))
-        elif self._settings.audit and now_ms < attempt.posted_ms + attempt.patience_s * 1000:
+        proof = await self._prover.find(attempt)
+        patient = self._settings.audit and self._clock.now_ms() < attempt.posted_ms + attempt.patience_s * 1000
+        if proof:
+            await self._finish(proof, pending, late=attempt.entry_id != pending.newest_id)
+        elif patient:
             raise InDoubt(f"sweep {attempt.sweep_id} is not served yet", answered=True)
         else:
             await self._outbox.doubt(attempt.entry_id)
-        self._looks = 0
-
-    async def _look(self) -> Snapshot | None:
-        """What is served; None when the backend answers, and again and again with nothing that can be read."""
-        try:
-            return await self._backend.read_served()
-        except RateLimited:
-            raise
-        except (Away, Refused, Rejected, WireError) as e:
-            self._looks += not isinstance(e, Away) or e.answered
-            if self._looks < LOOKS:
-                raise Away(f"cannot look whether it took the batch: {e}", answered=True) from e
-            return None
 
     async def _deliver(self, entry: Entry, pending: Pending, kept: Kept, *, late: bool) -> None:
         sweep = entry.sweep
@@ -181,21 +157,25 @@ class Delivery:
         books = await self._join(sweep, late)
         rows = sorted(books.records, key=lambda row: row.notional)
         note = self._noting(entry.entry_id, sweep, books)
-        backlog = pending.sweeps - 1
-        if not rows:
-            result = Audit("PARTIAL", 0)
-            await self._finish(Cycle(note([]), result, None, shortfall(result, 0), late, 0.0, backlog))
-            return
         try:
-            posted, result, snapshot, why = await self._prove(rows, note, again=entry.entry_id in kept.doubtful)
+            proof = await self._prove(rows, note, again=entry.entry_id in kept.doubtful)
         except InDoubt as e:
             if e.timed_out:  # it may be at work on it for as long again
                 await self._outbox.be_patient(2 * self._settings.timeout_s)
             raise
         except Rejected as e:
             await self._refused(entry.entry_id, sweep, e)
-            return
-        await self._finish(Cycle(posted.attempt, result, snapshot, why, late, posted.took_s, backlog))
+        else:
+            await self._finish(proof, pending, late=late)
+
+    async def _prove(self, rows: Sequence[Record], note: Note, *, again: bool) -> Proof:
+        if not rows:
+            nothing = Audit("PARTIAL", 0)
+            return Proof(note([]), nothing, None, shortfall(nothing, 0))
+        proof = await self._prover.post(rows, note, again=again)
+        self._backoff.reset()
+        self._post_s = proof.post_s
+        return proof
 
     async def _join(self, sweep: Sweep, late: bool) -> Books:
         """The newest sweep meets the freshest marks, while they are of one time; any other the marks of its own."""
@@ -215,7 +195,7 @@ class Delivery:
         self._metrics.bad_rows.labels("redis", error.reason).inc()
         self._report.complain(f"bad row in Redis: {error.reason}", error)
 
-    def _noting(self, entry_id: str, sweep: Sweep, books: Books) -> Callable[[Sequence[Record]], Attempt]:
+    def _noting(self, entry_id: str, sweep: Sweep, books: Books) -> Note:
         def note(rows: Sequence[Record]) -> Attempt:
             chosen = {row.symbol for row in rows}
             return Attempt(
@@ -224,7 +204,7 @@ class Delivery:
                 batch_ms=sweep.ended_ms,
                 posted_ms=self._clock.now_ms(),
                 patience_s=0.5 + 2 * self._post_s,
-                before_ms=self._before_ms,
+                before_ms=self._prover.before_ms,
                 sent={backend_key(row.symbol): row.notional for row in rows},
                 unsent=[row.symbol for row in books.records if row.symbol not in chosen],
                 left_out=books.left_out,
@@ -233,73 +213,10 @@ class Delivery:
 
         return note
 
-    async def _prove(
-        self, rows: Sequence[Record], note: Callable[[Sequence[Record]], Attempt], *, again: bool
-    ) -> tuple[Posted, Audit, Snapshot | None, str]:
-        """Post and compare, and post again where that can heal it."""
-        while True:
-            posted = await self._poster.post(rows, note, again=again)
-            self._backoff.reset()
-            self._ledger.add_sent(posted.attempt.sent)
-            result, snapshot, why = await self._audit(posted.attempt)
-            again = True
-            if audits.is_replaced([{backend_key(s) for s in chunk} for chunk in posted.chunks], result):
-                await self._learn_replaced(result.right, len(rows))
-            elif snapshot and self._is_lost(result, posted.attempt):
-                result, snapshot, why = await self._look_again(posted.attempt)
-                if not self._is_lost(result, posted.attempt):
-                    return posted, result, snapshot, why
-                log.warning("accepted and not served: posting again", sweep=posted.attempt.sweep_id, why=why)
-            else:
-                self._reposts = 0 if result.right else self._reposts
-                return posted, result, snapshot, self._explain(why, posted)
-
-    async def _learn_replaced(self, served: int, sent: int) -> None:
-        self._sizes.replaces = True
-        await self._outbox.learn(replaces=1)
-        limit = self._sizes.limit(self._clock.now_ms())
-        then = f"its own size limit allows {limit} rows: the largest only" if limit else "posting single batches"
-        log.warning(f"the backend replaced its cache: {served} of {sent} served", then=then)
-
-    def _explain(self, why: str, posted: Posted) -> str:
-        unsent = len(posted.attempt.unsent)
-        if not unsent:
-            return why
-        size = len(posted.attempt.sent)
-        limit = (
-            f"the backend replaces its cache and takes no more than {size} rows a POST: "
-            f"the {size} largest of {size + unsent} by notional are served"
-        )
-        return "; ".join(filter(None, (limit, why)))
-
-    def _is_lost(self, result: Audit, attempt: Attempt) -> bool:
-        """Accepted, and less than half of it served: worth another POST, a few times."""
-        return result.right * 2 < len(attempt.sent) and not result.foreign and self._reposts < REPOSTS
-
-    async def _look_again(self, attempt: Attempt) -> tuple[Audit, Snapshot | None, str]:
-        self._reposts += 1
-        await self._clock.sleep(min(0.25 * 2**self._reposts, self._settings.retry_max_s))
-        return await self._audit(attempt)
-
-    async def _audit(self, attempt: Attempt) -> tuple[Audit, Snapshot | None, str]:
-        if not self._settings.audit:
-            return Audit("UNAUDITED", 0), None, "BACKEND_AUDIT=off"
-        try:
-            snapshot = await self._backend.read_served()
-        except (Transient, Refused, Rejected, WireError) as e:
-            return Audit("UNVERIFIED", 0), None, f"could not read back: {e}"
-        result = audits.audit(attempt.as_sent, snapshot, attempt.universe_keys(), self._ledger, self._clock.now_ms())
-        if attempt.unsent and result.verdict == "VERIFIED":
-            result = result._replace(verdict="PARTIAL")
-        self._before_ms = snapshot.as_of_ms
-        return result, snapshot, shortfall(result, len(attempt.sent))
-
-    async def _finish(self, cycle: Cycle) -> None:
-        entry_id = cycle.attempt.entry_id
-        self._post_s = cycle.post_s or self._post_s
-        await self._outbox.finish(entry_id, self._post_s)
-        self._refusals.pop(entry_id, None)
-        await self._report.cycle(cycle)
+    async def _finish(self, proof: Proof, pending: Pending, *, late: bool) -> None:
+        await self._outbox.finish(proof.attempt.entry_id, self._post_s)
+        self._refusals.clear()
+        await self._report.cycle(proof, late=late, backlog=pending.sweeps - 1)
 
     async def _refused(self, entry_id: str, sweep: Sweep, error: Rejected) -> None:
         """400 for this very batch: tried a few times, in case it was a mistake, then dropped, counted and named."""
@@ -316,3 +233,8 @@ class Delivery:
     def _count_lost(self, lost: Lost, cause: str, **facts: object) -> None:
         self._metrics.lost.labels(cause).inc(lost.sweeps)
         log.error("sweeps lost", count=lost.sweeps, cause=cause, first=lost.first, last=lost.last, **facts)
+
+
+def _has_news(pending: Pending, kept: Kept) -> bool:
+    """Whether a sweep newer than all that was delivered waits: the one a burst may end with."""
+    return entry_order(pending.newest_id) > entry_order(kept.delivered_id)

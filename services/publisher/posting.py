@@ -112,7 +112,7 @@ class Poster:
         try:
             accepted = await self._backend.ingest(rows, attempt.batch_ms, total, funding=self._funding)
             outcome = "accepted"
-        except (Away, RateLimited, Refused, Rejected, TooLarge) as e:
+        except (Away, RateLimited, Refused, Rejected) as e:
             outcome = outcome_of(e)
             if not isinstance(e, InDoubt):
                 await self._outbox.withdraw()

@@ -19,16 +19,14 @@ SAY_AGAIN_S = 60.0
 log = EventLog("publisher")
 
 
-class Cycle(NamedTuple):
-    """One delivered sweep."""
+class Proof(NamedTuple):
+    """What became of one batch."""
 
     attempt: Attempt
     audit: Audit
-    snapshot: Snapshot | None  # None: nothing could be read back, or nothing was to be
+    snapshot: Snapshot | None  # None: nothing could be read back
     why: str  # one line; empty when there is nothing to add
-    late: bool
-    post_s: float
-    backlog: int
+    post_s: float = 0.0
 
 
 def names(symbols: Iterable[str]) -> str:
@@ -74,80 +72,78 @@ class Report:
         self._metrics = metrics
         self._once = OncePer(service.clock, SAY_AGAIN_S)
 
-    async def cycle(self, cycle: Cycle) -> None:
+    async def cycle(self, proof: Proof, *, late: bool, backlog: int) -> None:
         now_ms = self._clock.now_ms()
         rows: Mapping[str, Row] | None = None
-        if cycle.snapshot is not None:
-            universe = cycle.attempt.universe_keys()
-            self._ledger.see(cycle.snapshot, cycle.audit.foreign, universe, now_ms)
-            rows = served_rows(cycle.attempt.sent, cycle.snapshot, cycle.audit, self._ledger, now_ms)
-        self._count(cycle, now_ms)
-        self._log(cycle, now_ms)
-        self._judge(cycle)
-        left_out = {**cycle.attempt.left_out, **dict.fromkeys(cycle.attempt.failed, FETCH_FAILED)}
+        if proof.snapshot is not None:
+            universe = proof.attempt.universe_keys()
+            self._ledger.see(proof.snapshot, proof.audit.foreign, universe, now_ms)
+            rows = served_rows(proof.attempt.sent, proof.snapshot, proof.audit, self._ledger, now_ms)
+        self._count(proof, now_ms)
+        self._log(proof, now_ms, {"late": "yes" if late else "no", "backlog": backlog} if late or backlog else {})
+        self._judge(proof)
+        self.backlog(backlog)
+        left_out = {**proof.attempt.left_out, **dict.fromkeys(proof.attempt.failed, FETCH_FAILED)}
         await self._outbox.report(left_out, rows)
 
-    def _count(self, cycle: Cycle, now_ms: int) -> None:
-        attempt, audit, metrics = cycle.attempt, cycle.audit, self._metrics
+    def _count(self, proof: Proof, now_ms: int) -> None:
+        attempt, audit, metrics = proof.attempt, proof.audit, self._metrics
         metrics.close_books(attempt.published, reasons(attempt))
         metrics.cycles.labels(audit.verdict).inc()
         for verdict in get_args(Verdict):
             metrics.verdict.labels(verdict).set(verdict == audit.verdict)
         metrics.sent.set(len(attempt.sent))
-        metrics.backlog.set(cycle.backlog)
         if audit.verdict == "VERIFIED":
             metrics.last_verified.set(now_ms / 1000)
-        if cycle.snapshot is None:
+        if proof.snapshot is None:
             return  # what is served is not known; the gauges keep what was last seen
         metrics.served.set(audit.right)
         metrics.ghosts.set(len(audit.ghosts))
         for reason in ("missing", "outdated", "foreign"):
             metrics.unserved.labels(reason).set(len(getattr(audit, reason)))
-        if cycle.snapshot.as_of_ms is not None:
-            metrics.served_batch.set(cycle.snapshot.as_of_ms / 1000)
-        if cycle.snapshot.unreadable:
-            metrics.bad_rows.labels("backend", "served_value").inc(cycle.snapshot.unreadable)
+        if proof.snapshot.as_of_ms is not None:
+            metrics.served_batch.set(proof.snapshot.as_of_ms / 1000)
+        if proof.snapshot.unreadable:
+            metrics.bad_rows.labels("backend", "served_value").inc(proof.snapshot.unreadable)
 
-    def _log(self, cycle: Cycle, now_ms: int) -> None:
-        attempt, audit = cycle.attempt, cycle.audit
+    def _log(self, proof: Proof, now_ms: int, extra: Mapping[str, object]) -> None:
+        attempt, audit = proof.attempt, proof.audit
         facts: dict[str, object] = {
             "verdict": audit.verdict,
-            "served": audit.right if cycle.snapshot is not None else "unknown",
+            "served": audit.right if proof.snapshot is not None else "unknown",
             "sent": len(attempt.sent),
             "universe": attempt.universe,
             "left_out": len(attempt.left_out),
             "failed": len(attempt.failed),
             "ghosts": len(audit.ghosts),
             "age_s": (now_ms - attempt.batch_ms) / 1000,
-            "post_ms": round(cycle.post_s * 1000),
+            "post_ms": round(proof.post_s * 1000),
             "sweep": attempt.sweep_id,
         }
-        if cycle.late or cycle.backlog:
-            facts |= {"late": "yes" if cycle.late else "no", "backlog": cycle.backlog}
-        if cycle.why:
-            facts["why"] = cycle.why
+        facts |= extra
+        if proof.why:
+            facts["why"] = proof.why
         facts |= {reason: f"{len(symbols)}:{names(symbols)}" for reason, symbols in reasons(attempt).items()}
         say = log.info if audit.verdict in {"VERIFIED", "UNAUDITED"} else log.warning
         say("cycle", **facts)
 
-    def _judge(self, cycle: Cycle) -> None:
-        attempt, audit = cycle.attempt, cycle.audit
+    def _judge(self, proof: Proof) -> None:
+        attempt, audit = proof.attempt, proof.audit
         said = f"{audit.verdict}: {audit.right} of {attempt.universe} served as sent"
         if audit.verdict == "UNAUDITED":
             said = f"UNAUDITED: {len(attempt.sent)} of {attempt.universe} accepted; BACKEND_AUDIT=off"
         self._service.facts.update(
             verdict=audit.verdict,
-            served=str(audit.right) if cycle.snapshot is not None else "unknown",
+            served=str(audit.right) if proof.snapshot is not None else "unknown",
             sent=str(len(attempt.sent)),
             universe=str(attempt.universe),
             leftOut=str(len(attempt.left_out)),
             failed=str(len(attempt.failed)),
             ghosts=str(len(audit.ghosts)),
             batch=iso(attempt.batch_ms),
-            backlog=str(cycle.backlog),
         )
         if audit.verdict not in {"VERIFIED", "UNAUDITED"}:
-            self._service.health.bad(f"{said}; {cycle.why}")
+            self._service.health.bad(f"{said}; {proof.why}")
         elif attempt.published * 2 < attempt.universe:
             worst = max(reasons(attempt).items(), key=lambda item: len(item[1]))
             self._service.health.bad(f"{said}; most of the universe is left out: {len(worst[1])} {worst[0]}")
@@ -157,6 +153,10 @@ class Report:
     def backlog(self, count: int) -> None:
         self._metrics.backlog.set(count)
         self._service.facts["backlog"] = str(count)
+
+    def universe(self, size: int) -> None:
+        self._service.facts["universeDelivered"] = str(size)
+        log.info("universe delivered", symbols=size)
 
     def silence(self, seconds: float) -> None:
         self._service.health.bad(f"no sweep has landed for {seconds:.0f} s: is oi_poller running?")

@@ -40,7 +40,7 @@ class InDoubt(Away):
         self.timed_out = timed_out
 
 
-class TooLarge(Exception):
+class TooLarge(Rejected):
     """413: the same rows pass in smaller pieces."""
 
 
