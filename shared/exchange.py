@@ -41,7 +41,7 @@ _error_body = msgspec.json.Decoder(ErrorBody)
 def error_body(body: bytes) -> ErrorBody:
     try:
         return _error_body.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ErrorBody()
 
 
@@ -51,7 +51,7 @@ def ban_s(reply: Reply, now_ms: int) -> float:
     The text gives the exchange's clock, so it is measured against the answer's own Date, not against ours.
     """
     wait_s = http.retry_after_s(reply.headers, now_ms)
-    if wait_s is None:
+    if not wait_s:  # of a header that says 0 the text knows better
         found = _BANNED_UNTIL.search(reply.body)
         server_ms = date_ms(reply) or now_ms
         wait_s = (int(found[1]) - server_ms) / 1000 if found else DEFAULT_418_S
@@ -77,26 +77,30 @@ def failure(reply: Reply, now_ms: int) -> Exception | None:
         wait_s = ban_s(reply, now_ms)
         return Banned(f"418 {http.excerpt(reply.body)}", wait_s, now_ms + int(wait_s * 1000))
     if reply.status == 429:
-        wait_s = http.retry_after_s(reply.headers, now_ms) or DEFAULT_429_S
+        wait_s = min(http.retry_after_s(reply.headers, now_ms) or DEFAULT_429_S, LONGEST_BAN_S)
         return RateLimited(f"429 {http.excerpt(reply.body)}", wait_s)
     if reply.status == 200 and not http.json_start(reply.body):
         return WireError("not_json", f"200 {http.excerpt(reply.body)}")
-    if reply.status == 200 and not (len(reply.body) < 1024 and b'"msg"' in reply.body):
+    if reply.status == 200 and not (len(reply.body) < 1024 and (b'"msg"' in reply.body or _maintenance(reply))):
         return None
-    return _by_body(reply)
+    return _by_body(reply, now_ms)
 
 
-def _by_body(reply: Reply) -> Exception:
+def _maintenance(reply: Reply) -> bool:
+    return b"maintenance" in reply.body
+
+
+def _by_body(reply: Reply, now_ms: int) -> Exception:
     said = f"{reply.status} {http.excerpt(reply.body)}"
     error = error_body(reply.body)
-    if error.code == MAINTENANCE or b"maintenance" in reply.body:
+    if error.code == MAINTENANCE or _maintenance(reply):
         return Refused(f"the exchange is under maintenance: {said}")
     if reply.status == 451:
         return Refused(f"the exchange does not serve this location: {said}")
     if reply.status == 403:
         return Refused(f"the firewall in front of the exchange blocks this address: {said}")
     if reply.status >= 500 or reply.status == 408 or error.code in {-1000, -1001, -1006, -1007, -1008}:
-        return Transient(said)
+        return Transient(said, http.retry_after_s(reply.headers, now_ms))
     return Rejected(said, error.code)
 
 
@@ -140,4 +144,4 @@ class Exchange:
 def used_weight(reply: Reply) -> int | None:
     """The exchange's own count for this address and minute; None on routes that carry no weight."""
     text = reply.headers.get("x-mbx-used-weight-1m", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text[:9]) if text.isascii() and text.isdigit() else None
