@@ -69,7 +69,8 @@ class Governor:
         self._either = 0  # of ours: may have been counted in the next minute
         self._counted = 0  # the highest count told in this minute
         self._baseline: int | None = None  # the count before our first request: another process, perhaps our last self
-        self._others = 0  # weight of others in the last minute that told
+        self._told_ms = 0  # when it was last told
+        self._others = 0  # what others were seen to send a minute, in the last minute that told
 
     def spend(self, now_ms: int, weight: int = 1) -> Ticket:
         """Account for a request about to be sent; `OutOfWeight` when it must not be."""
@@ -92,7 +93,7 @@ class Governor:
         elif certain:  # otherwise the count may be that of the minute before
             if self._baseline is None:
                 self._baseline = max(0, used - self._ours)
-            self._counted = max(self._counted, used)
+            self._counted, self._told_ms = max(self._counted, used), now_ms
         if date_ms is not None and self._clock.observe(date_ms, ticket.sent_ms, now_ms):
             self._minute = self._earliest_minute(now_ms)
             self._either = self._ours - self._in_flight
@@ -115,7 +116,13 @@ class Governor:
         """Until that much may be sent: 0, or the rest of the minute. More than a minute holds needs a fresh one."""
         if min(weight, self.budget()) <= self.free(now_ms):
             return 0
-        return math.ceil(MINUTE_MS - (now_ms + self._clock.low_ms) % MINUTE_MS)
+        return math.ceil(MINUTE_MS - self._into_minute_ms(now_ms))
+
+    def sweep_wait_ms(self, now_ms: int, symbols: int) -> int:
+        """The same for a sweep, which must not run dry half-way: others went on sending since the count was told."""
+        silent_ms = min(now_ms - self._told_ms, self._into_minute_ms(now_ms))
+        unseen = min(math.ceil(self._others_a_minute() * max(0, silent_ms) / MINUTE_MS), self.budget() - 1)
+        return self.wait_ms(now_ms, min(symbols, self.budget() - unseen) + unseen)
 
     def budget(self) -> int:
         """What a minute allows when nobody else sends."""
@@ -124,8 +131,7 @@ class Governor:
     def planned(self, now_ms: int) -> int:
         """What a minute allows beside what others on this address were last seen to send."""
         self._roll(now_ms)
-        others = max(self._others, self._others_now())
-        return max(1, min(self.per_minute, self.limit - self.reserved() - others))
+        return max(1, min(self.per_minute, self.limit - self.reserved() - self._others_a_minute()))
 
     def interval_s(self, symbols: int, least_s: float, now_ms: int) -> float:
         """From start to start of sweeps: 60 x symbols / budget, stretched until a whole number of sweeps fits a minute.
@@ -138,8 +144,16 @@ class Governor:
         longest = max(LONGEST_STRETCH, math.ceil(symbols / self.budget()))
         return max(least_s, 60.0 * min(math.ceil(symbols / planned), longest))
 
-    def _others_now(self) -> int:
-        return max(0, self._counted - self._ours - (self._baseline or 0))
+    def _others_a_minute(self) -> int:
+        return max(self._others, self._others_this_minute())
+
+    def _others_this_minute(self) -> int:
+        """What others sent in this minute, drawn out to its end; a burst at its beginning is not taken for a rate."""
+        seen = max(0, self._counted - self._ours - (self._baseline or 0))
+        return int(seen * MINUTE_MS / max(MINUTE_MS // 2, self._into_minute_ms(self._told_ms)))
+
+    def _into_minute_ms(self, now_ms: int) -> float:
+        return (now_ms + self._clock.low_ms) % MINUTE_MS
 
     def _roll(self, now_ms: int) -> None:
         """A new minute begins only when it surely has begun; what may already count in it comes along."""
@@ -147,10 +161,11 @@ class Governor:
         if minute <= self._minute:
             return
         if self._counted:
-            self._others = self._others_now()
+            self._others = self._others_this_minute()
             self._baseline = 0
+        carried = self._either if minute == self._minute + 1 else 0
         self._minute = minute
-        self._ours = self._either + self._in_flight
+        self._ours = carried + self._in_flight
         self._either = self._lost = self._counted = 0
 
     def _earliest_minute(self, now_ms: int) -> int:

@@ -1,0 +1,73 @@
+"""The poller as `__main__` wires it, against a loopback exchange and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.oi_poller.__main__ import serve
+from services.oi_poller.settings import Settings
+from shared.clock import Clock, SystemClock
+from shared.health import Health
+from shared.model import Sweep
+from shared.runner import Service
+from shared.settings import load
+from shared.store import MARKS, VOLUMES, round_trip
+from shared.sweeplog import SweepReader
+from tests.builders import mark, volume
+from tests.oi_poller.venue import Venue
+
+FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "0.05", "OI_MAX_REQ_PER_MIN": "100000"}
+
+
+class Start(Protocol):
+    def __call__(
+        self, venue: Venue, clock: Clock | None = None, **changes: str
+    ) -> AbstractAsyncContextManager[Service]: ...
+
+
+@pytest.fixture
+def start(redis: Redis) -> Start:
+    """Run a poller until the block ends; as often as the test likes, one after another."""
+
+    @asynccontextmanager
+    async def running(venue: Venue, clock: Clock | None = None, **changes: str) -> AsyncIterator[Service]:
+        settings = load(Settings, {"BINANCE_REST_URL": venue.origin, **FAST, **changes})
+        clock = clock or SystemClock()
+        service = Service("oi_poller", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
+        job = asyncio.create_task(serve(settings, service))
+        try:
+            yield service
+            assert not job.done(), job.exception()
+        finally:
+            job.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await job
+
+    return running
+
+
+async def put_market(redis: Redis, symbols: Iterable[str], clock: Clock | None = None) -> None:
+    """Marks and plenty of volume for these, as ws_daemon would have written them."""
+    now_ms = (clock or SystemClock()).now_ms()
+    names = list(symbols)
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {s: mark(s, received_ms=now_ms) for s in names})
+        VOLUMES.put(pipe, {s: volume(s, event_ms=now_ms) for s in names})
+
+
+async def sweeps(redis: Redis) -> list[Sweep]:
+    """Every sweep in the stream, oldest first."""
+    entries = await SweepReader(redis, f"test-{id(object())}", "one").wait(1000, block_ms=1)
+    return [entry.sweep for entry in entries if isinstance(entry.sweep, Sweep)]
+
+
+def sample(service: Service, name: str, **labels: str) -> float:
+    return service.registry.get_sample_value(name, labels) or 0.0

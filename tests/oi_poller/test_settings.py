@@ -1,0 +1,57 @@
+"""What an operator may write, and what stops the start with one clear line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from services.oi_poller.settings import Settings
+from shared.errors import SettingsError
+from shared.settings import load
+
+
+def test_the_defaults_are_the_ones_operators_know() -> None:
+    """A host that sets nothing polls as documented."""
+    settings = load(Settings, {})
+
+    assert (settings.per_minute, settings.reserve, settings.in_flight) == (2000, 200, 32)
+    assert (settings.min_interval_s, settings.max_interval_s) == (5.0, 30.0)
+    assert (settings.enter_quote, settings.exit_quote) == (4_000_000, 2_000_000)
+    assert (settings.contract_types, settings.quote_assets) == ({"PERPETUAL"}, {"USDT"})
+    assert (settings.rest_url, settings.metrics_port) == ("https://fapi.binance.com", 9102)
+    assert settings.limit_s >= 30
+
+
+def test_exit_above_enter_is_refused_naming_both() -> None:
+    """Such thresholds would let a symbol enter and leave at every look."""
+    with pytest.raises(SettingsError, match="OI_LIQUID_EXIT_QUOTE_24H=5000000 .* OI_LIQUID_ENTER_QUOTE_24H=4000000"):
+        load(Settings, {"OI_LIQUID_EXIT_QUOTE_24H": "5000000"})
+
+
+def test_a_least_interval_above_the_most_is_refused() -> None:
+    with pytest.raises(SettingsError, match="OI_MIN_INTERVAL_SEC=31 .* OI_MAX_INTERVAL_SEC=30"):
+        load(Settings, {"OI_MIN_INTERVAL_SEC": "31"})
+
+
+def test_a_quote_that_is_no_dollar_is_refused() -> None:
+    """Open interest times mark of a BTC-quoted contract is BTC, and would be shown as dollars."""
+    with pytest.raises(SettingsError, match="OI_QUOTE_ASSETS='USDT,BTC': BTC is not of"):
+        load(Settings, {"OI_QUOTE_ASSETS": "USDT,BTC"})
+
+
+def test_a_bad_setting_ends_the_process_with_78_and_its_name() -> None:
+    """systemd must not restart what cannot work, and the operator must read why."""
+    done = subprocess.run(
+        [sys.executable, "-m", "services.oi_poller"],
+        env={"PATH": os.environ["PATH"], "OI_IN_FLIGHT": "many"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode == 78
+    assert done.stderr == "oi_poller: OI_IN_FLIGHT='many': not a whole number\n"

@@ -1,0 +1,259 @@
+"""The governor against an exchange that counts: never over, never stuck, whatever the clocks and the network do."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.oi_poller.weight import MINUTE_MS, Governor, OutOfWeight, VenueClock
+
+T0 = 1_764_720_000_000  # a whole minute
+
+
+def send(governor: Governor, count: int, now_ms: int, used: int | None = None) -> None:
+    """Requests that are answered at once; ``used`` is the exchange's count after the last."""
+    start = governor.used(now_ms)
+    for n in range(count):
+        ticket = governor.spend(now_ms)
+        told = start + n + 1 if used is None or n < count - 1 else used
+        governor.settle(ticket, now_ms, told, None)
+
+
+def test_in_flight_requests_count_from_the_moment_they_are_sent() -> None:
+    """The exchange's count comes with the answer, which is too late for the 32 sent meanwhile."""
+    governor = Governor(2000, 200)
+    tickets = [governor.spend(T0) for _ in range(32)]
+
+    assert (governor.used(T0), governor.free(T0)) == (32, 1968)
+
+    for ticket in tickets:
+        governor.settle(ticket, T0 + 50, 32, None)
+    assert (governor.used(T0 + 50), governor.free(T0 + 50)) == (32, 1968)
+
+
+def test_the_exchange_is_believed_when_it_counts_more_than_we_sent() -> None:
+    """Other scripts share the address; their weight is only in the header."""
+    governor = Governor(2000, 200)
+    send(governor, 10, T0, used=1510)
+
+    assert governor.used(T0) == 1510
+    assert governor.free(T0) == 2400 - 200 - 1510
+
+
+def test_our_own_share_is_bounded_though_the_limit_leaves_room() -> None:
+    governor = Governor(100, 200)
+    send(governor, 100, T0)
+
+    with pytest.raises(OutOfWeight) as spent:
+        governor.spend(T0 + 15_000)
+    assert spent.value.retry_after_s == 45
+    governor.spend(T0 + MINUTE_MS)
+
+
+def test_a_sweep_that_does_not_fit_waits_for_the_next_minute() -> None:
+    """Straddling into an overspent minute is how a 429 begins."""
+    governor = Governor(2000, 200)
+    send(governor, 1715, T0)
+
+    assert governor.wait_ms(T0 + 51_000, 285) == 0
+    assert governor.wait_ms(T0 + 51_000, 343) == 9_000
+    assert governor.wait_ms(T0 + MINUTE_MS, 343) == 0
+
+
+def test_a_universe_larger_than_a_minute_holds_begins_with_a_fresh_one() -> None:
+    governor = Governor(300, 0)
+    send(governor, 1, T0)
+
+    assert governor.wait_ms(T0 + 10_000, 789) == 50_000
+    assert governor.wait_ms(T0 + MINUTE_MS, 789) == 0
+
+
+def test_a_late_answer_does_not_poison_the_new_minute() -> None:
+    """Its header says 2100 used, of a minute that is over."""
+    governor = Governor(2000, 200)
+    late = governor.spend(T0 + 59_900)
+
+    governor.settle(late, T0 + MINUTE_MS + 3000, 2100, None)
+
+    assert governor.used(T0 + MINUTE_MS + 3000) == 1  # it may have been counted in this minute: that much, no more
+
+
+def test_an_answer_that_never_came_was_perhaps_counted() -> None:
+    governor = Governor(2000, 200)
+    ticket = governor.spend(T0)
+    send(governor, 1, T0, used=50)
+    governor.settle(ticket, T0 + 5000, None, None)
+
+    assert governor.used(T0 + 5000) == 51
+    assert governor.used(T0 + 2 * MINUTE_MS) == 0
+
+
+def test_the_limit_follows_the_exchange_and_a_small_one_is_not_all_reserve() -> None:
+    governor = Governor(2000, 200)
+    governor.limit = 6000
+    assert governor.budget() == 2000
+    governor.limit = 1200
+    assert governor.budget() == 1000
+    governor.limit = 100
+    assert (governor.budget(), governor.reserved()) == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "per_minute", "expected"),
+    [
+        (20, 2000, 5.0),  # the least interval
+        (200, 2000, 6.0),
+        (343, 2000, 12.0),  # 60 x 343 / 2000 = 10.29, but only five sweeps fit a minute
+        (500, 2000, 15.0),
+        (789, 2000, 30.0),
+        (1500, 2000, 60.0),
+        (789, 300, 180.0),  # the budget wins over the greatest interval
+    ],
+)
+def test_the_interval_comes_from_the_budget_and_is_never_rounded_down(
+    symbols: int, per_minute: int, expected: float
+) -> None:
+    interval_s = Governor(per_minute, 200).interval_s(symbols, 5.0, T0)
+
+    assert interval_s == expected
+    assert interval_s >= 60 * symbols / per_minute
+
+
+def test_the_interval_stretches_for_others_and_returns_by_itself() -> None:
+    """A second script on the address slows us before anybody is told 429; when it ends, we are back in two minutes."""
+    governor = Governor(2000, 200)
+    for minute in range(2):
+        now_ms = T0 + minute * MINUTE_MS
+        send(governor, 343, now_ms)
+        send(governor, 343, now_ms + 30_000, used=686 + 500)
+    assert governor.interval_s(343, 5.0, now_ms + 30_000) == 20.0  # 1200 left for us: three sweeps
+
+    quiet_ms = T0 + 2 * MINUTE_MS
+    assert governor.interval_s(343, 5.0, quiet_ms) == 20.0
+    send(governor, 343, quiet_ms)
+    assert governor.interval_s(343, 5.0, quiet_ms + MINUTE_MS) == 12.0
+
+
+def test_a_sweep_expects_others_to_go_on_sending() -> None:
+    """Half a sweep without weight is worse than a whole one in the next minute."""
+    governor = Governor(2000, 200)
+    for n in range(4):  # 1200 a minute from another script, told with each of our sweeps
+        send(governor, 343, T0 + n * 15_000, used=343 * (n + 1) + n * 300)
+    send(governor, 343, T0 + MINUTE_MS, used=343)
+    send(governor, 343, T0 + MINUTE_MS + 30_000, used=686 + 600)
+
+    assert governor.free(T0 + MINUTE_MS + 59_000) == 914
+    assert governor.sweep_wait_ms(T0 + MINUTE_MS + 40_000, 500) == 0
+    assert governor.sweep_wait_ms(T0 + MINUTE_MS + 59_000, 500) == 1000  # 580 of the others' are not told yet
+    assert governor.sweep_wait_ms(T0 + 2 * MINUTE_MS, 500) == 0
+
+
+def test_a_restart_is_not_taken_for_another_script() -> None:
+    """What our last self sent in this minute limits this minute, not the interval from then on."""
+    governor = Governor(2000, 200)
+    send(governor, 1, T0, used=1400)
+
+    assert governor.free(T0) == 800
+    assert governor.interval_s(343, 5.0, T0) == 12.0
+
+
+def test_a_limit_used_up_by_others_is_looked_at_again_within_minutes() -> None:
+    governor = Governor(2000, 200)
+    send(governor, 1, T0)
+    send(governor, 1, T0 + 1000, used=2400)
+
+    assert governor.interval_s(343, 5.0, T0 + 1000) == 300.0
+
+
+def test_the_minute_is_the_exchange_s_though_our_clock_is_off() -> None:
+    """Ours is 90 s ahead and half a minute out of phase: the budget must turn with theirs."""
+    governor = Governor(100, 0)
+    ahead_ms = 90_000
+    ticket = governor.spend(T0 + ahead_ms)
+    governor.settle(ticket, T0 + ahead_ms + 40, 1, T0)
+    send(governor, 99, T0 + ahead_ms + 1000, used=100)
+
+    assert governor.free(T0 + ahead_ms + 31_000) == 0  # our clock has begun a new minute, the exchange has not
+    assert governor.free(T0 + ahead_ms + MINUTE_MS + 1300) == 100
+
+
+@given(
+    offset_ms=st.integers(-(10**7), 10**7),
+    answers=st.lists(st.tuples(st.integers(1, 30_000), st.integers(0, 900), st.integers(0, 900)), max_size=60),
+)
+def test_the_exchange_s_clock_lies_within_its_bounds(offset_ms: int, answers: list[tuple[int, int, int]]) -> None:
+    clock = VenueClock()
+    venue_ms = T0
+    for gap_ms, out_ms, back_ms in answers:
+        venue_ms += gap_ms + out_ms
+        date_ms = venue_ms // 1000 * 1000
+        clock.observe(date_ms, venue_ms - out_ms - offset_ms, venue_ms + back_ms - offset_ms)
+        venue_ms += back_ms
+
+        assert clock.low_ms <= offset_ms <= clock.high_ms
+
+
+BURST = st.tuples(
+    st.integers(0, 70_000),  # ms since the last burst
+    st.integers(1, 400),  # requests wanted
+    st.integers(0, 2000),  # ms to the exchange
+    st.integers(0, 2000),  # ms back
+    st.integers(0, 1500),  # weight others burn meanwhile
+    st.booleans(),  # the answers are lost
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(offset_ms=st.integers(-(10**6), 10**6), phase_ms=st.integers(0, 59_999), bursts=st.lists(BURST, max_size=14))
+def test_no_minute_of_the_exchange_ever_sees_more_than_the_budget(
+    offset_ms: int, phase_ms: int, bursts: list[tuple[int, int, int, int, int, bool]]
+) -> None:
+    """For any schedule, any clocks, any network: what we send in one of its minutes stays within ours.
+
+    And when all is quiet again, the whole budget is back: nothing leaks.
+    """
+    governor = Governor(500, 200)
+    ours: Counter[int] = Counter()
+    total: Counter[int] = Counter()
+    order = itertools.count()
+    events: list[tuple[int, int, str, tuple[object, ...]]] = []
+
+    def at(ms: int, what: str, *args: object) -> None:
+        heapq.heappush(events, (ms, next(order), what, args))
+
+    now_ms = T0 + phase_ms
+    at(now_ms, "send", 1, 40, 40, 0, False)  # the service asks for exchangeInfo alone, and waits for it
+    now_ms += 100
+    for gap_ms, *burst in bursts:
+        now_ms += gap_ms
+        at(now_ms, "send", *burst)
+    while events:
+        now_ms, _, what, args = heapq.heappop(events)
+        if what == "send":
+            wanted, out_ms, back_ms, others, lost = args
+            total[now_ms // MINUTE_MS] += others  # type: ignore[assignment]
+            for _ in range(wanted):  # type: ignore[call-overload]
+                try:
+                    ticket = governor.spend(now_ms - offset_ms)
+                except OutOfWeight:
+                    break
+                at(now_ms + out_ms, "arrive", ticket, back_ms, lost)  # type: ignore[operator]
+        elif what == "arrive":
+            ticket, back_ms, lost = args
+            minute = now_ms // MINUTE_MS
+            ours[minute] += 1
+            total[minute] += 1
+            told = (None, None) if lost else (total[minute], now_ms // 1000 * 1000)
+            at(now_ms + (5000 if lost else back_ms), "settle", ticket, *told)  # type: ignore[operator]
+        else:
+            ticket, used, date_ms = args
+            governor.settle(ticket, now_ms - offset_ms, used, date_ms)  # type: ignore[arg-type]
+
+    assert max(ours.values()) <= 500
+    quiet_ms = now_ms - offset_ms + 3 * MINUTE_MS
+    assert (governor.used(quiet_ms), governor.free(quiet_ms)) == (0, 500)
