@@ -73,6 +73,11 @@ class Control:
     def _must_exist(self, name: str, params: dict[str, Any]) -> None:
         if "symbol" in params and name != "list" and self.venue.find(params["symbol"]) is None:
             raise BadFaultError(f"{name}: symbol {params['symbol']!r} is not listed")
+        wanted = params.get("symbols")
+        if unknown := [s for s in wanted if s not in self.venue.books] if isinstance(wanted, list) else []:
+            raise BadFaultError(f"{name}: not listed: {', '.join(map(str, unknown))}")
+        if name == "ws_half_mute" and not wanted and not params["share"]:
+            raise BadFaultError("ws_half_mute needs share or symbols")
         if isinstance(conn := params.get("conn"), str) and conn != "all":
             raise BadFaultError(f'{name}: conn must be "all" or an index, not {conn!r}')
         if isinstance(conn, int) and not self.hub.chosen(conn):
@@ -172,8 +177,8 @@ class Control:
         return self.hub.give_notice(params["conn"], params["close_after_s"], wrapped=params["wrapped"])
 
     def do_ban(self, params: dict[str, Any]) -> int:
-        self.venue.limiter.rules.retry_after = params["retry_after"]
-        self.venue.limiter.ban(params["ban_s"], self.venue.now_ms())
+        now_ms = self.venue.now_ms()
+        self.venue.limiter.ban(params["ban_s"], now_ms, header=params["retry_after"], text=params["text"])
         return self.venue.limiter.ban_until_ms
 
     def do_weight_burn(self, params: dict[str, Any]) -> int:

@@ -81,7 +81,7 @@ AT_ONCE: dict[str, dict[str, Param]] = {  # done when asked for
     "ws_reset": {"conn": CONN},
     "ws_cut": {"conn": CONN, "code": Param((int,), 1001)},
     "ws_shutdown_notice": {"conn": CONN, "close_after_s": Param(NUMBER, 10), "wrapped": Param((bool,), True)},
-    "ban": {"ban_s": Param(NUMBER), "retry_after": Param((bool,), True)},
+    "ban": {"ban_s": Param(NUMBER), "retry_after": Param((bool,), True), "text": Param((bool,), True)},
     "weight_burn": {"weight": Param((int,))},
     "oi_move": {"symbol": Param((str,)), "percent": Param(NUMBER), "over_s": Param(NUMBER, 0)},
     "delist": {"symbol": Param((str,)), "status": Param((str,), "SETTLING")},

@@ -154,9 +154,9 @@ class Hub:
         wanted = [name for name, due in ((MARKS_1S, True), (MARKS_3S, third)) if due and name in self.topics]
         if wanted:
             made = self._spoiled([rows.mark(q, event_ms) for q in quotes])
-            payload = self._spoiled_frame(f"[{','.join(made)}]".encode())
+            payload, opcode = self._spoiled_frame(f"[{','.join(made)}]".encode())
             for name in wanted:
-                self.publish(name, payload)
+                self.publish(name, payload, opcode)
         for suffix, every_ms in SINGLES.items():
             if at_ms // 1000 % (every_ms // 1000) == 0 and any(name.endswith(suffix) for name in self.topics):
                 self._singles(quotes, suffix, event_ms)
@@ -181,11 +181,13 @@ class Hub:
             made = rows.spoil(made, fault.params["kind"], functools.partial(_spoils, fault))
         return made
 
-    def _spoiled_frame(self, payload: bytes) -> bytes:
+    def _spoiled_frame(self, payload: bytes) -> tuple[bytes, int]:
+        opcode = TEXT
         for fault in list(self.venue.faults.of("ws_frames")):
             payload = rows.spoil_frame(payload, fault.params["kind"])
+            opcode = BINARY if fault.params["kind"] == "binary" else opcode
             self.venue.faults.use(fault)
-        return payload
+        return payload, opcode
 
     def tickers(self, at_ms: int) -> None:
         """Contracts that traded in the last second, of both markets."""
@@ -214,13 +216,11 @@ class Hub:
             elif now_s - conn.pinged_s >= s.ping_s:
                 conn.ping(str(self.venue.now_ms()))
 
-    def publish(self, name: str, payload: bytes) -> None:
+    def publish(self, name: str, payload: bytes, opcode: int = TEXT) -> None:
         """One payload to all who have the stream, wrapped or bare as each asked."""
         subscribers = self.topics.get(name)
         if not subscribers:
             return
-        binary = any(f.params["kind"] == "binary" for f in self.venue.faults.of("ws_frames"))
-        opcode = BINARY if binary else TEXT
         made: dict[bool, bytes] = {}
         for conn in list(subscribers):
             if conn.combined not in made:

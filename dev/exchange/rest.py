@@ -20,6 +20,7 @@ from dev.exchange.answers import ANSWERS, Answer
 from dev.exchange.faults import Fault
 from dev.exchange.market import Book
 from dev.exchange.venue import Venue
+from dev.exchange.weights import Verdict
 
 SYMBOL = re.compile(r"[\w.-]{1,40}")
 HISTORY_LIMIT, HISTORY_MS = 1000, 300_000
@@ -67,14 +68,11 @@ class Rest:
         venue.requests[route.name] += 1
         symbol = request.query.get("symbol")
         weight = route.weight_all if route.weight_all and symbol is None else route.weight
-        verdict = venue.limiter.charge(weight, venue.now_ms()) if weight else None
+        now_ms = venue.now_ms()
+        verdict = venue.limiter.charge(weight, now_ms) if weight or venue.limiter.banned(now_ms) else None
         headers = {} if verdict is None else {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
         if verdict is not None and verdict.status != 200:
-            if verdict.retry_after_s is not None:
-                headers["Retry-After"] = str(verdict.retry_after_s)
-            limit = venue.limiter.rules.limit
-            body = answers.too_many(limit) if verdict.status == 429 else answers.banned(verdict.banned_until_ms)
-            return self._reply(verdict.status, body, headers)
+            return self._refusal(verdict, headers)
         named = symbol.upper() if symbol else symbol
         if venue.faults:
             await self._wait(route, named)
@@ -85,6 +83,17 @@ class Rest:
         except BadRequestError as e:
             return self._reply(e.status, e.body, headers)
         return self._reply(200, body, headers, request)
+
+    def _refusal(self, verdict: Verdict, headers: dict[str, str]) -> web.Response:
+        """429 or 418, with as much of its end as the limiter tells."""
+        if verdict.retry_after_s is not None:
+            headers["Retry-After"] = str(verdict.retry_after_s)
+        body = ANSWERS["418_bare"].body
+        if verdict.status == 429:
+            body = answers.too_many(self.venue.limiter.rules.limit)
+        elif verdict.banned_until_ms:
+            body = answers.banned(verdict.banned_until_ms)
+        return self._reply(verdict.status, body, headers)
 
     def _reply(
         self,

@@ -30,7 +30,7 @@ class Verdict:
     status: int  # 200, 429 or 418
     used: int
     retry_after_s: int | None = None
-    banned_until_ms: int = 0
+    banned_until_ms: int = 0  # 0: not told
 
 
 @dataclass(slots=True)
@@ -47,6 +47,8 @@ class Limiter:
     ban_from_ms: int = 0
     ban_until_ms: int = 0
     ban_length_ms: int = 0
+    ban_header: bool = True  # this ban's replies carry Retry-After
+    ban_text: bool = True  # and tell its end in their text
     count_429: int = 0
     count_418: int = 0
     during_ban: int = 0  # requests that arrived within a ban
@@ -63,12 +65,12 @@ class Limiter:
         self._turn(now_ms)
         self.own += weight
         used = self.used(now_ms)
-        if now_ms < self.ban_until_ms:
-            return self._banned(used, now_ms)
+        if self.banned(now_ms):
+            return self._refused(used, now_ms)
         if used <= self.rules.limit:
             return Verdict(200, used)
         if self.refused_in_minute >= self.rules.ban_after:
-            self.ban(self._ban_length_s(), now_ms)
+            self.ban(self._ban_length_s(), now_ms, header=self.rules.retry_after)
             self.count_418 += 1
             return self._told(used, now_ms)
         self.refused_in_minute += 1
@@ -76,17 +78,17 @@ class Limiter:
         wait_s = math.ceil((MINUTE_MS - now_ms % MINUTE_MS) / 1000)
         return Verdict(429, used, wait_s if self.rules.retry_after else None)
 
-    def ban(self, seconds: float, now_ms: int) -> None:
-        """Begin a ban."""
+    def banned(self, now_ms: int) -> bool:
+        return now_ms < self.ban_until_ms
+
+    def ban(self, seconds: float, now_ms: int, *, header: bool = True, text: bool = True) -> None:
+        """Begin a ban; its end is told in a header, in the text, or not at all."""
+        self.ban_header, self.ban_text = header, text
         self.bans += 1
         self.ban_length_ms = int(seconds * 1000)
         self.ban_from_ms, self.ban_until_ms = now_ms, now_ms + self.ban_length_ms
 
-    def lift(self) -> None:
-        self.ban_until_ms = 0
-        self.refused_in_minute = 0
-
-    def _banned(self, used: int, now_ms: int) -> Verdict:
+    def _refused(self, used: int, now_ms: int) -> Verdict:
         """A request during a ban starts its time anew."""
         into_ms = now_ms - self.ban_from_ms
         self.count_418 += 1
@@ -99,7 +101,7 @@ class Limiter:
 
     def _told(self, used: int, now_ms: int) -> Verdict:
         wait_s = math.ceil((self.ban_until_ms - now_ms) / 1000)
-        return Verdict(418, used, wait_s if self.rules.retry_after else None, self.ban_until_ms)
+        return Verdict(418, used, wait_s if self.ban_header else None, self.ban_until_ms if self.ban_text else 0)
 
     def _ban_length_s(self) -> float:
         return min(LONGEST_BAN_S, self.rules.ban_s * 2.0**self.bans)

@@ -28,7 +28,8 @@ def test_a_malformed_fault_is_refused_with_the_reason_and_none_of_the_batch_is_a
     assert "NOSUCHUSDT" in reply.json()["error"]
     assert exchange.state()["faults"] == []
     assert exchange.http.post("/control", content=b"{").status_code == 400
-    assert exchange.http.post("/control", json={"fault": "ws_mute", "conn": 9}).status_code == 400
+    for fault in ({"fault": "ws_mute", "conn": 9}, {"fault": "freeze", "symbols": ["NO"]}, {"fault": "ws_half_mute"}):
+        assert exchange.http.post("/control", json=fault).status_code == 400
 
 
 def test_state_counts_requests_statuses_connections_and_frames(exchange: Exchange) -> None:
@@ -201,11 +202,17 @@ def test_latency(exchange: Exchange) -> None:
     assert 0.3 <= time.monotonic() - begun < 2
 
 
-def test_a_ban_counts_what_is_sent_during_it(exchange: Exchange) -> None:
-    exchange.control(fault="ban", ban_s=20, retry_after=False)
+@pytest.mark.parametrize(("header", "text"), [(True, True), (False, True), (True, False), (False, False)])
+def test_a_ban_tells_its_end_or_not_and_counts_what_is_sent_during_it(
+    exchange: Exchange, header: bool, text: bool
+) -> None:
+    exchange.control(fault="ban", ban_s=20, retry_after=header, text=text)
     reply = exchange.get("/fapi/v1/ping")
-    assert (reply.status_code, reply.headers.get("Retry-After")) == (418, None)
-    assert exchange.state()["weight"]["requests_during_ban"] == 1
+    assert (reply.status_code, reply.json()["code"]) == (418, -1003)
+    assert (reply.headers.get("Retry-After") == "20", "banned until" in reply.text) == (header, text)
+    history = exchange.get("/futures/data/openInterestHist", symbol="BTCUSDT", period="5m")
+    assert history.status_code == 418, "a ban is for the address, whatever the route weighs"
+    assert exchange.state()["weight"]["requests_during_ban"] == 2
 
 
 def test_mute_one_of_two_and_then_all(fast: Exchange) -> None:
@@ -278,6 +285,8 @@ def test_spoiled_rows_and_frames(fast: Exchange) -> None:
         assert len(large) > 3 << 20
         fast.control(fault="ws_frames", kind="not_json", times=1)
         assert "upstream" in str([ws.recv(timeout=3) for _ in range(2)])
+        fast.control(fault="ws_frames", kind="binary", times=1)
+        assert bytes in {type(ws.recv(timeout=3)) for _ in range(2)}
 
 
 def test_closes_cuts_notices_and_resets(exchange: Exchange) -> None:

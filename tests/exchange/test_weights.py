@@ -76,6 +76,13 @@ def test_retry_after_can_be_withheld(limiter: Limiter) -> None:
     assert limiter.charge(1, NOON).retry_after_s is None
 
 
+def test_one_ban_without_its_end_changes_nothing_for_the_next(limiter: Limiter) -> None:
+    limiter.ban(20, NOON, header=False, text=False)
+    assert (limiter.charge(1, NOON).retry_after_s, limiter.charge(1, NOON).banned_until_ms) == (None, 0)
+    limiter.ban(20, NOON + MINUTE_MS)
+    assert limiter.charge(1, NOON + MINUTE_MS).retry_after_s == 20
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 30_000)), max_size=60))
 def test_no_request_passes_over_the_limit_or_within_a_ban(steps: list[tuple[int, int]]) -> None:
     limiter, now_ms = Limiter(Rules(limit=100, ban_after=2, ban_s=5)), NOON
