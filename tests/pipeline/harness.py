@@ -45,6 +45,7 @@ class Pipeline:
             "OI_MAX_REQ_PER_MIN": "60000",
             "OI_MIN_INTERVAL_SEC": SWEEP_S,
             "OI_MAX_INTERVAL_SEC": "5",
+            "MARK_MAX_AGE_SEC": "5",
             **env,
         }
 
