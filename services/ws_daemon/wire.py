@@ -41,6 +41,7 @@ class _Frame(msgspec.Struct):
 
 class _LooseFrame(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
+    event: msgspec.Raw = msgspec.Raw(b"")  # how notices such as ``serverShutdown`` come
     id: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -70,7 +71,7 @@ def _decode_loosely(blob: bytes) -> Rows:
     try:
         if blob.lstrip()[:1] == b"{":
             frame = _loose_frame.decode(blob)
-            data = bytes(frame.data)
+            data = bytes(frame.data) or bytes(frame.event)
             if not data and bytes(frame.id):
                 return Rows([], [])  # the answer to a SUBSCRIBE, which proves nothing
             data = data or blob  # without ``data`` it may be one bare row

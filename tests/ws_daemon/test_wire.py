@@ -61,6 +61,15 @@ def test_an_acknowledgement_holds_no_rows_and_is_no_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "blob", [b'{"e":"serverShutdown","E":1764720000000}', b'{"event":{"e":"serverShutdown","E":1764720000000}}']
+)
+def test_a_shutdown_notice_is_read_wrapped_or_not(blob: bytes) -> None:
+    """Obeyed, it costs nothing; overlooked, it costs a reconnect."""
+    rows, bad = wire.decode_frame(blob)
+    assert ([row.e for row in rows], bad) == ([wire.SHUTDOWN], [])
+
+
+@pytest.mark.parametrize(
     "bad",
     [mark_row("BADUSDT", p=1.5), mark_row("BADUSDT", E="x"), {"s": "BADUSDT"}, 7, None, "row", []],
     ids=["number", "text-time", "no-event", "int", "null", "text", "list"],
