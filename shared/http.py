@@ -42,7 +42,8 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
     except TimeoutError as e:
         raise Transient(f"no complete answer within {timeout_s:g} s") from e
     except (httpx.HTTPError, aiohttp.ClientError, OSError) as e:
-        raise Transient(f"{type(e).__name__}: {e}") from e
+        cause = e.__cause__ or e  # the transport's own name: httpx-aiohttp calls a refused connection ConnectTimeout
+        raise Transient(f"{type(cause).__name__}: {cause}") from e
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:
