@@ -1,0 +1,324 @@
+"""One HTTP exchange: bounded in time and size, and every fault of the way is one kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+
+from dev.redis_server import free_port
+from shared import http
+from shared.errors import Transient, WireError
+from shared.http import Reply
+from tests.builders import NOW_MS
+from tests.waiting import eventually
+
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LONG_S = 30.0  # a deadline that no passing test comes near
+LIMIT = 100_000
+
+
+class Server:
+    """Raw TCP on the loopback: each request is handed to ``handle``, which may answer as badly as it likes."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._served: set[asyncio.Task[None]] = set()
+        self.requests: list[bytes] = []
+        self.origin = ""
+
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._served.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def hang_up(self) -> None:
+        for task in self._served:
+            task.cancel()
+        await asyncio.gather(*self._served, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while not writer.is_closing():
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+                await self._handle(reader, writer)
+
+
+@contextlib.asynccontextmanager
+async def serving(handle: Handle) -> AsyncIterator[Server]:
+    server = Server(handle)
+    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
+    server.origin = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        yield server
+    finally:
+        listener.close()
+        await server.hang_up()
+
+
+def answering(status: str, body: bytes = b"", *headers: str, close: bool = True) -> Handle:
+    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
+        if close:
+            writer.close()
+
+    return handle
+
+
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the client gives up
+
+
+async def get(
+    client: httpx.AsyncClient, origin: str, *, timeout_s: float = LONG_S, max_bytes: int = LIMIT, method: str = "GET"
+) -> Reply:
+    request = client.build_request(method, f"{origin}/x", headers={"X-API-Key": "hunter2"})
+    return await http.send(client, request, timeout_s=timeout_s, max_bytes=max_bytes)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """One connection only: what a failure does not give back, the next request waits for in vain."""
+    async with http.client(connections=1) as made:
+        yield made
+
+
+async def test_an_answer_is_its_status_headers_and_body(client: httpx.AsyncClient) -> None:
+    async with serving(answering("404 Not Found", b"nothing here", "Retry-After: 7")) as server:
+        reply = await get(client, server.origin)
+
+    assert (reply.status, reply.body) == (404, b"nothing here")
+    assert reply.headers["retry-after"] == "7"
+
+
+async def test_a_server_that_never_answers_costs_the_deadline_and_no_more(client: httpx.AsyncClient) -> None:
+    """A hung exchange must cost one symbol a few seconds, not the sweep its evening."""
+    async with serving(silence) as server:
+        started_s = time.monotonic()
+        with pytest.raises(Transient, match=r"no complete answer within 0\.2 s"):
+            await get(client, server.origin, timeout_s=0.2)
+
+    assert 0.2 <= time.monotonic() - started_s < 5
+
+
+async def test_an_answer_that_drips_for_ever_costs_the_deadline_and_no_more(client: httpx.AsyncClient) -> None:
+    """Each byte resets a read timeout; only a deadline over the whole answer ends this."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b"{")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with serving(drip) as server:
+        started_s = time.monotonic()
+        with pytest.raises(Transient, match=r"no complete answer within 0\.3 s"):
+            await get(client, server.origin, timeout_s=0.3)
+
+    assert 0.3 <= time.monotonic() - started_s < 5
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_too_long_is_cut_off(client: httpx.AsyncClient, chunked: bool) -> None:
+    """A body without end would fill the memory; it is dropped as soon as it is too long, announced or not."""
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000000000"
+        writer.write(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n".encode())
+        while True:
+            writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n" if chunked else b"x" * 1024)
+            await writer.drain()
+
+    async with serving(flood) as server:
+        with pytest.raises(WireError) as refused:
+            await get(client, server.origin)
+
+    assert refused.value.reason == "body_too_long"
+
+
+async def test_the_limit_counts_what_is_unpacked(client: httpx.AsyncClient) -> None:
+    """A thousandfold of the limit fits a packet when it is compressed."""
+    bomb = gzip.compress(bytes(LIMIT * 10))
+    assert len(bomb) < LIMIT
+
+    async with serving(answering("200 OK", bomb, "Content-Encoding: gzip")) as server:
+        with pytest.raises(WireError, match="body_too_long"):
+            await get(client, server.origin)
+
+
+async def test_a_body_of_exactly_the_limit_is_whole(client: httpx.AsyncClient) -> None:
+    async with serving(answering("200 OK", b"x" * LIMIT)) as server:
+        assert len((await get(client, server.origin)).body) == LIMIT
+
+
+async def test_a_compressed_body_is_unpacked(client: httpx.AsyncClient) -> None:
+    """exchangeInfo is 1.2 MB plain and 51 KB compressed; we ask for the latter every five minutes."""
+    body = b'{"symbols":[]}' * 100
+    async with serving(answering("200 OK", gzip.compress(body), "Content-Encoding: gzip")) as server:
+        assert (await get(client, server.origin)).body == body
+
+    assert b"gzip" in server.requests[0].lower()
+
+
+async def test_nobody_listening_is_transient(client: httpx.AsyncClient) -> None:
+    with pytest.raises(Transient, match=r"^ClientConnectorError: Cannot connect to host 127\.0\.0\.1"):
+        await get(client, f"http://127.0.0.1:{free_port()}")
+
+
+async def break_off(writer: asyncio.StreamWriter, said: bytes, *, abort: bool) -> None:
+    writer.write(said)
+    await writer.drain()
+    await asyncio.sleep(0.05)  # so that the client has read what was said before the end comes
+    if abort:
+        writer.transport.abort()
+    writer.close()
+
+
+@pytest.mark.parametrize("abort", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"symbol"',
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"symbol"\r\n',
+    ],
+    ids=["before", "in head", "after head", "in body", "in chunks"],
+)
+async def test_a_connection_lost_on_the_way_is_transient(client: httpx.AsyncClient, said: bytes, abort: bool) -> None:
+    """Half a body must never be taken for a whole one."""
+    async with serving(lambda _, writer: break_off(writer, said, abort=abort)) as server:
+        with pytest.raises(Transient):
+            await get(client, server.origin)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["ssh", "status", "length", "chunk size", "not gzip", "endless header"],
+)
+async def test_what_is_no_http_is_transient(client: httpx.AsyncClient, said: bytes) -> None:
+    """A wrong port, a half-dead proxy: it must look like a bad way there, not like a bug of ours."""
+    async with serving(lambda _, writer: break_off(writer, said, abort=False)) as server:
+        with pytest.raises(Transient):
+            await get(client, server.origin)
+
+
+async def test_a_failure_gives_its_connection_back(client: httpx.AsyncClient) -> None:
+    """With a pool of one, a leak shows at the second request; with 32, on the third day."""
+    async with serving(answering("200 OK", b"x" * 2000)) as good, serving(silence) as hung:
+        for _ in range(2):
+            with pytest.raises(Transient):
+                await get(client, hung.origin, timeout_s=0.05)
+            with pytest.raises(WireError):
+                await get(client, good.origin, max_bytes=1000)
+
+        assert (await get(client, good.origin, timeout_s=5)).status == 200
+
+
+async def test_a_redirect_is_not_followed(client: httpx.AsyncClient) -> None:
+    """The key would travel to wherever the answer points."""
+    async with (
+        serving(answering("200 OK")) as elsewhere,
+        serving(answering("302 Found", b"", f"Location: {elsewhere.origin}/x")) as server,
+    ):
+        reply = await get(client, server.origin)
+
+    assert reply.status == 302
+    assert elsewhere.requests == []
+
+
+async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forgotten HTTP_PROXY would see every key, and would share its own address's ban with us."""
+    async with serving(answering("502 Bad Gateway")) as proxy, serving(answering("200 OK")) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.origin)
+        async with http.client(connections=1) as client:
+            assert (await get(client, server.origin)).status == 200
+
+    assert proxy.requests == []
+
+
+async def test_a_lost_post_is_not_sent_again_behind_our_back(client: httpx.AsyncClient) -> None:
+    """The backend may have stored it; posting twice stores twice. Whoever posts must look before he posts again."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            await answering("200 OK", b"{}", close=False)(reader, writer)
+        else:
+            writer.close()  # a connection kept alive, gone after the request was read
+
+    async with serving(answer_once) as server:
+        assert (await get(client, server.origin, method="POST")).body == b"{}"
+        with pytest.raises(Transient):
+            await get(client, server.origin, method="POST")
+
+    assert len(server.requests) == 2
+
+
+async def test_cancelling_ends_it_at_once(client: httpx.AsyncClient) -> None:
+    """SIGTERM must not wait for an exchange that hangs."""
+    async with serving(silence) as server:
+        asking = asyncio.create_task(get(client, server.origin))
+        await eventually(lambda: server.requests)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asking, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 120 ", 120.0),
+        ("Wed, 03 Dec 2025 00:01:40 GMT", 100.0),
+        ("Wed, 03 Dec 2025 01:01:40 +0100", 100.0),
+        ("Tue, 02 Dec 2025 23:59:00 GMT", 0.0),  # already over
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("١٢", None),
+        ("Wed, 99 Dec 2025 00:01:40 GMT", None),
+        ("Wed, 03 Dec 2025 00:01:40 +99999999999999", None),
+    ],
+)
+def test_retry_after_is_read_in_both_its_forms(text: str, wait_s: float | None) -> None:
+    """Seconds from the exchange, a date from the proxies in front of a backend."""
+    headers = httpx.Headers([(b"Retry-After", text.encode())])
+
+    assert http.retry_after_s(headers, NOW_MS) == wait_s
+
+
+def test_without_retry_after_nothing_is_made_up() -> None:
+    assert http.retry_after_s(httpx.Headers(), NOW_MS) is None
+
+
+def test_an_excerpt_is_one_short_line() -> None:
+    """Bodies from outside are shown in logs and heartbeats."""
+    assert http.excerpt(b"<html>\r\n  <b>no</b>\n") == "<html> <b>no</b>"
+    assert http.excerpt(b"\xff\xfe") == "\ufffd\ufffd"
+    assert len(http.excerpt("币 ".encode() * 1_000_000)) == 160
+
+
+@pytest.mark.parametrize(
+    ("body", "may_be"),
+    [(b"{}", True), (b" \r\n[", True), (b"", False), (b"<html>", False), (b"null", False), (b"1", False)],
+)
+def test_json_is_told_from_a_page_by_its_first_character(body: bytes, may_be: bool) -> None:
+    assert http.json_start(body) is may_be
