@@ -34,7 +34,7 @@ FROZEN_EVERY_S = 30.0
 async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry)
     board = Board()
-    feed = Feed(settings, board, metrics, service.clock)
+    feed = Feed(settings, board, metrics, service.clock, service.facts)
     writer = Writer(service.redis, board, feed, service.health, metrics, service.clock)
     ban = Ban(service.redis)
     async with http.client(connections=2) as client, asyncio.TaskGroup() as jobs:

@@ -17,7 +17,7 @@ from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Ending, Watch, follow
 from shared.backoff import Backoff
-from shared.clock import Clock
+from shared.clock import Clock, iso
 from shared.logs import EventLog, OncePer
 
 log = EventLog("feed")
@@ -27,15 +27,24 @@ JITTER = 0.02  # of the lifetime
 
 
 class Feed:
-    """``fresh`` is set whenever the board has something Redis has not; ``last_stream_s`` is monotonic."""
+    """``fresh`` is set whenever the board has something Redis has not; ``last_stream_s`` is monotonic.
 
-    def __init__(self, settings: Settings, board: Board, metrics: Metrics, clock: Clock) -> None:
+    ``facts`` are told in the heartbeat, for readers that ask whether the stream is connected and since when.
+    """
+
+    def __init__(
+        self, settings: Settings, board: Board, metrics: Metrics, clock: Clock, facts: dict[str, str] | None = None
+    ) -> None:
         self._settings = settings
         self._board = board
         self._metrics = metrics
         self._clock = clock
         self._once = OncePer(clock, 60.0)
         self._delivering: set[Watch] = set()
+        self._messages = 0
+        self._endings = 0
+        self._facts = {} if facts is None else facts
+        self._facts.update(connections="0", messagesReceived="0", reconnectAttempts="0")
         self.fresh = asyncio.Event()
         self.received_s = 0.0  # when the oldest frame not yet written came in
         self.last_stream_s = clock.monotonic_s()
@@ -45,6 +54,9 @@ class Feed:
         """Keep count of the connections that deliver marks."""
         (self._delivering.add if on else self._delivering.discard)(watch)
         self._metrics.connected.set(len(self._delivering))
+        self._facts["connections"] = str(len(self._delivering))
+        if on:
+            self._facts["lastConnected"] = iso(self._clock.now_ms())
         return len(self._delivering)
 
     @property
@@ -75,6 +87,8 @@ class Feed:
         return merged
 
     def take_stream(self, source: str, blob: bytes) -> Merged:
+        self._messages += 1
+        self._facts["messagesReceived"] = str(self._messages)
         merged = self.take(source, wire.decode_frame(blob))
         if merged.marks:
             self.last_stream_s = self._clock.monotonic_s()
@@ -89,6 +103,8 @@ class Feed:
 
     def ended(self, source: str, ending: Ending, wait_s: float) -> None:
         self._metrics.endings.labels(ending.why).inc()
+        self._endings += 1
+        self._facts["reconnectAttempts"] = str(self._endings)
         log.warning("connection ended", connection=source, cause=ending.detail, next_try_s=round(wait_s, 2))
 
 
