@@ -6,6 +6,7 @@ retries: its default policy turns a one-second timeout into fifteen.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
@@ -49,11 +50,23 @@ def connect(url: str) -> Redis:
 
 @asynccontextmanager
 async def redis_faults() -> AsyncIterator[None]:
-    """Turn whatever Redis or the way to it did wrong into `Transient`."""
+    """Turn whatever Redis or the way to it did wrong into `Transient`.
+
+    redis-py sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes as it ends:
+    a SIGTERM unheard. What was lost is raised here.
+    """
+    task = asyncio.current_task()
+    asked = task.cancelling() if task else 0
+    fault: Transient | None = None
     try:
         yield
     except (RedisError, OSError, TimeoutError) as e:
-        raise Transient(f"Redis: {type(e).__name__}: {e}") from e
+        fault = Transient(f"Redis: {type(e).__name__}: {e}")
+        fault.__cause__ = e
+    if task and task.cancelling() > asked:
+        raise asyncio.CancelledError
+    if fault:
+        raise fault
 
 
 @asynccontextmanager
