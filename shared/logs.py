@@ -15,7 +15,7 @@ from typing import Any
 from shared.clock import Clock, iso
 
 LONGEST_VALUE = 300
-_NOISY = ("httpx", "httpcore", "aiohttp", "websockets", "asyncio")
+_NOISY = ("httpx", "httpcore", "aiohttp", "websockets", "redis", "asyncio")
 
 
 class EventLog:
