@@ -184,7 +184,7 @@ def test_the_level_is_the_least_that_is_heard(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.splitlines() == heard
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpcore", "aiohttp", "websockets.client", "asyncio"])
+@pytest.mark.parametrize("library", ["httpx", "httpcore", "aiohttp", "websockets.client", "redis.asyncio", "asyncio"])
 def test_libraries_do_not_log_each_request_even_at_debug(capsys: pytest.CaptureFixture[str], library: str) -> None:
     """httpx prints one line a request at INFO: 341 lines a sweep; at DEBUG websockets prints whole frames."""
     with configured("debug", "text"):

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+
 import pytest
 from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from shared.errors import Transient, WireError
-from shared.store import MARKS, VOLUMES, round_trip
-from shared.sweeplog import SweepReader, append
+from shared.model import Member
+from shared.store import CONTRACTS, MARKS, UNIVERSE, VOLUMES, redis_faults, replace_hash, round_trip
+from shared.sweeplog import RETENTION_MS, SweepReader, append
 from tests.builders import NOW_MS, mark, reading, sweep, volume
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    """A server that the test may harm."""
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def client(own_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
+    connected = store.connect(own_redis.url)
+    yield connected
+    await connected.aclose()
+
+
+def unheard(error: WireError) -> None:
+    raise AssertionError(f"a bad row where there was none: {error}")
 
 
 async def test_marks_come_back_as_written_and_read_well_at_night(redis: Redis) -> None:
@@ -39,6 +65,61 @@ async def test_a_bad_row_costs_only_itself(redis: Redis) -> None:
 
     assert set(marks) == {"BTCUSDT"}
     assert sorted(e.reason for e in bad) == ["stored_mark", "stored_mark", "stored_symbol"]
+
+
+async def test_contracts_and_universe_come_back_as_written(redis: Redis) -> None:
+    """The poller's memory across a restart: the last good values, and who was in the universe since when."""
+    readings = {"BTCUSDT": reading(), "ETHUSDT": reading("ETHUSDT", "0.10", price=None)}
+    members = {"BTCUSDT": Member("BTCUSDT", Decimal("5000000.10"), NOW_MS, NOW_MS + 1, 0)}
+    async with round_trip(redis) as pipe:
+        CONTRACTS.put(pipe, readings)
+        UNIVERSE.put(pipe, members)
+
+    assert await CONTRACTS.all(redis, unheard) == readings
+    assert await UNIVERSE.all(redis, unheard) == members
+    assert {key async for key in redis.scan_iter("*")} == {b"oi:contracts", b"oi:universe"}
+
+
+async def test_writing_and_dropping_nothing_is_no_error(redis: Redis) -> None:
+    """HSET and HDEL without a field are errors in Redis; a quiet second is none here."""
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {})
+        MARKS.drop(pipe, [])
+        replace_hash(pipe, "oi:left_out", {})
+
+    assert await MARKS.all(redis, unheard) == {}
+
+
+async def test_a_dropped_symbol_is_gone_and_the_others_stay(redis: Redis) -> None:
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {name: mark(name) for name in ("BTCUSDT", "ETHUSDT", "币安人生USDT")})
+    async with round_trip(redis) as pipe:
+        MARKS.drop(pipe, ["ETHUSDT", "币安人生USDT", "NEVERUSDT"])
+
+    assert set(await MARKS.all(redis, unheard)) == {"BTCUSDT"}
+
+
+async def test_writes_share_one_trip_and_none_is_made_for_a_failed_block(redis: Redis) -> None:
+    """What was queued before a fault in the caller's own code must not be half written."""
+
+    async def buggy() -> None:
+        async with round_trip(redis) as pipe:
+            MARKS.put(pipe, {"BTCUSDT": mark()})
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await buggy()
+    assert await redis.exists("oi:mark") == 0
+
+
+async def test_a_replaced_hash_holds_only_the_new(redis: Redis) -> None:
+    """A symbol left out yesterday must not look left out today."""
+    async with round_trip(redis) as pipe:
+        replace_hash(pipe, "oi:left_out", {"BTCUSDT": "stale_mark", "ETHUSDT": "no_mark"})
+    async with round_trip(redis) as pipe:
+        replace_hash(pipe, "oi:left_out", {"ETHUSDT": "zero_oi"})
+
+    assert await redis.hgetall("oi:left_out") == {b"ETHUSDT": b"zero_oi"}
 
 
 async def test_a_sweep_waits_until_it_is_acknowledged(redis: Redis) -> None:
@@ -77,14 +158,179 @@ async def test_a_blob_nobody_can_read_is_named_and_keeps_its_id(redis: Redis) ->
     assert [e.sweep.reason for e in entries if isinstance(e.sweep, WireError)] == ["stored_sweep", "trimmed_sweep"]
 
 
-async def test_redis_away_is_said_at_once() -> None:
-    server = EmbeddedRedis()
-    client = store.connect(server.url)
+async def test_each_group_reads_every_sweep_for_itself(redis: Redis) -> None:
+    """The alerter's reading must not take a sweep away from the publisher."""
+    async with round_trip(redis) as pipe:
+        append(pipe, sweep(reading()), NOW_MS)
+    publisher, alerter = SweepReader(redis, "publisher", "one"), SweepReader(redis, "alerter", "one")
+
+    (entry,) = await publisher.wait(10)
+    await publisher.acknowledge(entry.entry_id)
+
+    assert len(await alerter.wait(10)) == 1
+    assert await publisher.unacknowledged(10) == []
+    assert await publisher.wait(10, block_ms=10) == []
+
+
+async def test_a_reader_wakes_when_a_sweep_lands(redis: Redis) -> None:
+    """A sweep a second old is published now, not at the next look."""
+    reader = SweepReader(redis, "publisher", "one")
+    assert await reader.wait(10, block_ms=1) == []
+    waiting = asyncio.create_task(reader.wait(10, block_ms=1000))
+    await asyncio.sleep(0)
+
+    started_s = time.monotonic()
+    async with round_trip(redis) as pipe:
+        append(pipe, sweep(reading()), NOW_MS)
+
+    assert len(await waiting) == 1
+    assert time.monotonic() - started_s < 0.9
+
+
+async def test_sweeps_come_oldest_first_and_no_more_than_asked_for(redis: Redis) -> None:
+    items = [sweep(reading(), ended_ms=NOW_MS + i) for i in range(5)]
+    async with round_trip(redis) as pipe:
+        for item in items:
+            append(pipe, item, NOW_MS)
+    reader = SweepReader(redis, "publisher", "one")
+
+    first, second, third = await reader.wait(2), await reader.wait(2), await reader.wait(2)
+
+    assert [e.sweep for e in first + second + third] == items
+    assert [len(first), len(second), len(third)] == [2, 2, 1]
+
+
+async def test_history_is_kept_three_hours_and_not_for_ever(redis: Redis) -> None:
+    """The stream would fill the memory in a week, and Redis would then refuse the marks as well."""
+    now_ms = int(time.time() * 1000)  # entry ids are Redis's own time
+    async with round_trip(redis) as pipe:
+        for i in range(300):
+            pipe.xadd("oi:sweeps", {"sweep": b"old"}, id=f"{now_ms - RETENTION_MS - 60_000}-{i + 1}")
+        pipe.xadd("oi:sweeps", {"sweep": b"kept"}, id=f"{now_ms - RETENTION_MS + 60_000}-1")
+
+    async with round_trip(redis) as pipe:
+        append(pipe, sweep(reading()), now_ms)
+
+    blobs = [fields[b"sweep"] for _, fields in await redis.xrange("oi:sweeps")]
+    assert blobs.count(b"old") <= 100  # whole nodes of a hundred go; one that is half old may stay
+    assert b"kept" in blobs
+
+
+async def test_what_was_trimmed_while_it_waited_is_named_and_can_be_acknowledged(redis: Redis) -> None:
+    """A reader that was away for longer than the history must get past the hole, not stumble over it for ever."""
+    async with round_trip(redis) as pipe:
+        append(pipe, sweep(reading()), NOW_MS)
+    reader = SweepReader(redis, "publisher", "one")
+    (taken,) = await reader.wait(10)
+    await redis.xtrim("oi:sweeps", maxlen=0, approximate=False)
+
+    (again,) = await reader.unacknowledged(10)
+    await reader.acknowledge(again.entry_id)
+
+    assert again.entry_id == taken.entry_id
+    assert isinstance(again.sweep, WireError)
+    assert again.sweep.reason == "trimmed_sweep"
+    assert await reader.unacknowledged(10) == []
+
+
+# -- faults ---------------------------------------------------------------------------------------------------------
+
+
+async def test_redis_away_is_said_at_once(own_redis: EmbeddedRedis, client: Redis) -> None:
+    """Retries of the client's own would turn a second into a quarter of a minute, and the page would stand still."""
     await client.ping()
-    server.kill()
+    own_redis.kill()
+    started_s = time.monotonic()
 
     with pytest.raises(Transient, match="Redis"):
-        await MARKS.all(client, lambda _: None)
+        await MARKS.all(client, unheard)
 
+    assert time.monotonic() - started_s < 1
+
+
+async def test_redis_back_is_used_again(own_redis: EmbeddedRedis, client: Redis) -> None:
+    """A dead connection in the pool must cost no more than the fault it comes from."""
+    await client.ping()
+    own_redis.kill()
+    with pytest.raises(Transient):
+        await MARKS.all(client, unheard)
+    own_redis.start()
+
+    assert await MARKS.all(client, unheard) == {}
+
+
+async def test_a_redis_that_answers_nothing_costs_one_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wedged server accepts and is silent; without a limit every service would hang with it."""
+    monkeypatch.setattr(store, "REPLY_TIMEOUT_S", 0.2)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            await reader.read(-1)
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    client = store.connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    started_s = time.monotonic()
+
+    with pytest.raises(Transient, match="Redis: TimeoutError"):
+        await MARKS.all(client, unheard)
+
+    assert 0.2 <= time.monotonic() - started_s < 3
     await client.aclose()
     server.close()
+
+
+async def test_a_full_redis_is_transient(own_redis: EmbeddedRedis, client: Redis) -> None:
+    await client.config_set("maxmemory", "1mb")
+
+    with pytest.raises(Transient, match="OutOfMemoryError"):
+        async with round_trip(client) as pipe:
+            MARKS.put(pipe, {"BTCUSDT": mark()})
+
+
+async def test_a_redis_that_became_a_replica_is_transient(own_redis: EmbeddedRedis, client: Redis) -> None:
+    """During a failover the old master refuses writes for some seconds."""
+    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+    with pytest.raises(Transient, match="ReadOnlyError"):
+        async with round_trip(client) as pipe:
+            MARKS.put(pipe, {"BTCUSDT": mark()})
+
+
+async def test_a_key_of_another_kind_is_transient(redis: Redis) -> None:
+    """Somebody's SET on our key is for a person to mend; the service says so and lives."""
+    await redis.set("oi:mark", "x")
+
+    with pytest.raises(Transient, match="WRONGTYPE"):
+        await MARKS.all(redis, unheard)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_cancellation_is_never_lost_on_the_way_to_redis(redis: Redis, connected: bool) -> None:
+    """A job that survives its cancellation keeps the process alive through SIGTERM, until it is killed."""
+
+    async def ask() -> None:
+        async with redis_faults():
+            await redis.get("oi:ban")
+
+    lost = 0
+    for turns in range(40):  # of the event loop, so that the cancellation meets every await on the way
+        if not connected:
+            await redis.connection_pool.disconnect()
+        asking = asyncio.create_task(ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            lost += not isinstance(*await asyncio.gather(asking, return_exceptions=True), asyncio.CancelledError)
+
+    assert lost == 0
+
+
+async def test_a_deadline_over_redis_is_kept(redis: Redis) -> None:
+    """A deadline is a cancellation too; one that is lost lets a sweep run into the next."""
+
+    async def wait() -> None:
+        async with asyncio.timeout(0.05), redis_faults():
+            await redis.blpop(["oi:never"], timeout=1)
+
+    with pytest.raises(TimeoutError):
+        await wait()

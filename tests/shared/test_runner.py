@@ -1,0 +1,331 @@
+"""The life of a service as its operator sees it: a real process, its output, its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from dev.redis_server import free_port
+from tests.shared.tiny_service import ORDERS
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "correct-horse"
+KEY = "battery-staple"
+COMMAND = [sys.executable, "-m", "tests.shared.tiny_service"]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Nothing of the developer's own shell but what Python needs."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "METRICS_PORT": "0", "TINY_KEY": KEY, **settings}
+
+
+def ended(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A run that is expected to end by itself."""
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment(**settings), cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+
+
+class Running:
+    """A tiny service that runs, and what it has printed so far."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(COMMAND, env=environment(**settings), cwd=ROOT, stdout=out, stderr=err)
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text(encoding="utf-8")
+
+    async def origin(self) -> str:
+        """Where it serves, by its own "started" line, in either form."""
+
+        def said() -> str:
+            for word in self.stdout.replace('"', " ").split():
+                found = word.removeprefix("health=")
+                if found.startswith("http://127.0.0.1:"):
+                    return found
+            return ""
+
+        return await eventually(said)
+
+    async def status(self) -> int:
+        """Its exit status, once it has ended."""
+        await eventually(lambda: self.process.poll() is not None)
+        status: int = self.process.returncode
+        return status
+
+    async def stop(self) -> tuple[int, float]:
+        """SIGTERM; the exit status, and how long it took."""
+        asked_s = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        return await self.status(), time.monotonic() - asked_s
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path, tiny_redis_url: str) -> Iterator[Start]:
+    """Start tiny services; whatever a test leaves running is killed, and none may have printed a secret."""
+    started: list[Running] = []
+
+    def make(**settings: str) -> Running:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Running(folder, **{"REDIS_URL": tiny_redis_url, **settings}))
+        return started[-1]
+
+    yield make
+    for service in started:
+        service.process.kill()
+        service.process.wait()
+    said = "".join(service.stdout + service.stderr for service in started)
+    assert PASSWORD not in said
+    assert KEY not in said
+
+
+@pytest.fixture
+async def tiny_redis_url(redis: Redis, redis_url: str) -> AsyncIterator[str]:
+    """The tests' Redis, entered with a user and a password."""
+    await redis.execute_command("ACL", "SETUSER", "tiny", "on", f">{PASSWORD}", "~*", "&*", "+@all")
+    yield redis_url.replace("redis://", f"redis://tiny:{PASSWORD}@")
+    await redis.execute_command("ACL", "DELUSER", "tiny")
+
+
+async def answer(url: str) -> tuple[int, str, str]:
+    """Status, content type and text."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, response.content_type, await response.text()
+
+
+async def healthz(origin: str) -> tuple[int, dict[str, Any]]:
+    status, _, text = await answer(f"{origin}/healthz")
+    return status, json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "line"),
+    [
+        ("TINY_PACE_SEC", "fast", "tiny: TINY_PACE_SEC='fast': not a number"),
+        ("METRICS_PORT", "99999", "tiny: METRICS_PORT='99999': must lie between 0 and 65535"),
+    ],
+)
+def test_a_bad_setting_ends_the_start_with_78_and_one_line(setting: str, value: str, line: str) -> None:
+    """78 tells systemd not to try again; the one line must be enough to mend it."""
+    run = ended(**{setting: value})
+
+    assert run.returncode == 78
+    assert run.stderr == f"{line}\n"
+    assert run.stdout == ""
+
+
+def test_a_bad_redis_url_is_named_without_its_password() -> None:
+    run = ended(REDIS_URL=f"redis://user:{PASSWORD}/2@host")
+
+    assert run.returncode == 78
+    assert run.stderr.startswith("tiny: REDIS_URL=(secret): ")
+    assert run.stderr.count("\n") == 1
+    assert PASSWORD not in run.stderr
+
+
+def test_help_lists_the_settings_and_ends_well() -> None:
+    """Also where the settings are broken, which is when it is read."""
+    run = ended("--help", TINY_PACE_SEC="fast", REDIS_URL=f"redis://:{PASSWORD}@host")
+
+    assert run.returncode == 0
+    assert run.stderr == ""
+    names = [line.strip() for line in run.stdout.splitlines() if line.startswith("  ") and line[2].isupper()]
+    assert names == [
+        "REDIS_URL",
+        "METRICS_HOST",
+        "METRICS_PORT",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "TINY_PACE_SEC",
+        "TINY_KEY",
+    ]
+    assert PASSWORD not in run.stdout
+    assert KEY not in run.stdout
+
+
+async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis: Redis) -> None:
+    """One life from start to end: monitors, the heartbeat and the exit status tell the same story."""
+    service = start()
+    origin = await service.origin()
+
+    before = await healthz(origin)
+    await redis.set(ORDERS, "work")
+
+    async def healthy() -> dict[str, Any] | None:
+        status, body = await healthz(origin)
+        return body if status == 200 else None
+
+    after = await eventually(healthy)
+    metrics = await answer(f"{origin}/metrics")
+    beat = await eventually(lambda: redis.hgetall("oi:status:tiny"))
+    status, took_s = await service.stop()
+
+    assert before[0] == 503
+    assert {name: before[1][name] for name in ("service", "state", "lastSuccess")} == {
+        "service": "tiny",
+        "state": "starting",
+        "lastSuccess": None,
+    }
+    assert after["state"] == "ok"
+    assert after["detail"] == "one look at the orders"
+    assert after["lastSuccess"].endswith("Z")
+    assert int(after["looks"]) >= 1
+    assert metrics[:2] == (200, "text/plain")
+    assert "\npipeline_healthy 1.0\n" in metrics[2]
+    assert "\nprocess_resident_memory_bytes " in metrics[2]
+    assert beat[b"pid"] == str(service.process.pid).encode()
+    assert beat[b"state"] in {b"starting", b"ok"}
+    assert status == 0
+    assert took_s < 5
+    assert service.stderr == ""
+
+
+async def test_sigint_stops_it_too(start: Start) -> None:
+    """Ctrl-C on a laptop: no traceback, no failure."""
+    service = start()
+    await service.origin()
+
+    service.process.send_signal(signal.SIGINT)
+
+    assert await service.status() == 0
+    assert "Traceback" not in service.stdout + service.stderr
+
+
+async def test_it_stops_while_redis_is_away_and_while_a_client_holds_on(start: Start) -> None:
+    """The night everything is broken is the night an operator restarts things."""
+    service = start(REDIS_URL=f"redis://tiny:{PASSWORD}@127.0.0.1:{free_port()}/0")
+    origin = await service.origin()
+    host, port = origin.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+
+    status, took_s = await service.stop()
+
+    assert status == 0
+    assert took_s < 5
+    writer.close()
+
+
+async def test_redis_away_is_a_state_and_not_an_end(start: Start) -> None:
+    """Any order of starting works; the reason stands where monitors look."""
+    service = start(REDIS_URL=f"redis://tiny:{PASSWORD}@127.0.0.1:{free_port()}/0")
+    origin = await service.origin()
+
+    async def told() -> bool:
+        status, body = await healthz(origin)
+        return status == 503 and body["state"] == "starting" and "Redis: ConnectionError" in body["detail"]
+
+    assert await eventually(told)
+    assert service.process.poll() is None
+
+
+async def test_a_wrong_password_is_a_reason_and_is_not_printed(start: Start, redis_url: str) -> None:
+    service = start(REDIS_URL=redis_url.replace("redis://", f"redis://tiny:not-{PASSWORD}@"), LOG_LEVEL="debug")
+    origin = await service.origin()
+
+    async def told() -> bool:
+        return "AuthenticationError" in (await healthz(origin))[1]["detail"]
+
+    assert await eventually(told)  # that it was not printed is asserted where all of them end
+
+
+async def test_a_bug_ends_it_with_1_and_a_traceback(start: Start, redis: Redis) -> None:
+    """systemd starts a clean process; the traceback is all that is left of the old one."""
+    await redis.set(ORDERS, "bug")
+    service = start()
+
+    assert await service.status() == 1
+    assert "ERROR stopped by a bug" in service.stdout
+    assert 'tiny_service.py", line' in service.stdout
+    assert "ZeroDivisionError: a bug on order" in service.stdout
+
+
+async def test_a_service_whose_work_has_ended_ends_too(start: Start, redis: Redis) -> None:
+    """A process that outlives its job looks alive to the supervisor, and nobody starts the job again."""
+    await redis.set(ORDERS, "return")
+    service = start()
+
+    assert await service.status() == 1
+    assert service.stdout.splitlines()[-1] == "ERROR ended without being told to service=tiny"
+
+
+async def test_a_busy_port_ends_the_start_with_one_line_that_names_it(start: Start) -> None:
+    """The commonest mistake on a host where the old version still runs."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        service = start(METRICS_PORT=str(port))
+
+        assert await service.status() == 1
+
+    (line,) = (service.stdout + service.stderr).splitlines()
+    assert f"METRICS_PORT={port}" in line
+    assert "address already in use" in line
+
+
+async def test_a_host_that_is_not_ours_is_named_too(start: Start) -> None:
+    service = start(METRICS_HOST="192.0.2.1")
+
+    assert await service.status() == 1
+
+    (line,) = (service.stdout + service.stderr).splitlines()
+    assert "METRICS_HOST=192.0.2.1" in line
+
+
+async def test_in_json_every_line_is_an_object_from_the_first_to_the_traceback(start: Start, redis: Redis) -> None:
+    """A log shipper that meets one plain line drops it, and that is the one that mattered."""
+    service = start(LOG_FORMAT="json", LOG_LEVEL="debug")
+    await service.origin()
+    await redis.set(ORDERS, "bug")
+
+    assert await service.status() == 1
+
+    lines = [json.loads(line) for line in service.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["started", "settings read", "stopped by a bug"]
+    assert {line["service"] for line in lines} == {"tiny"}
+    assert lines[0]["pid"] == service.process.pid
+    assert "ZeroDivisionError: a bug on order" in lines[-1]["traceback"]
+    assert service.stderr == ""
+
+
+async def test_the_level_silences_what_is_below_it(start: Start) -> None:
+    port = free_port()
+    service = start(LOG_LEVEL="error", METRICS_PORT=str(port))
+
+    async def up() -> bool:
+        try:
+            return (await healthz(f"http://127.0.0.1:{port}"))[0] == 503
+        except aiohttp.ClientError:
+            return False
+
+    await eventually(up)
+    status, _ = await service.stop()
+
+    assert status == 0
+    assert service.stdout == ""
