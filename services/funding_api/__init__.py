@@ -1,0 +1,1 @@
+"""Marks, funding and open interest over HTTP, for the scripts of this host."""

@@ -1,0 +1,70 @@
+"""funding_api: marks, funding and open interest of Binance USDⓈ-M perpetuals over HTTP, for the scripts of this host.
+
+Reads Redis and writes nothing to it but its heartbeat. Does its job only while Redis answers and marks are fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from services.funding_api.app import Api, listen
+from services.funding_api.metrics import Metrics
+from services.funding_api.settings import Settings
+from services.funding_api.snapshot import Reader
+from services.funding_api.state_file import replace
+from shared.clock import Clock
+from shared.errors import Transient
+from shared.logs import EventLog
+from shared.runner import Service, run
+
+LOOK_EVERY_S = 1.0
+STALLED_S = 10.0
+log = EventLog("funding_api")
+
+
+async def serve(settings: Settings, service: Service) -> None:
+    metrics = Metrics(service.registry)
+    api = Api(settings, Reader(service.redis, metrics, service.clock), metrics, service.clock)
+    address = await listen(api.app(), settings.host, settings.port)
+    service.facts["address"] = address
+    log.info("listening", address=address, state_file=settings.state_file or "none")
+    await watch(api, service, metrics, Path(settings.state_file) if settings.state_file else None)
+
+
+async def watch(api: Api, service: Service, metrics: Metrics, state_file: Path | None) -> NoReturn:
+    """Once a second: can the answers be relied on? Then the state file, made of the same read."""
+    troubled = False
+    while True:
+        trouble = await look(api, state_file, metrics, service.clock)
+        if trouble is None:
+            service.health.good(f"answering on {service.facts['address']}")
+        else:
+            service.health.bad(trouble)
+        if trouble and not troubled:
+            log.warning("answers cannot be relied on", cause=trouble)
+        elif troubled and not trouble:
+            log.info("answers can be relied on again")
+        troubled = bool(trouble)
+        await service.clock.sleep(LOOK_EVERY_S)
+
+
+async def look(api: Api, state_file: Path | None, metrics: Metrics, clock: Clock) -> str | None:
+    """What is wrong, in one line; None when nothing is."""
+    try:
+        answers = await api.answers()
+    except Transient as e:
+        return str(e)
+    if state_file is not None:
+        try:
+            await asyncio.to_thread(replace, state_file, answers.state())
+        except OSError as e:
+            return f"STATE_FILE={state_file}: cannot be written: {e.strerror or e}"
+        metrics.state_file.set(clock.now_ms() / 1000)
+    return answers.trouble()
+
+
+if __name__ == "__main__":
+    sys.exit(run("funding_api", __doc__ or "", Settings, serve, limit_s=lambda _: STALLED_S))

@@ -1,0 +1,127 @@
+"""The routes: what a request asks for -> one of the `Answers`, as JSON.
+
+aiohttp.web, because the project carries aiohttp anyway (httpx's transport, ``/metrics``): another framework and its
+server would cost packages, memory and start-up time, and give these ten routes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.funding_api import openapi
+from services.funding_api.answers import Answer, Answers, parse_symbols, redis_away, unhealthy
+from services.funding_api.metrics import Metrics
+from services.funding_api.settings import Settings
+from services.funding_api.snapshot import Reader
+from shared.clock import Clock
+from shared.errors import Refused, Transient
+
+BACKLOG = 1024  # connections that may wait while the loop is busy; hundreds come at once
+LONGEST_LINE = 65_536  # a batch of 2000 symbols is one line; what is longer gets 400
+KEEPALIVE_S = 60.0
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Ask = Callable[[Answers, web.Request], Answer]
+
+
+class Api:
+    def __init__(self, settings: Settings, reader: Reader, metrics: Metrics, clock: Clock) -> None:
+        self._max_age_s = settings.max_age_s
+        self._reader = reader
+        self._metrics = metrics
+        self._clock = clock
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self._count])
+        # The fixed names stand before {symbol}: none of them may ever be taken for a symbol.
+        app.add_routes(
+            [
+                web.get("/", self._fixed(openapi.index())),
+                web.get("/openapi.json", self._fixed(openapi.document())),
+                web.get("/funding/health", self._health),
+                web.get("/funding/batch", self._from(lambda a, r: a.funding_batch(symbols_of(r)))),
+                web.get("/funding/all", self._from(lambda a, _: a.funding_all())),
+                web.get("/funding/{symbol}", self._from(lambda a, r: a.funding(r.match_info["symbol"]))),
+                web.get("/open-interest/all", self._from(lambda a, _: a.open_interest_all())),
+                web.get("/open-interest/{symbol}", self._from(lambda a, r: a.open_interest(r.match_info["symbol"]))),
+            ]
+        )
+        return app
+
+    async def answers(self) -> Answers:
+        """Raises `Transient` while Redis is away."""
+        return Answers(await self._reader.latest(), self._clock.now_ms(), self._max_age_s)
+
+    def _from(self, ask: Ask) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                return _respond(ask(await self.answers(), request))
+            except Transient as e:
+                return _respond(redis_away(e))
+
+        return handle
+
+    async def _health(self, _: web.Request) -> web.Response:
+        try:
+            return _respond((await self.answers()).health())
+        except Transient as e:
+            return _respond(unhealthy(e))
+
+    def _fixed(self, body: dict[str, Any]) -> Handler:
+        encoded = msgspec.json.encode(body)
+
+        async def handle(_: web.Request) -> web.Response:
+            return web.Response(body=encoded, content_type="application/json")
+
+        return handle
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count and time every answer; what aiohttp itself refuses is JSON as well."""
+        begun_s = self._clock.monotonic_s()
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource else "other"
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as e:
+            status = e.status
+            headers = {"Allow": e.headers["Allow"]} if "Allow" in e.headers else None
+            return web.json_response({"detail": e.reason}, status=status, headers=headers)
+        else:
+            return response
+        finally:
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.duration.labels(route).observe(self._clock.monotonic_s() - begun_s)
+
+
+def symbols_of(request: web.Request) -> list[str]:
+    return parse_symbols(",".join(request.query.getall("symbols", [])))
+
+
+def _respond(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=msgspec.json.encode(answer.body), content_type="application/json")
+
+
+async def listen(app: web.Application, host: str, port: int) -> str:
+    """Serve for as long as the process lives; returns the address. Raises `Refused`."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=0.5,
+        keepalive_timeout=KEEPALIVE_S,
+        max_line_size=LONGEST_LINE,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+    except OSError as e:
+        said = f"FUNDING_API_HOST={host} FUNDING_API_PORT={port}: cannot listen there: {e.strerror or e}"
+        raise Refused(said) from e
+    bound = runner.addresses[0]
+    return f"http://{bound[0]}:{bound[1]}"

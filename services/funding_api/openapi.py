@@ -1,0 +1,84 @@
+"""``/openapi.json``: the API in OpenAPI 3.1, generated from the bodies; and the list of routes that ``/`` shows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.funding_api import bodies
+
+
+class Route(NamedTuple):
+    about: str
+    answers: dict[int, str]  # status -> schema
+
+
+ROUTES = {
+    "/funding/{symbol}": Route("mark price and funding of a symbol", {200: "Funding", 404: "Refusal", 503: "Refusal"}),
+    "/funding/batch": Route(
+        "the same of several: ?symbols=BTCUSDT,ETHUSDT", {200: "FundingRows", 400: "Refusal", 503: "Refusal"}
+    ),
+    "/funding/all": Route("the same of every symbol", {200: "FundingRows", 503: "Refusal"}),
+    "/funding/health": Route("whether the data can be relied on", {200: "Health", 503: "Health"}),
+    "/open-interest/{symbol}": Route(
+        "open interest of a symbol, and the audit's verdict", {200: "OpenInterest", 404: "Refusal", 503: "Refusal"}
+    ),
+    "/open-interest/all": Route("the same of every symbol polled", {200: "OpenInterestRows", 503: "Refusal"}),
+    "/openapi.json": Route("this API in OpenAPI 3.1", {200: "Document"}),
+    "/": Route("this list", {200: "Document"}),
+}
+MEANING = {
+    200: "The answer; of several symbols, one without data has its error in its place",
+    400: "No symbols, or more than are answered at once",
+    404: "No such symbol",
+    503: "Stale or not to be had; the cause is named",
+}
+SYMBOL = {
+    "name": "symbol",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "Upper or lower case; percent-encoded UTF-8 where it is not ASCII",
+}
+SYMBOLS = {**SYMBOL, "name": "symbols", "in": "query", "description": "Comma-separated, 2000 at most"}
+REFERENCE = "#/components/schemas/{name}"
+
+
+def _rows(row: str) -> dict[str, Any]:
+    either = [{"$ref": REFERENCE.format(name=name)} for name in (row, "Problem")]
+    fields = {"data": {"type": "array", "items": {"anyOf": either}}}
+    fields |= {name: {"type": "integer"} for name in ("found", "missing", "total")}
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def _schemas() -> dict[str, Any]:
+    types = [bodies.Funding, bodies.OpenInterest, bodies.Refusal, bodies.Health]
+    _, schemas = msgspec.json.schema_components(types, ref_template=REFERENCE)
+    rows = {f"{name}Rows": _rows(name) for name in ("Funding", "OpenInterest")}
+    return {**schemas, **rows, "Document": {"type": "object"}}
+
+
+def _operation(path: str, route: Route) -> dict[str, Any]:
+    responses = {
+        str(status): {
+            "description": MEANING[status],
+            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name=name)}}},
+        }
+        for status, name in route.answers.items()
+    }
+    parameters = [SYMBOL] if "{symbol}" in path else [SYMBOLS] if path.endswith("batch") else []
+    return {"summary": route.about, "parameters": parameters, "responses": responses}
+
+
+def document() -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "oi-pipeline funding API", "version": "1.0.0"},
+        "paths": {path: {"get": _operation(path, route)} for path, route in ROUTES.items()},
+        "components": {"schemas": _schemas()},
+    }
+
+
+def index() -> dict[str, Any]:
+    return {"service": "funding_api", "routes": {path: route.about for path, route in ROUTES.items()}}

@@ -1,0 +1,127 @@
+"""What all answers are made of: one read of Redis, shared by everybody who asks within `FRESH_S`.
+
+Decoding is pure, and done where it is needed; `Reader` owns the one read in flight. Keys are upper-cased symbols, which
+is how requests are matched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import msgspec
+from redis.asyncio import Redis
+
+from services.funding_api.metrics import Metrics
+from shared.clock import Clock
+from shared.codec import decode_mark, decode_reading
+from shared.errors import Transient, WireError
+from shared.model import MarkPrice, Reading
+from shared.store import CONTRACTS, MARKS, SERVED, STATUS, redis_faults
+
+FRESH_S = 0.25
+HASHES = (MARKS.key, CONTRACTS.key, SERVED, STATUS + "ws_daemon", STATUS + "publisher")
+Hash = Mapping[bytes, bytes]
+T = TypeVar("T")
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A row of ``oi:served``: what the backend was last seen to serve, since when, and the audit's word for it."""
+
+    usd: float | None
+    since: int
+    verdict: str
+
+
+_served = msgspec.json.Decoder(Served)
+
+
+def _decode_served(symbol: str, blob: bytes) -> Served:
+    try:
+        return _served.decode(blob)
+    except (ValueError, RecursionError) as e:
+        raise WireError("stored_served", f"{symbol}: {e}") from e
+
+
+def _rows(rows: Hash, decode: Callable[[str, bytes], T], on_bad: Callable[[WireError], None]) -> dict[str, T]:
+    """Every row that can be trusted; each other one costs only itself."""
+    items: dict[str, T] = {}
+    for name, blob in rows.items():
+        try:
+            symbol = name.decode()
+            items[symbol.upper()] = decode(symbol, blob)
+        except UnicodeDecodeError:
+            on_bad(WireError("stored_symbol", f"{name!r:.40}"))
+        except WireError as e:
+            on_bad(e)
+    return items
+
+
+class Snapshot:
+    """The hashes named in `HASHES`, in that order; each is decoded when somebody asks for it, once."""
+
+    def __init__(self, hashes: Sequence[Hash], on_bad: Callable[[WireError], None]) -> None:
+        self._marks, self._contracts, self._served, self._daemon, self._publisher = hashes
+        self._on_bad = on_bad
+
+    @cached_property
+    def marks(self) -> dict[str, MarkPrice]:
+        return _rows(self._marks, decode_mark, self._on_bad)
+
+    @cached_property
+    def contracts(self) -> dict[str, Reading]:
+        return _rows(self._contracts, decode_reading, self._on_bad)
+
+    @cached_property
+    def served(self) -> dict[str, Served]:
+        """By the backend's spelling; empty while the publisher's heartbeat is gone, for nobody vouches for it then."""
+        return _rows(self._served, _decode_served, self._on_bad) if self._publisher else {}
+
+    @cached_property
+    def daemon(self) -> dict[str, str]:
+        """ws_daemon's heartbeat; empty when it has stopped."""
+        return {k.decode(errors="replace"): v.decode(errors="replace") for k, v in self._daemon.items()}
+
+
+class Reader:
+    """Reads Redis when asked, at most once in `FRESH_S`; requests that come meanwhile wait for the same read."""
+
+    def __init__(self, redis: Redis, metrics: Metrics, clock: Clock) -> None:
+        self._redis = redis
+        self._metrics = metrics
+        self._clock = clock
+        self._begun_s = float("-inf")
+        self._read: asyncio.Task[Snapshot | Transient] | None = None
+
+    async def latest(self) -> Snapshot:
+        """Raises `Transient` while Redis is away; that is remembered for `FRESH_S` too."""
+        now_s = self._clock.monotonic_s()
+        if self._read is None or (self._read.done() and now_s - self._begun_s >= FRESH_S):
+            self._begun_s = now_s
+            self._read = asyncio.create_task(self._once(), name="snapshot")
+        outcome = await asyncio.shield(self._read)  # one caller's end is not the others'
+        if isinstance(outcome, Transient):
+            raise Transient(str(outcome))  # of one's own: a shared one would collect everybody's traceback
+        return outcome
+
+    async def _once(self) -> Snapshot | Transient:
+        begun_s = self._clock.monotonic_s()
+        try:
+            snapshot = Snapshot(await self._fetch(), self._count_bad)
+        except Transient as e:
+            self._metrics.read_failures.inc()
+            return e
+        self._metrics.read.observe(self._clock.monotonic_s() - begun_s)
+        self._metrics.last_read.set(self._clock.now_ms() / 1000)
+        return snapshot
+
+    async def _fetch(self) -> list[Any]:
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
+            for key in HASHES:
+                pipe.hgetall(key)
+            return await pipe.execute()
+
+    def _count_bad(self, error: WireError) -> None:
+        self._metrics.bad_rows.labels("redis", error.reason).inc()
