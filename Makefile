@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run test test-redis test-long lint up down env-example lock clean
+.PHONY: help setup setup-test demo run incident test test-redis test-long lint up down env-example lock clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: setup ## the whole pipeline on the stand-ins; Ctrl-C ends it
 
 run: setup ## the live exchange, embedded Redis, local backend unless BACKEND_URL is set
 	@$(PY) -m dev.demo --live
+
+incident: setup ## replay the incident, and see it found, named and healed
+	@$(PY) -m dev.incident
 
 lint: setup-test ## ruff and mypy
 	$(PY) -m ruff check .

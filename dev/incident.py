@@ -1,0 +1,140 @@
+"""``make incident``: the incident this pipeline exists to make impossible, replayed in under a minute.
+
+First the old behaviour: chunks of 100 into a backend that replaces its cache with each. Every answer says success, and
+the last chunk is all that is served. Then the publisher, told the same chunk size, finds, names and heals it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+from typing import Any
+
+from redis import Redis
+
+from dev.stage import ROOT, Stage
+from shared.clock import iso
+from shared.codec import decode_mark, decode_sweep
+from shared.model import notional
+from shared.store import MARKS, SWEEPS
+from shared.sweeplog import FIELD
+
+CHUNK = 100
+WITHIN_S = 40.0
+SYMBOLS = 343  # as on the day: 343 mod 100 = 43
+
+
+def call(stage: Stage, path: str, body: Any = None) -> Any:
+    headers = {"X-API-Key": stage.env["BACKEND_API_KEY"], "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(stage.env["BACKEND_URL"] + path, data, headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def served(stage: Stage) -> dict[str, float]:
+    data: dict[str, float] = call(stage, "/api/market/open-interest")["data"]
+    return data
+
+
+def until(what: str, condition: Any) -> Any:
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    sys.exit(f"{what}: not within {WITHIN_S:g} s")
+
+
+def threshold(stage: Stage) -> str:
+    """The 24 h quote volume that exactly `SYMBOLS` of the stand-in's contracts pass."""
+    origin = stage.env["BINANCE_REST_URL"]
+    with urllib.request.urlopen(f"{origin}/fapi/v1/exchangeInfo", timeout=10) as answer:
+        listed = json.load(answer)["symbols"]
+    with urllib.request.urlopen(f"{origin}/fapi/v1/ticker/24hr", timeout=10) as answer:
+        volumes = {row["symbol"]: float(row["quoteVolume"]) for row in json.load(answer)}
+    wanted = ("PERPETUAL", "TRADING", "USDT")
+    fit = [c["symbol"] for c in listed if (c["contractType"], c["status"], c["quoteAsset"]) == wanted]
+    ranked = sorted((volumes[symbol] for symbol in fit), reverse=True)
+    return f"{(ranked[SYMBOLS - 1] + ranked[SYMBOLS]) / 2:.0f}"
+
+
+def rows_of_a_sweep(redis: Redis) -> list[dict[str, Any]]:
+    """What the old poller posted: open interest times mark, in no order that cares for size."""
+    _, fields = until("the first sweep", lambda: redis.xrevrange(SWEEPS, count=1))[0]
+    sweep = decode_sweep(fields[FIELD])
+    marks = {name.decode(): decode_mark(name.decode(), blob) for name, blob in redis.hgetall(MARKS.key).items()}
+    return [
+        {
+            "symbol": symbol,
+            "openInterest": float(reading.open_interest.open_interest),
+            "openInterestUsd": float(notional(reading.open_interest.open_interest, marks[symbol].mark_price)),
+            "markPrice": float(marks[symbol].mark_price),
+        }
+        for symbol, reading in sweep.readings.items()
+        if symbol in marks
+    ]
+
+
+def old_behaviour(stage: Stage, rows: list[dict[str, Any]]) -> None:
+    print(f"\nthe old way: {len(rows)} symbols in chunks of {CHUNK}, into a backend that replaces its cache\n")
+    inserted = 0
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        body = {"data": chunk, "timestamp": iso(time.time_ns() // 1_000_000), "totalSymbols": len(rows)}
+        answer = call(stage, "/api/market/open-interest/ingest", {**body, "source": "realtime"})
+        inserted += answer["inserted"]
+        print(f"  POST {len(chunk):>3} rows -> 200 {json.dumps(answer)}")
+    print(f"\n  every log line: {inserted}/{len(rows)} inserted")
+    now = served(stage)
+    print(f"  served:         {len(now)} of {len(rows)}")
+    for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"):
+        print(f"  {symbol}:        ${now.get(symbol, 0.0):,.2f}{'' if symbol in now else '   (not served)'}")
+
+
+def heal(stage: Stage) -> None:
+    print(f"\nthe publisher, told the same chunk size (BACKEND_MAX_ROWS={CHUNK}):\n")
+    stage.service("publisher", BACKEND_MAX_ROWS=str(CHUNK))
+    log = stage.children[-1].log.open(errors="replace")
+
+    def verified() -> bool:
+        done = False
+        for line in log:
+            print(f"  {line.rstrip()}", flush=True)
+            done = done or "verdict=VERIFIED" in line
+        return done
+
+    until("a verified cycle", verified)
+    now = served(stage)
+    print(f"\n  served: {len(now)}; BTCUSDT ${now['BTCUSDT']:,.0f}\n")
+
+
+def main() -> None:
+    os.chdir(ROOT)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    stage = Stage()
+    start_s = time.monotonic()
+    try:
+        stage.redis()
+        stage.exchange(seed=1)
+        stage.backend(8787, "replace")
+        stage.service("ws_daemon")
+        stage.service("oi_poller", OI_LIQUID_ENTER_QUOTE_24H=threshold(stage), OI_LIQUID_EXIT_QUOTE_24H="0")
+        redis = Redis.from_url(stage.env["REDIS_URL"])
+        old_behaviour(stage, rows_of_a_sweep(redis))
+        heal(stage)
+        print(f"replayed in {time.monotonic() - start_s:.0f} s")
+    except KeyboardInterrupt:
+        print("\nstopping")
+    finally:
+        stage.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The parts of a pipeline on this machine, each a process of its own on the loopback: Redis, stand-ins, services."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+
+from dev.node import require_node
+from dev.processes import Child
+from dev.redis_server import free_port, server_command
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".demo"
+PORTS = {"ws_daemon": 9101, "oi_poller": 9102, "publisher": 9103, "oi_alerter": 9104, "funding_api": 9105}
+
+
+def preferred_port(port: int) -> int:
+    """This port when nobody has it, else any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return free_port()
+    return port
+
+
+class Stage:
+    """``env`` is what every process started from now on is told; ``children`` are in the order of their start."""
+
+    def __init__(self) -> None:
+        self.env = {"PYTHONUNBUFFERED": "1", "LOG_FORMAT": "text"}
+        self.children: list[Child] = []
+        self.health: dict[str, str] = {}
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+    def add(self, name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Child:
+        child = Child(name, argv, {**self.env, **env}, FOLDER)
+        child.start()
+        self.children.append(child)
+        if port is not None:
+            _wait_for_port(child, port)
+        return child
+
+    def redis(self) -> None:
+        """An embedded server, or the one that REDIS_URL names."""
+        url = os.environ.get("REDIS_URL")
+        if not url:
+            port = free_port()
+            self.add("redis", server_command(port, str(FOLDER)), {}, port)
+            url = f"redis://127.0.0.1:{port}/0"
+        self.env["REDIS_URL"] = url
+
+    def exchange(self, seed: int) -> None:
+        port = free_port()
+        argv = [sys.executable, "-m", "dev.exchange", "--port", str(port), "--seed", str(seed)]
+        self.add("exchange", argv, {}, port)
+        self.env |= {"BINANCE_WS_URL": f"ws://127.0.0.1:{port}", "BINANCE_REST_URL": f"http://127.0.0.1:{port}"}
+
+    def backend(self, preferred: int, cache_mode: str) -> None:
+        port, key = preferred_port(preferred), secrets.token_hex(16)
+        self.env |= {"BACKEND_URL": f"http://127.0.0.1:{port}", "BACKEND_API_KEY": key}
+        env = {"PORT": str(port), "HOST": "127.0.0.1", "API_KEY": key, "CACHE_MODE": cache_mode}
+        self.add("backend", [require_node(), "dev/backend/server.mjs"], env, port)
+
+    def service(self, name: str, **env: str) -> None:
+        port = preferred_port(PORTS[name])
+        self.health[name] = f"http://127.0.0.1:{port}/healthz"
+        self.add(name, [sys.executable, "-m", f"services.{name}"], {**env, "METRICS_PORT": str(port)})
+
+    def stop(self) -> None:
+        """All at once: SIGTERM to each, then wait for each."""
+        for child in reversed(self.children):
+            child.stop()
+
+
+def _wait_for_port(child: Child, port: int, within_s: float = 15.0) -> None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if child.status() is not None:
+            sys.exit(f"{child.name} ended with status {child.status()}:\n{child.tail()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    sys.exit(f"{child.name} did not listen on port {port} within {within_s:g} s:\n{child.tail()}")
