@@ -29,8 +29,11 @@ class Pace:
         self._refused = Backoff(15.0, 300.0)
         self.interval_s = settings.min_interval_s
 
+    def rest_s(self) -> float:
+        return max(0.0, self._due_s - self._clock.monotonic_s())
+
     async def rest(self) -> None:
-        await self._clock.sleep(max(0.0, self._due_s - self._clock.monotonic_s()))
+        await self._clock.sleep(self.rest_s())
 
     def nap(self, seconds: float) -> None:
         """Nothing to do for so long."""

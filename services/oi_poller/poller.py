@@ -62,6 +62,7 @@ class Poller:
 
     async def run(self) -> NoReturn:
         while True:
+            self._service.health.quiet(self._pace.rest_s())
             await self._pace.rest()
             try:
                 await self.turn()
@@ -110,6 +111,7 @@ class Poller:
         marks = await self._desk.marks()
         symbols = sorted(self._universe.members, key=self._received_ms)  # stalest first: none fails for ever
         started_ms, deadline_s = self._clock.now_ms(), self._pace.begin(len(symbols))
+        self._service.health.quiet(deadline_s)
         outcome = await sweep(
             symbols, self._fapi.open_interest, self._clock, in_flight=self._settings.in_flight, deadline_s=deadline_s
         )

@@ -108,7 +108,8 @@ class _Pass:
     async def answered(self) -> None:
         """Wait for the first answer, though not for one that hangs."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._first.wait(), FIRST_S)
+            async with asyncio.timeout(FIRST_S):  # wait_for of Python 3.11 can swallow a cancellation
+                await self._first.wait()
 
     async def work(self) -> None:
         """One of those in flight: pull the next symbol as soon as the last is done."""

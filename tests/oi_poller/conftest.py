@@ -24,12 +24,12 @@ from shared.sweeplog import SweepReader
 from tests.builders import mark, volume
 from tests.oi_poller.venue import Venue
 
-FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "0.05", "OI_MAX_REQ_PER_MIN": "100000"}
+FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "30", "OI_MAX_REQ_PER_MIN": "100000"}
 
 
 class Start(Protocol):
     def __call__(
-        self, venue: Venue, clock: Clock | None = None, **changes: str
+        self, venue: Venue, clock: Clock | None = None, using: Redis | None = None, **changes: str
     ) -> AbstractAsyncContextManager[Service]: ...
 
 
@@ -38,10 +38,12 @@ def start(redis: Redis) -> Start:
     """Run a poller until the block ends; as often as the test likes, one after another."""
 
     @asynccontextmanager
-    async def running(venue: Venue, clock: Clock | None = None, **changes: str) -> AsyncIterator[Service]:
+    async def running(
+        venue: Venue, clock: Clock | None = None, using: Redis | None = None, **changes: str
+    ) -> AsyncIterator[Service]:
         settings = load(Settings, {"BINANCE_REST_URL": venue.origin, **FAST, **changes})
         clock = clock or SystemClock()
-        service = Service("oi_poller", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
+        service = Service("oi_poller", using or redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
         job = asyncio.create_task(serve(settings, service))
         try:
             yield service

@@ -27,12 +27,12 @@ def test_the_defaults_are_the_ones_operators_know() -> None:
 
 def test_exit_above_enter_is_refused_naming_both() -> None:
     """Such thresholds would let a symbol enter and leave at every look."""
-    with pytest.raises(SettingsError, match="OI_LIQUID_EXIT_QUOTE_24H=5000000 .* OI_LIQUID_ENTER_QUOTE_24H=4000000"):
+    with pytest.raises(SettingsError, match=r"OI_LIQUID_EXIT_QUOTE_24H=5000000 .* OI_LIQUID_ENTER_QUOTE_24H=4000000"):
         load(Settings, {"OI_LIQUID_EXIT_QUOTE_24H": "5000000"})
 
 
 def test_a_least_interval_above_the_most_is_refused() -> None:
-    with pytest.raises(SettingsError, match="OI_MIN_INTERVAL_SEC=31 .* OI_MAX_INTERVAL_SEC=30"):
+    with pytest.raises(SettingsError, match=r"OI_MIN_INTERVAL_SEC=31 .* OI_MAX_INTERVAL_SEC=30"):
         load(Settings, {"OI_MIN_INTERVAL_SEC": "31"})
 
 

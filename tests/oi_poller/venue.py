@@ -57,6 +57,7 @@ class Venue:
         self.under_way = 0
         self.most_under_way = 0
         self.over_limit = 0
+        self.highest = 0  # count that a request of ours met
         self.origin = ""
 
     @property
@@ -69,6 +70,7 @@ class Venue:
         minute = now_ms // 60_000
         self.used[minute] += 1
         used = self.used[minute] + self.other_used[minute]
+        self.highest = max(self.highest, used)
         if used > self.limit:
             self.over_limit += 1
             status, body, headers = 429, TOO_MANY, {"Retry-After": "30"}
@@ -111,7 +113,7 @@ async def serving(venue: Venue) -> AsyncIterator[Venue]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        venue.origin = "http://127.0.0.1:{}".format(runner.addresses[0][1])
+        venue.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield venue
     finally:
         await runner.cleanup()

@@ -1,0 +1,147 @@
+"""What stands in Redis after a sweep, and what becomes of a sweep that Redis did not take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from dev.redis_server import EmbeddedRedis
+from services.oi_poller.desk import Desk
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.universe import Rules, Universe
+from shared import store
+from shared.errors import Transient
+from shared.model import Member
+from shared.store import CONTRACTS, MARKS, SWEEPS, UNIVERSE, round_trip
+from tests.builders import NOW_MS, mark, reading, sweep
+from tests.fakes import FakeClock
+from tests.oi_poller.conftest import sweeps
+
+
+def member(symbol: str) -> Member:
+    return Member(symbol, Decimal(5_000_000), NOW_MS, NOW_MS, 1)
+
+
+@pytest.fixture
+def universe() -> Universe:
+    made = Universe(Rules(frozenset(), frozenset(), 0, 0))
+    made.members = {"BTCUSDT": member("BTCUSDT"), "ETHUSDT": member("ETHUSDT")}
+    return made
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@pytest.fixture
+def desk(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> Desk:
+    return Desk(redis, universe, metrics, clock)
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(redis: Redis, desk: Desk) -> None:
+    """The operator reads it with redis-cli; a carried reading keeps its own, older row."""
+    old = reading("ETHUSDT", "7", received_ms=NOW_MS - 60_000)
+    record = sweep(reading("BTCUSDT", "82345.1230"), old, failures={"ETHUSDT": "timeout"})
+    desk.owe(record)
+
+    assert await desk.settle() is record
+
+    assert (await redis.hget(CONTRACTS.key, "BTCUSDT")).decode() == (
+        f'{{"oi":"82345.1230","t":{NOW_MS - 500},"at":{NOW_MS},"mark":"93041.35202399"}}'
+    )
+    assert not await redis.hexists(CONTRACTS.key, "ETHUSDT")
+    assert await redis.hlen(UNIVERSE.key) == 2
+    assert await sweeps(redis) == [record]
+    assert await desk.settle() is None
+
+
+async def test_what_left_the_universe_leaves_redis(redis: Redis, desk: Desk, universe: Universe) -> None:
+    """Rows of symbols nobody polls any more would look like data."""
+    desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
+    await desk.settle()
+
+    universe.drop("ETHUSDT")
+    desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
+    await desk.settle()
+
+    assert await redis.hkeys(UNIVERSE.key) == await redis.hkeys(CONTRACTS.key) == [b"BTCUSDT"]
+    assert universe.departed == set()
+
+
+async def test_the_run_before_is_recalled_without_its_leftovers(
+    redis: Redis, desk: Desk, universe: Universe, metrics: Metrics
+) -> None:
+    """Members and their readings; a row nobody owns goes, and a broken one costs only itself."""
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, {"BTCUSDT": member("BTCUSDT")})
+        CONTRACTS.put(pipe, {"BTCUSDT": reading("BTCUSDT"), "GONEUSDT": reading("GONEUSDT")})
+        pipe.hset(UNIVERSE.key, "BADUSDT", b'{"quoteVolume24h":"NaN"}')
+
+    readings = await desk.recall()
+
+    assert readings == {"BTCUSDT": reading("BTCUSDT")}
+    assert list(universe.members) == ["BTCUSDT"]
+    assert universe.departed == {"GONEUSDT"}
+    assert metrics.bad_rows.labels("redis", "stored_universe")._value.get() == 1
+
+
+async def test_a_mark_that_stopped_is_not_the_price_of_this_moment(redis: Redis, desk: Desk, clock: FakeClock) -> None:
+    now_ms = clock.now_ms()
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {"A": mark("A", received_ms=now_ms), "B": mark("B", received_ms=now_ms - 61_000)})
+
+    assert set(await desk.marks()) == {"A"}
+
+
+async def test_a_sweep_outlives_redis_and_lands_once(
+    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
+) -> None:
+    """Redis killed and back, empty: the newest sweep is there, once, with the whole universe."""
+    redis = store.connect(own_redis.url)
+    desk = Desk(redis, universe, metrics, clock)
+    own_redis.kill()
+    for n in range(2):
+        desk.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
+        with pytest.raises(Transient):
+            await desk.settle()
+
+    own_redis.start()
+    landed = await desk.settle()
+
+    assert landed is not None
+    assert [one.sweep_id for one in await sweeps(redis)] == ["sweep-1"]
+    assert await redis.hlen(UNIVERSE.key) == 2
+    await redis.aclose()
+
+
+async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(
+    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
+) -> None:
+    """A stopped Redis reads on waking what it was sent while asleep; the sweep must not stand there twice."""
+    redis = store.connect(own_redis.url)
+    redis.connection_pool.connection_kwargs["socket_timeout"] = 0.3  # in place of seconds
+    desk = Desk(redis, universe, metrics, clock)
+    assert await redis.ping()
+    assert own_redis.process is not None
+    own_redis.process.send_signal(19)  # SIGSTOP
+    desk.owe(sweep(reading("BTCUSDT")))
+    for _ in range(3):
+        with pytest.raises(Transient):
+            await desk.settle()
+    own_redis.process.send_signal(18)  # SIGCONT
+
+    assert await desk.settle() is not None
+    assert await redis.xlen(SWEEPS) == 1
+    await redis.aclose()

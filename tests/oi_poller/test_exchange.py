@@ -1,0 +1,121 @@
+"""Requests as the exchange sees them, and its answers as the governor does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from services.oi_poller.exchange import Fapi
+from services.oi_poller.weight import Governor
+from shared import http
+from shared.ban import Ban
+from shared.clock import SystemClock
+from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.exchange import Exchange
+from tests.oi_poller.venue import DELISTED, HTML, TOO_MANY, UNKNOWN, Venue, serving
+
+BTC, CHINESE = "BTCUSDT", "币安人生USDT"
+BANNED_UNTIL = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[Venue]:
+    async with serving(Venue([BTC, CHINESE])) as venue:
+        yield venue
+
+
+@pytest.fixture
+async def fapi(venue: Venue, redis: Redis, governor: Governor) -> AsyncIterator[Fapi]:
+    clock, ban = SystemClock(), Ban(redis)
+    async with http.client(connections=8) as client:
+        yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, governor, clock)
+
+
+@pytest.fixture
+def governor() -> Governor:
+    return Governor(2000, 200)
+
+
+async def test_a_chinese_symbol_arrives_percent_encoded(venue: Venue, fapi: Fapi) -> None:
+    """Raw UTF-8 in a query may fail; five such contracts are among the most traded."""
+    oi = await fapi.open_interest(CHINESE)
+
+    assert oi.symbol == CHINESE
+    assert venue.raw_queries == ["symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"]
+
+
+async def test_the_limit_is_the_one_the_exchange_tells(venue: Venue, fapi: Fapi, governor: Governor) -> None:
+    venue.limit = 1200
+
+    info = await fapi.exchange_info(pytest.fail)
+
+    assert set(info.listings) == {BTC, CHINESE}
+    assert governor.budget() == 1000
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (DELISTED, Rejected),
+        (UNKNOWN, Transient),
+        ((429, TOO_MANY, {"Retry-After": "7"}), RateLimited),
+        ((418, BANNED_UNTIL, {"Retry-After": "7"}), Banned),
+        ((403, HTML, {}), Refused),
+        ((451, '{"code":0,"msg":"Service unavailable from a restricted location"}', {}), Refused),
+        ((200, HTML, {}), WireError),
+        ((200, '{"symbol":"BTCUSDT","openInterest":"-1","time":1}', {}), WireError),
+        ((200, '{"symbol":"BTCUSDT","openInter', {}), WireError),
+        ((200, "", {}), WireError),
+    ],
+)
+async def test_each_answer_is_its_own_error_and_its_count_is_believed(
+    venue: Venue, fapi: Fapi, governor: Governor, answer: tuple[int, str, dict[str, str]], error: type[Exception]
+) -> None:
+    """A refused request costs weight like any other."""
+    venue.used[venue.clock.now_ms() // 60_000] = 500
+    venue.always = answer
+
+    with pytest.raises(error) as raised:
+        await fapi.open_interest(BTC)
+
+    assert type(raised.value) is error
+    assert governor.used(venue.clock.now_ms()) == 501
+
+
+async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, governor: Governor) -> None:
+    venue.delay_s[BTC] = 5.0
+
+    with pytest.raises(Transient) as raised:
+        await fapi.open_interest(BTC)
+
+    assert isinstance(raised.value.__cause__, TimeoutError)
+    assert governor.used(venue.clock.now_ms()) == 1
+
+
+async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, governor: Governor) -> None:
+    clock, ban = SystemClock(), Ban(redis)
+    async with http.client(connections=1) as client:
+        nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, governor, clock)
+        with pytest.raises(Transient) as raised:
+            await nobody.open_interest(BTC)
+
+    assert raised.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("status", [429, 418])
+async def test_nothing_is_sent_nor_spent_while_told_to_wait(
+    venue: Venue, fapi: Fapi, governor: Governor, status: int
+) -> None:
+    venue.always = (status, TOO_MANY, {"Retry-After": "7"})
+    with pytest.raises(RateLimited):
+        await fapi.open_interest(BTC)
+    venue.always = None
+
+    for call in (lambda: fapi.open_interest(BTC), lambda: fapi.exchange_info(pytest.fail)):
+        with pytest.raises(RateLimited) as raised:
+            await call()
+        assert isinstance(raised.value, Banned) is (status == 418)
+    assert venue.requests == 1
+    assert governor.used(venue.clock.now_ms()) == 1

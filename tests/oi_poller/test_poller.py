@@ -1,0 +1,259 @@
+"""The whole poller, wired as it is started, against an exchange that counts its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from redis.asyncio import Redis
+
+from dev.redis_server import EmbeddedRedis
+from shared import store
+from shared.clock import SystemClock
+from shared.model import Member
+from shared.store import BAN, CONTRACTS, SWEEPS, UNIVERSE, VOLUMES, round_trip
+from tests.builders import NOW_MS, reading, volume
+from tests.oi_poller.clocks import FastClock
+from tests.oi_poller.conftest import Start, put_market, sample, sweeps
+from tests.oi_poller.venue import TOO_MANY, Venue, serving
+from tests.waiting import eventually
+
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT"]
+MANY = [f"S{n:02}USDT" for n in range(60)]
+BANNED = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+async def test_sweeps_land_with_the_marks_of_their_moment(redis: Redis, start: Start) -> None:
+    """The job: every member fresh, with its mark, in the stream and in the hash; and health says so."""
+    await put_market(redis, SYMBOLS)
+    async with serving(Venue(SYMBOLS)) as venue, start(venue) as service:
+        venue.values["ETHUSDT"] = "0.000"
+        await eventually(lambda: redis.xlen(SWEEPS))
+
+        first = (await sweeps(redis))[0]
+        assert set(first.readings) == set(SYMBOLS)
+        assert first.failures == {}
+        assert first.readings["BTCUSDT"].open_interest.open_interest == Decimal("82345.123")
+        assert first.readings["BTCUSDT"].mark_price == Decimal("93041.35202399")
+        assert first.readings["ETHUSDT"].open_interest.open_interest == 0
+        assert await redis.hlen(CONTRACTS.key) == 4
+        assert service.health.report().healthy
+        assert service.facts["symbols"] == service.facts["fresh"] == "4"
+        assert sample(service, "pipeline_universe_symbols") == 4
+        assert sample(service, "pipeline_oi_requests_total", outcome="fresh") >= 4
+
+
+async def test_sweep_ids_sort_by_time_and_none_comes_twice(redis: Redis, start: Start) -> None:
+    await put_market(redis, SYMBOLS)
+    async with serving(Venue(SYMBOLS)) as venue, start(venue):
+        await eventually(lambda: redis.xlen(SWEEPS), within_s=5)
+
+        async def five() -> bool:
+            return bool(await redis.xlen(SWEEPS) >= 5)
+
+        await eventually(five)
+    ids = [one.sweep_id for one in await sweeps(redis)]
+    assert ids == sorted(set(ids))
+
+
+async def test_it_says_what_it_waits_for_until_volumes_are_known(redis: Redis, start: Start) -> None:
+    """Started before ws_daemon it is not broken, and not silent either."""
+    async with serving(Venue(SYMBOLS)) as venue, start(venue, FastClock(20)) as service:
+        await eventually(lambda: "ws_daemon" in service.health.report().detail)
+        assert not service.health.report().healthy
+        assert venue.asked == []
+
+        await put_market(redis, SYMBOLS)
+
+        await eventually(lambda: service.health.report().healthy)
+
+
+async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redis: Redis, start: Start) -> None:
+    """A value ten seconds old, marked as old, is better than a hole; the publisher judges its age."""
+    now_ms = SystemClock().now_ms()
+    await put_market(redis, SYMBOLS)
+    async with serving(Venue(SYMBOLS)) as venue:
+        async with start(venue):
+            await eventually(lambda: redis.xlen(SWEEPS))
+        good = (await sweeps(redis))[-1].readings["SOLUSDT"]
+        stale = reading("BTCUSDT", "5", received_ms=now_ms - 601_000)
+        async with round_trip(redis) as pipe:
+            CONTRACTS.put(pipe, {"BTCUSDT": stale})
+        venue.answers |= dict.fromkeys(("SOLUSDT", "BTCUSDT"), (503, "Service Unavailable.", {}))
+        before = await redis.xlen(SWEEPS)
+
+        async with start(venue) as service:
+
+            async def another() -> bool:
+                return bool(await redis.xlen(SWEEPS) > before)
+
+            await eventually(another)
+            record = (await sweeps(redis))[before]
+
+    assert record.failures == {"SOLUSDT": "server_error", "BTCUSDT": "server_error"}
+    assert record.readings["SOLUSDT"] == good
+    assert "BTCUSDT" not in record.readings  # older than ten minutes
+    assert sample(service, "pipeline_sweep_symbols", state="carried") == 1
+
+
+@pytest.mark.parametrize(("status", "body"), [(429, TOO_MANY), (418, BANNED)])
+async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: Start, status: int, body: str) -> None:
+    """Zero requests but those under way; the process that is restarted in the middle sends none at all."""
+    clock = FastClock(speed=50)
+    async with serving(Venue(MANY, clock)) as venue:
+        await put_market(redis, MANY, clock)
+        async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
+            await eventually(lambda: redis.xlen(SWEEPS))
+            venue.answers["S30USDT"] = (status, body, {"Retry-After": "60"})
+            await eventually(lambda: sample(service, "pipeline_ban_until_timestamp_seconds"))
+            until_ms = int(await redis.get(BAN))
+            await asyncio.sleep(0.05)
+            sent = venue.requests
+            await eventually(lambda: not service.health.report().healthy)
+            await asyncio.sleep(0.3)
+            assert venue.requests == sent
+        del venue.answers["S30USDT"]
+
+        async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
+            await eventually(lambda: "nothing may be sent" in service.health.report().detail)
+            while clock.now_ms() < until_ms:
+                assert venue.requests == sent
+                await asyncio.sleep(0.01)
+
+            await eventually(lambda: service.health.report().healthy)
+    record = next(one for one in await sweeps(redis) if one.failures)
+    assert set(record.failures.values()) == {"rate_limited" if status == 429 else "banned"}
+    assert record.universe() == set(MANY)
+
+
+async def test_redis_must_be_heard_before_the_exchange_is_asked(own_redis: EmbeddedRedis, start: Start) -> None:
+    """A ban may be written there; polling without knowing is polling into it."""
+    own_redis.kill()
+    redis = store.connect(own_redis.url)
+    async with serving(Venue(SYMBOLS)) as venue, start(venue, using=redis) as service:
+        await eventually(lambda: "Redis" in service.health.report().detail)
+        await asyncio.sleep(0.3)
+        assert venue.requests == 0
+
+        own_redis.start()
+        await put_market(redis, SYMBOLS)
+
+        await eventually(lambda: service.health.report().healthy)
+    await redis.aclose()
+
+
+async def test_polling_rests_while_nothing_can_be_written_and_the_newest_sweep_lands(
+    own_redis: EmbeddedRedis, start: Start
+) -> None:
+    """Weight spent on sweeps that nobody will see is weight taken from the address."""
+    redis = store.connect(own_redis.url)
+    await put_market(redis, SYMBOLS)
+    async with serving(Venue(SYMBOLS)) as venue, start(venue, using=redis) as service:
+        await eventually(lambda: service.health.report().healthy)
+        own_redis.kill()
+        await eventually(lambda: "Redis" in service.health.report().detail)
+        sent = venue.requests
+        await asyncio.sleep(0.5)
+        assert venue.requests <= sent + len(SYMBOLS)
+
+        own_redis.start()  # empty
+
+        await eventually(lambda: redis.xlen(SWEEPS))
+        assert await redis.hlen(UNIVERSE.key) == await redis.hlen(CONTRACTS.key) == 4
+        await eventually(lambda: service.health.report().healthy)
+    await redis.aclose()
+
+
+async def test_a_blocked_address_is_said_once_and_retried_slowly(redis: Redis, start: Start) -> None:
+    """A 451 is for a person to mend; asking four times a minute is enough to see that it is."""
+    clock = FastClock(speed=50)
+    async with serving(Venue(SYMBOLS, clock)) as venue:
+        venue.always = (451, '{"code":0,"msg":"Service unavailable from a restricted location"}', {})
+        async with round_trip(redis) as pipe:
+            VOLUMES.put(pipe, {s: volume(s, event_ms=clock.now_ms()) for s in SYMBOLS})
+            UNIVERSE.put(pipe, {s: Member(s, Decimal(5_000_000), NOW_MS, NOW_MS, 1) for s in SYMBOLS})
+        async with start(venue, clock) as service:
+            await eventually(lambda: "location" in service.health.report().detail)
+            began_ms = clock.now_ms()
+            await asyncio.sleep(1.0)
+            sweeps_since = (len(venue.asked) / len(SYMBOLS)) - 1
+
+            assert sweeps_since <= 1 + (clock.now_ms() - began_ms) / 7_500
+            assert service.health.report().state == "starting"
+            venue.always = None
+            await eventually(lambda: service.health.report().healthy)
+
+
+async def test_minute_after_minute_the_exchange_never_has_to_say_stop(redis: Redis, start: Start) -> None:
+    """Six of its minutes, other scripts in three of them: no 429, our share kept, and back to pace by itself."""
+    clock = FastClock(speed=60)
+    async with serving(Venue(MANY, clock)) as venue:
+        venue.limit = 400  # 400 - 40 for us: six sweeps of 60 a minute, by ourselves
+        await put_market(redis, MANY, clock)
+        first = clock.now_ms() // 60_000
+        async with start(
+            venue, clock, OI_MIN_INTERVAL_SEC="1", OI_MAX_REQ_PER_MIN="330", OI_WEIGHT_RESERVE="40", OI_IN_FLIGHT="8"
+        ) as service:
+            while (minute := clock.now_ms() // 60_000) < first + 6:
+                if first + 1 <= minute <= first + 3:
+                    venue.other_used[minute] = int(150 * (clock.now_ms() % 60_000) / 60_000)
+                await asyncio.sleep(0.02)
+                if minute == first + 3:
+                    busy_s = sample(service, "pipeline_sweep_interval_seconds")
+            quiet_s = sample(service, "pipeline_sweep_interval_seconds")
+
+        assert venue.over_limit == 0
+        assert all(used <= 330 for used in venue.used.values())
+        assert venue.highest <= 400 - 40 + 20  # others are seen with each answer, not before
+        assert venue.used[first + 5] >= 240
+        assert busy_s > quiet_s == 12.0
+
+
+async def test_an_interval_that_cannot_be_kept_is_told_and_the_budget_wins(redis: Redis, start: Start) -> None:
+    """60 symbols at 40 a minute: two minutes a sweep, whatever OI_MAX_INTERVAL_SEC says."""
+    clock = FastClock(speed=120)
+    async with serving(Venue(MANY, clock)) as venue:
+        await put_market(redis, MANY, clock)
+        async with start(venue, clock, OI_MAX_REQ_PER_MIN="40", OI_IN_FLIGHT="4") as service:
+            await eventually(lambda: redis.xlen(SWEEPS))
+
+            assert (await sweeps(redis))[0].failures == {}
+            assert sample(service, "pipeline_sweep_interval_seconds") == 120.0
+            assert sample(service, "pipeline_sweep_interval_over_max") == 1
+            assert service.health.limit_s >= 360
+    assert all(used <= 40 for used in venue.used.values())
+
+
+async def test_one_look_at_redis_serves_a_whole_sweep(redis: Redis, start: Start) -> None:
+    """The incident began with 341 look-ups a cycle: here marks and volumes are one command each."""
+    await put_market(redis, MANY)
+    await redis.config_resetstat()
+    async with serving(Venue(MANY)) as venue, start(venue, OI_MIN_INTERVAL_SEC="20"):
+        await eventually(lambda: redis.xlen(SWEEPS))
+    stats = await redis.info("commandstats")
+
+    assert await redis.xlen(SWEEPS) == 1
+    assert stats["cmdstat_hgetall"]["calls"] <= 4  # members, readings, volumes, marks
+    assert "cmdstat_hget" not in stats
+
+
+async def test_it_stops_at_once_whatever_it_is_doing(redis: Redis, start: Start) -> None:
+    """SIGTERM is a cancellation; one that is swallowed anywhere leaves a process that must be killed."""
+    await put_market(redis, SYMBOLS)
+    async with serving(Venue(SYMBOLS)) as venue:
+        for _ in range(15):
+            async with asyncio.timeout(2.0):
+                with contextlib.suppress(asyncio.CancelledError):
+                    async with start(venue):
+                        await asyncio.sleep(random.uniform(0.0, 0.1))
