@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.codec import (
@@ -28,6 +28,7 @@ from shared.errors import WireError
 from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Sweep
 from tests.builders import NOW_MS, mark, reading, sweep, volume
 
+few = settings(max_examples=40)  # of large documents; the pieces have their own tests
 SYMBOL = "BTCUSDT"
 YEAR_2100_MS = 4_102_444_800_000
 
@@ -67,6 +68,7 @@ values = st.recursive(
 )
 
 
+@few
 @given(marks)
 def test_a_mark_survives_redis_unchanged(item: MarkPrice) -> None:
     line = encode_mark(item)
@@ -76,6 +78,7 @@ def test_a_mark_survives_redis_unchanged(item: MarkPrice) -> None:
     assert b"\n" not in line
 
 
+@few
 @given(volumes)
 def test_a_volume_survives_redis_unchanged(item: QuoteVolume) -> None:
     line = encode_volume(item)
@@ -84,6 +87,7 @@ def test_a_volume_survives_redis_unchanged(item: QuoteVolume) -> None:
     assert encode_volume(decode_volume(item.symbol, line)) == line
 
 
+@few
 @given(readings)
 def test_a_reading_survives_redis_unchanged(item: Reading) -> None:
     line = encode_reading(item)
@@ -92,6 +96,7 @@ def test_a_reading_survives_redis_unchanged(item: Reading) -> None:
     assert encode_reading(decode_reading(item.open_interest.symbol, line)) == line
 
 
+@few
 @given(members)
 def test_a_member_survives_redis_unchanged(item: Member) -> None:
     line = encode_member(item)
@@ -100,6 +105,7 @@ def test_a_member_survives_redis_unchanged(item: Member) -> None:
     assert encode_member(decode_member(item.symbol, line)) == line
 
 
+@few
 @given(sweeps)
 def test_a_sweep_survives_redis_unchanged(item: Sweep) -> None:
     """The poller's sweep is the publisher's outbox and the alerter's history: nothing may be lost on the way."""
@@ -163,6 +169,7 @@ def test_a_field_of_tomorrow_is_ignored(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DECODERS)
+@few
 @given(blob=st.binary() | values.map(lambda value: json.dumps(value).encode()))
 def test_any_stored_bytes_decode_or_are_refused_by_name(name: str, blob: bytes) -> None:
     """An exception of any other kind would end the process for one bad row."""
@@ -177,6 +184,7 @@ def test_any_stored_bytes_decode_or_are_refused_by_name(name: str, blob: bytes) 
 
 
 @pytest.mark.parametrize("name", DECODERS)
+@few
 @given(data=st.data(), value=values)
 def test_one_field_gone_wrong_never_becomes_a_number(name: str, data: st.DataObject, value: Any) -> None:
     """Nearly right is the dangerous kind: what passes has finite decimals only."""
@@ -210,6 +218,7 @@ packed_values = st.recursive(
 )
 
 
+@few
 @given(st.binary() | packed_values.map(msgpack.packb))
 def test_any_blob_in_the_stream_is_a_sweep_or_refused_by_name(blob: bytes) -> None:
     """A blob that raises anything else would be read, and would kill its reader, again after every restart."""
@@ -222,6 +231,7 @@ def test_any_blob_in_the_stream_is_a_sweep_or_refused_by_name(blob: bytes) -> No
     assert reason == "stored_sweep"
 
 
+@few
 @given(st.sampled_from(["v", "id", "start", "end", "oi", "failed"]), packed_values)
 def test_one_part_of_a_sweep_gone_wrong_is_refused(part: str, value: Any) -> None:
     document = msgpack.unpackb(encode_sweep(sweep(reading(), failures={"ETHUSDT": "timeout"})))

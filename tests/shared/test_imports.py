@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,7 @@ def imported(source: str, package: str) -> set[str]:
     return names
 
 
+@cache
 def modules(folder: str) -> dict[str, set[str]]:
     """Path of each module under ``folder`` -> what it imports."""
     found: dict[str, set[str]] = {}
