@@ -51,17 +51,24 @@ def until(what: str, condition: Any) -> Any:
     sys.exit(f"{what}: not within {WITHIN_S:g} s")
 
 
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
 def threshold(stage: Stage) -> str:
-    """The 24 h quote volume that exactly `SYMBOLS` of the stand-in's contracts pass."""
+    """The 24 h quote volume that exactly `SYMBOLS` contracts of the stand-in pass; those near it are moved away."""
     origin = stage.env["BINANCE_REST_URL"]
-    with urllib.request.urlopen(f"{origin}/fapi/v1/exchangeInfo", timeout=10) as answer:
-        listed = json.load(answer)["symbols"]
-    with urllib.request.urlopen(f"{origin}/fapi/v1/ticker/24hr", timeout=10) as answer:
-        volumes = {row["symbol"]: float(row["quoteVolume"]) for row in json.load(answer)}
+    volumes = {row["symbol"]: float(row["quoteVolume"]) for row in get(f"{origin}/fapi/v1/ticker/24hr")}
     wanted = ("PERPETUAL", "TRADING", "USDT")
+    listed = get(f"{origin}/fapi/v1/exchangeInfo")["symbols"]
     fit = [c["symbol"] for c in listed if (c["contractType"], c["status"], c["quoteAsset"]) == wanted]
-    ranked = sorted((volumes[symbol] for symbol in fit), reverse=True)
-    return f"{(ranked[SYMBOLS - 1] + ranked[SYMBOLS]) / 2:.0f}"
+    ranked = sorted(fit, key=volumes.__getitem__, reverse=True)
+    limit = volumes[ranked[SYMBOLS]]
+    near = {ranked[n]: limit * (2 if n < SYMBOLS else 0.5) for n in range(SYMBOLS - 20, SYMBOLS + 20)}
+    faults = [{"fault": "volume_value", "symbol": symbol, "usd": usd} for symbol, usd in near.items()]
+    urllib.request.urlopen(f"{origin}/control", json.dumps(faults).encode(), timeout=10).close()
+    return f"{limit:.0f}"
 
 
 def rows_of_a_sweep(redis: Redis) -> list[dict[str, Any]]:
@@ -124,8 +131,9 @@ def main() -> None:
         stage.redis()
         stage.exchange(seed=1)
         stage.backend(8787, "replace")
+        enter = threshold(stage)
         stage.service("ws_daemon")
-        stage.service("oi_poller", OI_LIQUID_ENTER_QUOTE_24H=threshold(stage), OI_LIQUID_EXIT_QUOTE_24H="0")
+        stage.service("oi_poller", OI_LIQUID_ENTER_QUOTE_24H=enter, OI_LIQUID_EXIT_QUOTE_24H="0")
         redis = Redis.from_url(stage.env["REDIS_URL"])
         old_behaviour(stage, rows_of_a_sweep(redis))
         heal(stage)

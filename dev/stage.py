@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -20,14 +21,27 @@ PORTS = {"ws_daemon": 9101, "oi_poller": 9102, "publisher": 9103, "oi_alerter": 
 
 
 def preferred_port(port: int) -> int:
-    """This port when nobody has it, else any free one."""
+    """This port when nobody has it, else (and for 0) any free one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return free_port()
-    return port
+        free: int = probe.getsockname()[1]
+        return free
+
+
+def claim(folder: Path) -> None:
+    """One stage a checkout: pid files and logs stand at fixed places, for people to find."""
+    mark = folder / "run" / "stage.pid"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+        pid = int(mark.read_text())
+        os.kill(pid, 0)
+        sys.exit(f"another demo runs here already, as process {pid}; end it first")
+    shutil.rmtree(folder, ignore_errors=True)
+    mark.parent.mkdir(parents=True)
+    mark.write_text(str(os.getpid()))
 
 
 class Stage:
@@ -37,7 +51,7 @@ class Stage:
         self.env = {"PYTHONUNBUFFERED": "1", "LOG_FORMAT": "text"}
         self.children: list[Child] = []
         self.health: dict[str, str] = {}
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        claim(FOLDER)
 
     def add(self, name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Child:
         child = Child(name, argv, {**self.env, **env}, FOLDER)
@@ -77,6 +91,7 @@ class Stage:
         """All at once: SIGTERM to each, then wait for each."""
         for child in reversed(self.children):
             child.stop()
+        (FOLDER / "run" / "stage.pid").unlink(missing_ok=True)
 
 
 def _wait_for_port(child: Child, port: int, within_s: float = 15.0) -> None:
