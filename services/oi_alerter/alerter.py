@@ -1,0 +1,204 @@
+"""The alerter's loop: recall, then look at every sweep once, in order, and write down what came of it.
+
+After any fault of Redis all is read from it anew, history included: what this process believes is never older than it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import NoReturn, cast
+
+from services.oi_alerter import wire
+from services.oi_alerter.detector import Alert, Detector, Findings
+from services.oi_alerter.history import History, Sample
+from services.oi_alerter.memory import GROUP, Memory, Moved
+from services.oi_alerter.metrics import Metrics
+from services.oi_alerter.settings import Settings
+from services.oi_alerter.warm import Warm
+from shared.backoff import Backoff
+from shared.codec import decode_mark
+from shared.errors import Transient, WireError
+from shared.logs import EventLog, OncePer
+from shared.model import Member, Sweep
+from shared.runner import Service
+from shared.store import MARKS, UNIVERSE, redis_faults
+from shared.sweeplog import Entry, SweepReader
+
+log = EventLog("oi_alerter")
+AT_ONCE = 8
+MARGIN_MS = 660_000  # a sweep is written after its samples were taken, by a clock that may differ
+FUNDING_AGE_MS = 60_000  # an older or later rate is not the one of the alert's moment
+
+
+def samples_of(sweep: Sweep, skip: frozenset[str]) -> dict[str, Sample]:
+    """What is news in a sweep: not what failed and is carried, and no zero, which is no reading one could divide by."""
+    return {
+        symbol: Sample(
+            reading.open_interest.received_ms,
+            float(reading.open_interest.open_interest),
+            None if reading.mark_price is None else float(reading.mark_price),
+        )
+        for symbol, reading in sweep.readings.items()
+        if symbol not in sweep.failures and symbol not in skip and reading.open_interest.open_interest > 0
+    }
+
+
+def look_at(
+    samples: Mapping[str, Sample], members: Mapping[str, Member], history: History, detector: Detector, memory: Memory
+) -> Findings:
+    """Add one sweep's samples to the history, and look at each."""
+    found = Findings()
+    for symbol, sample in samples.items():
+        member = members.get(symbol)
+        series = history.add(symbol, sample, member.onboard_ms if member else 0)
+        if series is not None:
+            detector.look(symbol, series, sample, memory.latches, found)
+    return found
+
+
+class Alerter:
+    """``ready`` is set while the history is whole."""
+
+    def __init__(
+        self, settings: Settings, service: Service, memory: Memory, history: History, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._clock = service.clock
+        self._redis = service.redis
+        self._memory = memory
+        self._history = history
+        self._detector = Detector(settings.frames, settings.min_contracts)
+        self._metrics = metrics
+        self._once = OncePer(service.clock, 60.0)
+        self._heard_s = service.clock.monotonic_s()
+        self._alerts = 0
+        self.ready = asyncio.Event()
+
+    async def run(self, warm: Warm) -> NoReturn:
+        backoff = Backoff(0.25, 5.0)
+        while True:
+            try:
+                reader = await self._open(warm)
+                while True:
+                    await self._turn(reader)
+                    backoff.reset()
+            except Transient as e:
+                self._metrics.redis_failures.inc()
+                self._say("waiting for Redis", str(e))
+            except Moved as e:
+                self._say("Redis no longer holds what this process left there: beginning anew", str(e))
+            self.ready.clear()
+            await self._clock.sleep(backoff.next_s())
+
+    async def _open(self, warm: Warm) -> SweepReader:
+        """Latches, cursor and history as Redis has them now."""
+        await self._memory.recall(self._bad)
+        self._history.series.clear()
+        sweeps = 0
+        async for sweep in self._memory.past(self._history.horizon_ms + MARGIN_MS, self._bad):
+            for symbol, sample in samples_of(sweep, self._settings.skip).items():
+                self._history.add(symbol, sample)
+            sweeps += 1
+        warm.recall(await self._memory.told(self._bad))
+        log.info(
+            "history recalled", sweeps=sweeps, symbols=len(self._history.series), latches=len(self._memory.latches)
+        )
+        self.ready.set()
+        return SweepReader(self._redis, GROUP, GROUP, start=self._memory.cursor)
+
+    async def _turn(self, reader: SweepReader) -> None:
+        """What was handed out before and not finished, else what is new."""
+        entries = await reader.unacknowledged(AT_ONCE) or await reader.wait(AT_ONCE)
+        for entry in entries:
+            if wire.entry_order(entry.entry_id) <= wire.entry_order(self._memory.cursor):
+                await reader.acknowledge(entry.entry_id)  # looked at already
+            else:
+                await self.take(entry)
+        silent_s = self._clock.monotonic_s() - self._heard_s
+        if not entries and silent_s > self._service.health.limit_s:
+            self._service.health.bad(f"no sweep for {silent_s:.0f} s: is oi_poller running?")
+
+    async def take(self, entry: Entry) -> None:
+        """Look at one sweep and write down what came of it, all at once or not at all."""
+        if isinstance(entry.sweep, WireError):
+            self._bad(entry.sweep)
+            return await self._memory.commit(entry.entry_id, {}, (), (), self._clock.now_ms())
+        samples = samples_of(entry.sweep, self._settings.skip)
+        newest_ms = max((sample.at_ms for sample in samples.values()), default=entry.sweep.ended_ms)
+        found = look_at(
+            samples, await UNIVERSE.all(self._redis, self._bad), self._history, self._detector, self._memory
+        )
+        self._history.forget_left(newest_ms)
+        latches = self._memory.latches | found.latches
+        idle = self._detector.idle(latches, newest_ms, self._history.horizon_ms)
+        alerts = await self._encode(found.alerts)
+        await self._memory.commit(entry.entry_id, found.latches, idle, alerts, self._clock.now_ms())
+        return self._looked(len(samples), found, newest_ms)
+
+    async def _encode(self, alerts: Iterable[Alert]) -> list[bytes]:
+        """The funding rate is the one known now, if now is the alert's moment."""
+        encoded = []
+        for alert in alerts:
+            async with redis_faults():
+                blob = cast("bytes | None", await self._redis.hget(MARKS.key, alert.key.symbol))
+            encoded.append(wire.encode_alert(alert, self._funding(alert, blob)))
+        return encoded
+
+    def _funding(self, alert: Alert, blob: bytes | None) -> Decimal | None:
+        try:
+            mark = decode_mark(alert.key.symbol, blob) if blob is not None else None
+        except WireError as e:
+            self._bad(e)
+            return None
+        if mark is None or abs(mark.received_ms - alert.current.at_ms) > FUNDING_AGE_MS:
+            return None
+        return mark.funding_rate
+
+    def _looked(self, fresh: int, found: Findings, newest_ms: int) -> None:
+        for alert in found.alerts:
+            self._metrics.alerts.labels(alert.key.timeframe, alert.key.direction).inc()
+            facts = {"change": f"{alert.change:+.2%}", "contracts": f"{alert.contracts:+.15g}"}
+            log.info("alert", **alert.key._asdict(), **facts, baseline=alert.baseline.open_interest)
+        for reason, count in found.held_back.items():
+            self._metrics.suppressed.labels(reason).inc(count)
+        self._alerts += len(found.alerts)
+        self._heard_s = self._clock.monotonic_s()
+        self._tell(newest_ms)
+        if fresh:
+            self._service.health.good(f"{fresh} symbols looked at, {len(self._memory.latches)} latches")
+        else:
+            self._service.health.bad("the last sweep has no fresh reading")
+
+    def _tell(self, newest_ms: int) -> None:
+        series = self._history.series.values()
+        spans = sorted(one.span_ms for one in series)
+        middle_s = spans[len(spans) // 2] / 1000 if spans else 0.0
+        facts = {
+            "watched": len(spans),
+            "samples": sum(len(one) for one in series),
+            "history_s": middle_s,
+            "alerts": self._alerts,
+            "latches": len(self._memory.latches),
+        }
+        self._metrics.watched.set(facts["watched"])
+        self._metrics.samples.set(facts["samples"])
+        self._metrics.history.set(middle_s)
+        self._metrics.latched.set(facts["latches"])
+        self._metrics.last_sweep.set(newest_ms / 1000)
+        self._service.facts.update({name: str(value) for name, value in facts.items()})
+        held = self._once.due("summary")
+        if held is not None:
+            log.info("watching", **facts, sweeps=held + 1)
+
+    def _bad(self, error: WireError) -> None:
+        self._metrics.bad_rows.labels("redis", error.reason).inc()
+        if self._once.due(error.reason) is not None:
+            log.warning("a row in Redis cannot be read", cause=str(error))
+
+    def _say(self, what: str, cause: str) -> None:
+        self._service.health.bad(f"{what}: {cause}")
+        if self._once.due(what) is not None:
+            log.warning(what, cause=cause)

@@ -1,0 +1,129 @@
+"""What must outlive the process, in Redis: which sweep was looked at last, latches, cooldowns, what the exchange told.
+
+A sweep's alerts, its changed latches, the cursor and the acknowledgement are one transaction, and it happens only if
+the cursor still is where this process left it. So a kill at any instant, a time-out with an unknown outcome or a second
+alerter neither repeats an alert nor loses one; a Redis that was emptied is noticed, and all begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import WatchError
+
+from services.oi_alerter import wire
+from services.oi_alerter.detector import Key, Latch
+from services.oi_alerter.wire import Told
+from shared.errors import WireError
+from shared.model import Sweep
+from shared.store import ALERTER, ALERTS, SWEEPS, TOLD, redis_faults, round_trip
+from shared.sweeplog import sweep_entry
+
+GROUP = "alerter"
+CURSOR = "cursor"
+FIELD = "alert"
+ALERTS_KEPT_MS = 24 * 3600 * 1000  # for a backend that is away over night
+MOST_ALERTS = 10_000
+READ_AT_ONCE = 16
+BEGINNING = "0-0"
+
+OnBad = Callable[[WireError], None]
+Row = tuple[bytes, dict[bytes, bytes]]
+
+
+class Moved(Exception):
+    """Redis holds another state than this process left there: it was emptied, or somebody else was at work."""
+
+
+class Memory:
+    """``cursor``: the last sweep looked at. It and ``latches`` are as Redis has them, after each call that returns."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.cursor = BEGINNING
+        self.latches: dict[Key, Latch] = {}
+
+    async def recall(self, on_bad: OnBad) -> None:
+        """Begin where the last process ended; a first start begins behind the newest sweep."""
+        async with redis_faults():
+            fields = cast("dict[bytes, bytes]", await self._redis.hgetall(ALERTER))
+            cursor = wire.decode_cursor(fields.pop(CURSOR.encode(), None))
+            if cursor is None:
+                newest = cast("list[Row]", await self._redis.xrevrange(SWEEPS, count=1))
+                cursor = newest[0][0].decode() if newest else BEGINNING
+                await self._redis.hset(ALERTER, CURSOR, cursor)
+        self.cursor = cursor
+        self.latches = {}
+        for name, blob in fields.items():
+            try:
+                key, latch = wire.decode_latch(name, blob)
+                self.latches[key] = latch
+            except WireError as e:
+                on_bad(e)
+
+    async def past(self, span_ms: int, on_bad: OnBad) -> AsyncIterator[Sweep]:
+        """The sweeps that were looked at already, oldest first."""
+        start = str(max(0, wire.entry_order(self.cursor)[0] - span_ms))
+        while True:
+            async with redis_faults():
+                rows = cast("list[Row]", await self._redis.xrange(SWEEPS, start, self.cursor, READ_AT_ONCE))
+            for row in rows:
+                sweep = sweep_entry(*row).sweep
+                if isinstance(sweep, Sweep):
+                    yield sweep
+                else:
+                    on_bad(sweep)
+            if len(rows) < READ_AT_ONCE:
+                return
+            start = f"({rows[-1][0].decode()}"
+
+    async def commit(
+        self, entry_id: str, latches: Mapping[Key, Latch], idle: Iterable[Key], alerts: Iterable[bytes], now_ms: int
+    ) -> None:
+        """One sweep was looked at. Raises `Moved`, or `Transient` with an outcome that only `recall` can tell."""
+        rows: dict[Any, Any] = {
+            CURSOR: entry_id,
+            **dict(wire.encode_latch(key, latch) for key, latch in latches.items()),
+        }
+        gone = list(idle)
+        async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(ALERTER)
+            kept = cast("bytes | None", await pipe.hget(ALERTER, CURSOR))
+            if kept != self.cursor.encode():
+                raise Moved(f"it was at {self.cursor}, and is at {kept!r:.40}")
+            pipe.multi()  # type: ignore[no-untyped-call]
+            for alert in alerts:
+                pipe.xadd(ALERTS, {FIELD: alert}, minid=f"{now_ms - ALERTS_KEPT_MS}-0", approximate=False)
+            if gone:
+                pipe.hdel(ALERTER, *(" ".join(key) for key in gone))
+            pipe.hset(ALERTER, mapping=rows)
+            pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
+            pipe.xack(SWEEPS, GROUP, entry_id)
+            try:
+                await pipe.execute()
+            except WatchError as e:
+                raise Moved("it changed while a sweep was written") from e
+        self.cursor = entry_id
+        self.latches.update(latches)
+        for key in gone:
+            self.latches.pop(key, None)
+
+    async def told(self, on_bad: OnBad) -> dict[str, Told]:
+        """What the exchange told of the past since it was last forgotten."""
+        async with redis_faults():
+            rows = cast("dict[bytes, bytes]", await self._redis.hgetall(TOLD))
+        told: dict[str, Told] = {}
+        for name, blob in rows.items():
+            symbol = name.decode(errors="replace")
+            try:
+                told[symbol] = wire.decode_told(symbol, blob)
+            except WireError as e:
+                on_bad(e)
+        return told
+
+    async def keep_told(self, symbol: str, told: Told, for_ms: int) -> None:
+        async with round_trip(self._redis) as pipe:
+            pipe.hset(TOLD, symbol, wire.encode_told(told))
+            pipe.pexpire(TOLD, for_ms)

@@ -1,0 +1,124 @@
+"""Bytes -> facts, or one `WireError`, and back; pure.
+
+openInterestHist's ``timestamp`` is the instant of the snapshot; it tells no mark price, so there is none. Fields of
+``oi:alerter`` are ``BTCUSDT UP 5 min`` and ``cursor``.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import msgpack
+import msgspec
+
+from services.oi_alerter.detector import Alert, Key, Latch
+from services.oi_alerter.history import Sample
+from shared.clock import iso
+from shared.errors import WireError
+from shared.numbers import positive
+
+SOURCE = "oi_realtime_poller"  # what the backend knows such alerts by
+_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
+_REFUSED = (ValueError, RecursionError)  # msgspec's errors are ValueErrors, except where nesting has no end
+
+
+class _Row(msgspec.Struct, rename="camel"):
+    symbol: str
+    sum_open_interest: str
+    timestamp: int
+
+
+class _Latch(msgspec.Struct, rename="camel"):
+    fired_at: int
+    outside_at: int
+
+
+class Told(msgspec.Struct):
+    """What the exchange said of one symbol's past; ``rows``: instant, contracts."""
+
+    asked: int
+    rows: list[tuple[int, str]]
+
+    def samples(self) -> list[Sample]:
+        return [Sample(at_ms, float(text), None) for at_ms, text in self.rows]
+
+
+_json = msgspec.json.Encoder()
+_rows = msgspec.json.Decoder(list[_Row], strict=False)  # timestamps have been seen as text
+_latch = msgspec.json.Decoder(_Latch)
+_told = msgspec.json.Decoder(Told)
+
+
+def open_interest_hist(body: bytes, symbol: str, asked_ms: int) -> Told:
+    """Zero open interest is no baseline: such a row is left out."""
+    try:
+        rows = _rows.decode(body)
+        if any(row.symbol != symbol or row.timestamp < 0 for row in rows):
+            raise ValueError("a row of another symbol or time")
+        told = [(row.timestamp, row.sum_open_interest) for row in rows if row.sum_open_interest.strip("0.")]
+        return _checked(Told(asked_ms, told))
+    except _REFUSED as e:
+        raise WireError("bad_history", f"{symbol}: {e}") from e
+
+
+def encode_told(told: Told) -> bytes:
+    return _json.encode(told)
+
+
+def decode_told(symbol: str, blob: bytes) -> Told:
+    try:
+        return _checked(_told.decode(blob))
+    except _REFUSED as e:
+        raise WireError("stored_history", f"{symbol}: {e}") from e
+
+
+def _checked(told: Told) -> Told:
+    for _, text in told.rows:
+        positive(text)
+    return told
+
+
+def encode_latch(key: Key, latch: Latch) -> tuple[str, bytes]:
+    return " ".join(key), _json.encode(_Latch(latch.fired_ms, latch.outside_ms))
+
+
+def decode_latch(name: bytes, blob: bytes) -> tuple[Key, Latch]:
+    try:
+        symbol, direction, timeframe = name.decode().split(" ", 2)
+        row = _latch.decode(blob)
+    except _REFUSED as e:
+        raise WireError("stored_latch", f"{name!r:.60}: {e}") from e
+    return Key(symbol, direction, timeframe), Latch(row.fired_at, row.outside_at)
+
+
+def entry_order(entry_id: str) -> tuple[int, int]:
+    ms, _, sequence = entry_id.partition("-")
+    return int(ms), int(sequence)
+
+
+def decode_cursor(blob: bytes | None) -> str | None:
+    """The id of a stream entry; None where there is none."""
+    return blob.decode() if blob is not None and _ENTRY_ID.fullmatch(blob) else None
+
+
+def encode_alert(alert: Alert, funding_rate: Decimal | None) -> bytes:
+    """The body the backend takes; changes are signed, and what is not known is absent."""
+    document: dict[str, Any] = {
+        "symbol": alert.key.symbol,
+        "direction": alert.key.direction,
+        "baseline": alert.baseline.open_interest,
+        "current": alert.current.open_interest,
+        "pctChange": alert.change,
+        "absChange": alert.contracts,
+        "timeframe": alert.key.timeframe,
+        "timestamp": iso(alert.current.at_ms),
+        "source": SOURCE,
+    }
+    if alert.price_change is not None:
+        document["priceChange"] = alert.price_change
+    if funding_rate is not None:
+        document["fundingRate"] = float(funding_rate)
+    packed: bytes = msgpack.packb(document)
+    return packed

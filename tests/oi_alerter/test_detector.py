@@ -1,0 +1,409 @@
+"""When open interest has moved enough to tell: values in, alerts out, time passed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.oi_alerter import wire
+from services.oi_alerter.detector import Alert, Detector, Findings, Frame, Key, Latch, history_for
+from services.oi_alerter.history import Sample
+from tests.builders import NOW_MS
+from tests.fakes import FakeClock
+from tests.oi_alerter import reference
+from tests.oi_alerter.reference import Event, Rule, Told
+
+FIVE = Frame("5 min", 300_000, 0.03, 600_000)
+FIFTEEN = Frame("15 min", 900_000, 0.07, 900_000)
+HOUR = Frame("1 hour", 3_600_000, 0.12, 3_600_000)
+PRODUCTION = (FIVE, FIFTEEN, HOUR)
+MIN_CONTRACTS = 5000
+
+
+class Watch:
+    """A detector with the history and latches that the service would hold for it."""
+
+    def __init__(self, frames: Sequence[Frame] = PRODUCTION, min_contracts: float = MIN_CONTRACTS) -> None:
+        self.detector = Detector(frames, min_contracts)
+        self.frames = frames
+        self.history = history_for(frames)
+        self.latches: dict[Key, Latch] = {}
+        self.seen: list[tuple[str, Sample]] = []
+        self.held_back: dict[str, int] = {}
+
+    def see(
+        self, contracts: float, at_ms: int, symbol: str = "ETHUSDT", mark: float | None = None, onboard_ms: int = 0
+    ) -> list[Alert]:
+        sample, found = Sample(at_ms, contracts, mark), Findings()
+        self.seen.append((symbol, sample))
+        series = self.history.add(symbol, sample, onboard_ms)
+        if series is not None:
+            self.detector.look(symbol, series, sample, self.latches, found)
+        self.latches |= found.latches
+        for key in self.detector.idle(self.latches, at_ms, self.history.horizon_ms):
+            del self.latches[key]
+        self.held_back = dict(found.held_back)
+        return found.alerts
+
+    def restart(self) -> None:
+        """All that is left is what Redis keeps: the latches, and the samples of the last sweeps."""
+        stored = dict(wire.encode_latch(key, latch) for key, latch in self.latches.items())
+        self.latches = dict(wire.decode_latch(name.encode(), blob) for name, blob in stored.items())
+        self.history = history_for(self.frames)
+        for symbol, sample in self.seen:
+            self.history.add(symbol, sample)
+
+
+class Market:
+    """One symbol, seen every ten seconds."""
+
+    def __init__(self, clock: FakeClock, watch: Watch) -> None:
+        self.clock = clock
+        self.watch = watch
+
+    def run(self, contracts: float, s: float, **more: float) -> list[Alert]:
+        """Hold this level for so long; the alerts on the way."""
+        alerts: list[Alert] = []
+        for _ in range(round(s / 10)):
+            self.clock.advance(s=10)
+            alerts += self.watch.see(contracts, self.clock.now_ms(), **more)  # type: ignore[arg-type]
+        return alerts
+
+
+@pytest.fixture
+def market(clock: FakeClock) -> Market:
+    return Market(clock, Watch())
+
+
+def names(alerts: Iterable[Alert]) -> list[str]:
+    return [f"{alert.key.direction} {alert.key.timeframe}" for alert in alerts]
+
+
+def test_a_spike_of_eight_per_cent_is_told_at_once_in_the_frames_it_crosses(market: Market) -> None:
+    market.run(1_000_000, s=3700)
+
+    first = market.run(1_080_000, s=10)
+    later = market.run(1_080_000, s=7200)
+
+    assert names(first) == ["UP 5 min", "UP 15 min"]
+    assert first[0].change == pytest.approx(0.08)
+    assert first[0].contracts == 80_000
+    assert later == []
+
+
+def test_a_dump_is_told_with_negative_changes(market: Market) -> None:
+    market.run(1_000_000, s=3700)
+    (alert,) = market.run(960_000, s=10)
+    assert names([alert]) == ["DOWN 5 min"]
+    assert alert.change == pytest.approx(-0.04)
+    assert alert.contracts == -40_000
+
+
+def test_a_slow_drift_is_told_only_over_the_hour(market: Market) -> None:
+    """0.02 % every ten seconds: 0.6 % in five minutes, 1.8 % in fifteen, 7.5 % in an hour, until it quickens."""
+    market.run(1_000_000, s=3700)
+    alerts, level = [], 1_000_000.0
+    for _ in range(400):
+        level *= 1.0004
+        alerts += market.run(level, s=10)
+    assert names(alerts) == ["UP 1 hour"]
+
+
+@pytest.mark.parametrize(
+    ("contracts", "told"),
+    [(103_000, False), (105_000, True), (104_999, False), (95_000, True), (95_001, False), (97_000, False)],
+)
+def test_at_least_so_many_contracts_either_way(clock: FakeClock, contracts: float, told: bool) -> None:
+    """Three per cent of a small contract is a few people; 5,000 counts what changed, not what is outstanding."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(100_000, s=400)
+    assert bool(market.run(contracts, s=10)) is told
+    assert market.watch.held_back == ({} if told or abs(contracts - 100_000) < 3000 else {"too_few_contracts": 1})
+
+
+@pytest.mark.parametrize(("contracts", "told"), [(1_030_000, True), (1_029_999, False), (970_000, True)])
+def test_the_threshold_itself_is_outside(clock: FakeClock, contracts: float, told: bool) -> None:
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400)
+    assert bool(market.run(contracts, s=10)) is told
+
+
+def test_too_few_contracts_become_enough_later(clock: FakeClock) -> None:
+    """The latch is for what was told: a move that began too small is told when it is big enough."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(100_000, s=400)
+    assert market.run(104_000, s=10) == []
+    assert names(market.run(106_000, s=10)) == ["UP 5 min"]
+
+
+def test_once_until_it_came_back_inside(clock: FakeClock) -> None:
+    market = Market(clock, Watch([replace(FIVE, cooldown_ms=0)]))
+    market.run(1_000_000, s=400)
+
+    crossed = market.run(1_050_000, s=10)
+    outside = market.run(1_060_000, s=100)
+    inside = market.run(1_020_000, s=10)
+    again = market.run(1_050_000, s=10)
+
+    assert names(crossed) == ["UP 5 min"]
+    assert outside == inside == []
+    assert names(again) == ["UP 5 min"]
+
+
+def test_up_and_down_are_told_apart(clock: FakeClock) -> None:
+    """A spike that turns into a dump is two messages, whatever the cooldown of the first."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400)
+    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
+    assert names(market.run(950_000, s=10)) == ["DOWN 5 min"]
+
+
+def test_a_crossing_within_the_cooldown_waits_for_its_end(clock: FakeClock) -> None:
+    """It is news, but not yet: told once the cooldown is over, if it still stands then."""
+    market = Market(clock, Watch([replace(FIVE, cooldown_ms=200_000)]))
+    market.run(1_000_000, s=400)
+    market.run(1_050_000, s=10)
+    market.run(1_000_000, s=90)
+
+    waiting = market.run(1_050_000, s=100)
+    held_back = market.watch.held_back
+    told = market.run(1_050_000, s=10)
+
+    assert waiting == []
+    assert held_back == {"cooldown": 1}
+    assert names(told) == ["UP 5 min"]
+
+
+def test_a_crossing_that_ended_within_the_cooldown_is_not_told(clock: FakeClock) -> None:
+    market = Market(clock, Watch([replace(FIVE, cooldown_ms=200_000)]))
+    market.run(1_000_000, s=400)
+    market.run(1_050_000, s=10)
+    market.run(1_000_000, s=90)
+    assert market.run(1_050_000, s=50) + market.run(1_000_000, s=150) == []
+
+
+def test_a_peak_that_was_over_in_a_moment_is_a_dump_one_lookback_later(market: Market) -> None:
+    """What comparing two instants means: at that moment there was more open interest five minutes ago."""
+    market.run(1_000_000, s=3700)
+    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
+    assert market.run(1_000_000, s=290) == []
+    assert names(market.run(1_000_000, s=10)) == ["DOWN 5 min"]
+
+
+def test_the_cooldown_alone_does_not_tell_it_again(clock: FakeClock) -> None:
+    """Still outside after the cooldown, and never inside: the same move, told once."""
+    market = Market(clock, Watch([replace(FIVE, cooldown_ms=50_000)]))
+    market.run(1_000_000, s=400)
+    market.run(1_050_000, s=10)
+    assert market.run(1_060_000, s=200) == []
+
+
+def test_no_history_no_alert(clock: FakeClock) -> None:
+    """A new listing multiplies its open interest in minutes; there is nothing to compare with."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000, s=10)
+    assert market.run(1_000_000, s=250) == []
+    assert market.watch.held_back == {"no_baseline": 1}
+
+
+@pytest.mark.parametrize(("early_s", "found"), [(270, True), (269, False), (330, True), (331, False)])
+def test_the_baseline_lies_within_the_tolerance(early_s: int, found: bool) -> None:
+    """Thirty seconds around five minutes ago; what is older or younger is another time frame's."""
+    watch = Watch([FIVE])
+    watch.see(1_000_000, NOW_MS - early_s * 1000)
+    for s in range(200, 0, -50):
+        watch.see(1_000_000, NOW_MS - s * 1000)
+    assert bool(watch.see(1_050_000, NOW_MS)) is found
+
+
+@pytest.mark.parametrize(
+    ("lookback_s", "tolerance_s", "hole_s"),
+    [(1, 1, 1), (10, 10, 10), (60, 30, 30), (300, 30, 150), (900, 90, 450), (3600, 120, 600), (7200, 120, 600)],
+)
+def test_tolerances(lookback_s: int, tolerance_s: int, hole_s: int) -> None:
+    frame = Frame("x", lookback_s * 1000, 0.03, 0)
+    assert (frame.tolerance_ms, frame.longest_hole_ms) == (tolerance_s * 1000, hole_s * 1000)
+    rule = Rule("x", lookback_s * 1000, 0.03, 0)
+    assert (reference.tolerance_ms(rule), reference.hole_ms(rule)) == (tolerance_s * 1000, hole_s * 1000)
+
+
+def test_the_nearest_sample_is_the_baseline_and_of_two_the_older() -> None:
+    watch = Watch([FIVE])
+    for s, contracts in ((320, 1.0e6), (310, 2.0e6), (290, 3.0e6), (200, 3.0e6), (100, 3.0e6)):
+        watch.see(contracts, NOW_MS - s * 1000)
+    (alert,) = watch.see(4.0e6, NOW_MS)
+    assert alert.baseline == Sample(NOW_MS - 310_000, 2.0e6, None)
+
+
+def test_no_alert_across_a_hole(clock: FakeClock) -> None:
+    """The baseline is there, but three minutes of the five are not: what happened in them nobody saw."""
+    watch = Watch()
+    for s in (300, 290, 280, 129, 120):
+        watch.see(1_000_000, NOW_MS - s * 1000)
+    assert watch.see(1_050_000, NOW_MS) == []
+    assert watch.held_back["gap"] == 1
+
+
+def test_a_hole_that_is_short_enough_is_none(clock: FakeClock) -> None:
+    """A symbol that failed in a few sweeps is still watched."""
+    watch = Watch()
+    for s in (300, 290, 280, 130, 120):
+        watch.see(1_000_000, NOW_MS - s * 1000)
+    assert names(watch.see(1_050_000, NOW_MS)) == ["UP 5 min"]
+
+
+def test_after_an_outage_history_begins_anew(clock: FakeClock) -> None:
+    market = Market(clock, Watch())
+    market.run(1_000_000, s=3700)
+    clock.advance(s=900)
+    assert market.run(2_000_000, s=3400) == []
+    assert names(market.run(2_000_000, s=400)) == []
+    assert names(market.run(2_300_000, s=10)) == ["UP 5 min", "UP 15 min", "UP 1 hour"]
+
+
+def test_a_move_after_an_outage_is_not_silenced_by_the_one_before(clock: FakeClock) -> None:
+    """The latch is about what was told; that has left the window, though nobody saw it come back inside."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400)
+    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
+    clock.advance(s=900)
+    market.run(1_050_000, s=300)
+    assert names(market.run(1_150_000, s=10)) == ["UP 5 min"]
+
+
+def test_a_relisted_symbol_is_not_compared_with_its_namesake(clock: FakeClock) -> None:
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400)
+    onboard_ms = clock.now_ms() + 5000
+
+    assert market.run(3_000_000, s=400, onboard_ms=onboard_ms) == []
+    assert names(market.run(3_200_000, s=10, onboard_ms=onboard_ms)) == ["UP 5 min"]
+
+
+def test_the_same_reading_again_is_no_news(clock: FakeClock) -> None:
+    """A symbol that failed carries its last value: not a sample, and no reason to tell anything twice."""
+    market = Market(clock, Watch([replace(FIVE, cooldown_ms=0)]))
+    market.run(1_000_000, s=400)
+    assert len(market.run(1_050_000, s=10)) == 1
+    assert market.watch.see(2_000_000, clock.now_ms()) == []
+    assert market.watch.see(2_000_000, clock.now_ms() - 5000) == []
+
+
+def test_a_clock_that_was_wrong_is_forgotten(clock: FakeClock) -> None:
+    """A stamp from next week must not silence the symbol until next week."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400)
+    market.watch.see(1_000_000, clock.now_ms() + 7 * 86_400_000)
+    assert market.run(1_000_000, s=400) == []
+    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
+
+
+def test_price_change_only_where_both_prices_are_known(clock: FakeClock) -> None:
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400, mark=2000.0)
+    (alert,) = market.run(1_050_000, s=10, mark=2100.0)
+    assert alert.price_change == pytest.approx(0.05)
+    assert alert._replace(current=alert.current._replace(mark_price=None)).price_change is None
+    assert alert._replace(baseline=alert.baseline._replace(mark_price=None)).price_change is None
+
+
+def test_latches_that_hold_nothing_back_are_let_go(clock: FakeClock) -> None:
+    """Memory and Redis hold what is in force, not every symbol that ever moved."""
+    market = Market(clock, Watch([FIVE]))
+    market.run(1_000_000, s=400)
+    market.run(1_050_000, s=10)
+    market.run(1_050_000, s=500)
+    assert list(market.watch.latches) == [Key("ETHUSDT", "UP", "5 min")]
+    market.run(1_050_000, s=200)
+    assert market.watch.latches == {}
+
+
+def test_history_is_bounded_whatever_the_pace(clock: FakeClock) -> None:
+    """A sweep a second for three hours: one sample a step, as far back as the longest look needs."""
+    watch = Watch()
+    for second in range(0, 3 * 3600, 1):
+        watch.see(1_000_000, NOW_MS + second * 1000)
+    series = watch.history.series["ETHUSDT"]
+    assert len(series) == math.ceil(watch.history.horizon_ms / 10_000)
+    assert series.span_ms <= watch.history.horizon_ms
+
+
+def test_symbols_that_left_are_forgotten(clock: FakeClock) -> None:
+    watch = Watch()
+    watch.see(1_000_000, NOW_MS, "GONEUSDT")
+    watch.see(1_000_000, NOW_MS + 600_000)
+    watch.history.forget_left(NOW_MS + 600_000)
+    assert set(watch.history.series) == {"GONEUSDT", "ETHUSDT"}
+    watch.history.forget_left(NOW_MS + 600_001)
+    assert set(watch.history.series) == {"ETHUSDT"}
+
+
+# Time frames small enough that a path of sixty looks crosses all of their edges, and apart enough to differ in tolerance.
+RULES = [
+    Rule("5 min", 40_000, 0.03, 60_000),
+    Rule("15 min", 100_000, 0.07, 20_000),
+    Rule("1 hour", 320_000, 0.12, 0),
+]
+FRAMES = [Frame(*rule) for rule in RULES]
+STEP_MS = 40_000 // 30
+
+moves = st.one_of(
+    st.just(1.0), st.sampled_from([1.03, 0.97, 1.08, 0.92, 1.13, 0.5, 2.0]), st.floats(0.95, 1.05, allow_nan=False)
+)
+waits = st.one_of(
+    st.just(10_000),
+    st.integers(1, 20_000),
+    st.sampled_from([0, 500, 30_000, 51_000, 161_000, 400_000, -5000, -200_000]),
+)
+
+
+kinds = st.sampled_from(["see"] * 12 + ["relist", "restart"])
+looks = st.tuples(
+    kinds,
+    waits,
+    moves,
+    st.sampled_from(["AUSDT"] * 3 + ["BUSDT"]),
+    st.integers(0, 900),
+    st.sampled_from([0, 1, 5000, -3000]),
+)
+
+
+def path_of(drawn: list[tuple[str, int, float, str, int, int]]) -> list[Event | None]:
+    """Looks at two symbols with jitter, gaps, steps back in time and relistings; None is a restart."""
+    path: list[Event | None] = []
+    at_ms, level, onboard_ms = NOW_MS, {"AUSDT": 100_000.0, "BUSDT": 10_000.0}, {"AUSDT": 0, "BUSDT": 0}
+    for kind, wait_ms, move, symbol, jitter_ms, listed_ms in drawn:
+        at_ms += wait_ms
+        if kind == "restart":
+            path.append(None)
+        if kind == "relist":
+            onboard_ms[symbol] = at_ms - listed_ms
+        level[symbol] = max(1.0, round(level[symbol] * move, 3))
+        path.append(Event(symbol, at_ms + jitter_ms, level[symbol], onboard_ms[symbol]))
+    return path
+
+
+@given(path=st.lists(looks, max_size=60).map(path_of), min_contracts=st.sampled_from([0.0, 5000.0]))
+@settings(max_examples=300, deadline=None)
+def test_it_tells_what_a_slow_and_obvious_reading_of_the_rules_tells(
+    path: list[Event | None], min_contracts: float
+) -> None:
+    """Incremental, thinned and restarted in the middle, it must not differ from working everything out anew."""
+    watch = Watch(FRAMES, min_contracts)
+    told: list[Told] = []
+    for event in path:
+        if event is None:
+            watch.restart()
+            continue
+        for alert in watch.see(event.contracts, event.at_ms, event.symbol, onboard_ms=event.onboard_ms):
+            baseline = alert.baseline
+            told.append(
+                Told(*alert.key, event.at_ms, baseline.open_interest, baseline.at_ms, alert.current.open_interest)
+            )
+
+    assert told == reference.alerts([event for event in path if event], RULES, min_contracts, STEP_MS)
