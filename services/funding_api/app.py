@@ -6,7 +6,8 @@ server would cost packages, memory and start-up time, and give these ten routes 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from shared.clock import Clock
 from shared.errors import Refused, Transient
 
 BACKLOG = 1024  # connections that may wait while the loop is busy; hundreds come at once
-LONGEST_LINE = 65_536  # a batch of 2000 symbols is one line; what is longer gets 400
+LONGEST_LINE = 131_072  # a batch of 2000 symbols is one line, in Chinese too; what is longer gets 400
 KEEPALIVE_S = 60.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Ask = Callable[[Answers, web.Request], Answer]
@@ -107,8 +108,9 @@ def _respond(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, body=msgspec.json.encode(answer.body), content_type="application/json")
 
 
-async def listen(app: web.Application, host: str, port: int) -> str:
-    """Serve for as long as the process lives; returns the address. Raises `Refused`."""
+@asynccontextmanager
+async def listen(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve while the block runs; yields the address. Raises `Refused` where nobody can listen."""
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -119,9 +121,16 @@ async def listen(app: web.Application, host: str, port: int) -> str:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        await _start(web.TCPSite(runner, host, port, backlog=BACKLOG), host, port)
+        bound = runner.addresses[0]
+        yield f"http://{bound[0]}:{bound[1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _start(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
     except OSError as e:
         said = f"FUNDING_API_HOST={host} FUNDING_API_PORT={port}: cannot listen there: {e.strerror or e}"
         raise Refused(said) from e
-    bound = runner.addresses[0]
-    return f"http://{bound[0]}:{bound[1]}"

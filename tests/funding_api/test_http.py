@@ -1,0 +1,179 @@
+"""Over the loopback, from the real Redis: every route, status and body, and what a careless client sends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from services.funding_api.answers import MOST_SYMBOLS
+from services.funding_api.snapshot import FRESH_S, HASHES
+from tests.builders import NOW_MS, mark, reading
+from tests.fakes import FakeClock
+from tests.funding_api.conftest import Client
+from tests.funding_api.stored import hashes, store
+
+CHINESE = ["币安人生USDT", "我踏马来了USDT", "龙虾USDT", "牛来USDT", "哈基米USDT"]
+MANY = [f"S{n}USDT" for n in range(336)] + CHINESE
+
+
+async def fill(redis: Redis, symbols: list[str], **changes: Any) -> None:
+    marks, readings = [mark(s, **changes) for s in symbols], [reading(s) for s in symbols]
+    await store(redis, hashes(marks, readings, dict.fromkeys(symbols, (1.5, NOW_MS, "verified"))))
+
+
+async def commands(redis: Redis, name: str) -> int:
+    return int((await redis.info("commandstats")).get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+
+async def test_each_symbol_is_found_by_its_percent_encoded_name(api: Client, redis: Redis) -> None:
+    await fill(redis, ["BTCUSDT", *CHINESE])
+
+    for symbol in ["BTCUSDT", *CHINESE]:
+        for written in (symbol, symbol.lower()):
+            for route in ("funding", "open-interest"):
+                status, body = await api.get(f"/{route}/{quote(written)}")
+                assert (status, body["symbol"]) == (200, symbol)
+
+    status, body = await api.get(f"/funding/batch?symbols={quote(','.join(CHINESE))}")
+    assert (status, [row["symbol"] for row in body["data"]]) == (200, CHINESE)
+
+
+async def test_the_fixed_names_are_never_taken_for_symbols(api: Client, redis: Redis) -> None:
+    """`/funding/batch` once answered 404, Symbol not found: batch."""
+    await fill(redis, ["BTCUSDT"])
+
+    assert await api.get("/funding/batch") == (400, {"detail": {"error": "No symbols provided"}})
+    assert await api.get("/funding/batch?symbols=%20,,") == (400, {"detail": {"error": "No symbols provided"}})
+    assert (await api.get("/funding/batch?symbols=BTCUSDT"))[1]["found"] == 1
+    assert (await api.get("/funding/health"))[1]["symbolCount"] == 1
+    assert (await api.get("/funding/all"))[1]["total"] == 1
+    assert (await api.get("/open-interest/all"))[1]["data"][0]["verdict"] == "verified"
+
+
+async def test_bodies_of_404_and_503(api: Client, redis: Redis, clock: FakeClock) -> None:
+    await fill(redis, ["BTCUSDT"])
+    for route in ("funding", "open-interest"):
+        assert await api.get(f"/{route}/nope") == (404, {"detail": {"error": "Symbol not found", "symbol": "NOPE"}})
+
+    clock.advance(s=180.5)
+    stale = {"error": "Data stale", "symbol": "BTCUSDT", "ageSeconds": 180.5, "maxAgeSeconds": 180}
+    for route in ("funding", "open-interest"):
+        assert await api.get(f"/{route}/BTCUSDT") == (503, {"detail": stale})
+    for path in ("/funding/batch?symbols=btcusdt", "/funding/all", "/open-interest/all"):
+        assert await api.get(path) == (200, {"data": [stale], "found": 0, "missing": 1, "total": 1})
+    status, body = await api.get("/funding/health")
+    assert (status, body["status"], body["newestDataAgeSeconds"]) == (503, "unhealthy", 180.5)
+
+
+async def test_an_empty_redis_is_no_symbol_and_no_health(api: Client, redis: Redis) -> None:
+    assert (await api.get("/funding/BTCUSDT"))[0] == 404
+    assert await api.get("/funding/all") == (200, {"data": [], "found": 0, "missing": 0, "total": 0})
+    assert (await api.get("/funding/health"))[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nope", 404),
+        ("GET", "/funding", 404),
+        ("GET", "/funding/", 404),
+        ("GET", "/funding/BTCUSDT/more", 404),
+        ("GET", "/funding/%2F", 404),
+        ("GET", "/funding/%00", 404),
+        ("GET", "/funding/%FF%FE", 404),
+        ("GET", "/funding/%ED%A0%80", 404),
+        ("GET", "/funding/%25", 404),
+        ("GET", "/funding/..", 404),
+        ("GET", "/funding/" + "A" * 5000, 404),
+        ("GET", "/funding/batch?symbols=%ED%A0%80,%FF", 200),
+        ("GET", "/funding/batch?symbols=BTCUSDT&symbols=ETHUSDT", 200),
+        ("POST", "/funding/BTCUSDT", 405),
+        ("DELETE", "/funding/batch", 405),
+        ("PUT", "/", 405),
+    ],
+)
+async def test_whatever_is_asked_is_answered_in_json(api: Client, method: str, path: str, status: int) -> None:
+    answered, body = await api.get(path, method)
+    assert answered == status
+    assert ("detail" in body) == (status != 200)
+
+
+async def test_a_batch_is_bounded_in_symbols_and_in_bytes(api: Client, redis: Redis) -> None:
+    """The limit itself must fit into a request line, in Chinese too."""
+    await fill(redis, CHINESE)
+    longest = "币安人生USDT"
+
+    status, body = await api.get("/funding/batch?symbols=" + ",".join([quote(longest)] * MOST_SYMBOLS))
+    assert (status, body["found"]) == (200, MOST_SYMBOLS)
+    assert await api.get("/funding/batch?symbols=" + "A," * (MOST_SYMBOLS + 1)) == (
+        400,
+        {"detail": {"error": "Too many symbols", "count": MOST_SYMBOLS + 1, "maxSymbols": MOST_SYMBOLS}},
+    )
+    async with api.session.get(f"{api.origin}/funding/batch?symbols={'A' * 200_000}") as answer:
+        assert answer.status == 400
+        assert "131072" in await answer.text()
+
+
+async def test_head_is_answered_without_a_body(api: Client, redis: Redis) -> None:
+    await fill(redis, ["BTCUSDT"])
+    async with api.session.head(f"{api.origin}/funding/BTCUSDT") as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+
+
+async def test_hundreds_at_once_share_one_read_of_redis(api: Client, redis: Redis, clock: FakeClock) -> None:
+    """Before, 341 calls a cycle were 341 lookups; the answers of one moment are one read."""
+    await fill(redis, MANY)
+    before = await commands(redis, "hgetall")
+
+    answers = await asyncio.gather(*(api.get(f"/funding/{quote(symbol)}") for symbol in MANY))
+
+    assert [status for status, _ in answers] == [200] * len(MANY)
+    assert [body["symbol"] for _, body in answers] == MANY
+    assert await commands(redis, "hgetall") - before == len(HASHES)
+
+    clock.advance(s=FRESH_S)
+    await fill(redis, MANY, mark_price=mark(price="7").mark_price)
+    assert (await api.get("/funding/S0USDT"))[1]["markPrice"] == 7
+    assert await commands(redis, "hgetall") - before == 2 * len(HASHES)
+
+
+async def test_341_fresh_connections_at_once_are_all_answered(api: Client, redis: Redis) -> None:
+    """The old scripts open a connection for each call, all of them in the same instant."""
+    await fill(redis, MANY)
+    fresh = aiohttp.TCPConnector(force_close=True, limit=0)
+
+    async with aiohttp.ClientSession(connector=fresh) as session:
+        client = Client(api.origin, session, api.registry)
+        answers = await asyncio.gather(*(client.get(f"/funding/{quote(symbol)}") for symbol in MANY))
+
+    assert [(status, body["symbol"]) for status, body in answers] == [(200, symbol) for symbol in MANY]
+
+
+async def test_requests_are_counted_by_route_and_status_and_never_by_symbol(api: Client, redis: Redis) -> None:
+    await fill(redis, ["BTCUSDT"])
+    for path in ("/funding/BTCUSDT", "/funding/btcusdt", "/funding/NOPE", "/funding/batch", "/nope", "/nope/2"):
+        await api.get(path)
+
+    counted = {
+        (sample.labels["route"], sample.labels["status"]): sample.value
+        for family in api.registry.collect()
+        for sample in family.samples
+        if sample.name == "pipeline_api_requests_total"
+    }
+    assert counted == {
+        ("/funding/{symbol}", "200"): 2,
+        ("/funding/{symbol}", "404"): 1,
+        ("/funding/batch", "400"): 1,
+        ("other", "404"): 2,
+    }
+
+
+async def test_the_index_lists_every_route(api: Client) -> None:
+    status, body = await api.get("/")
+    assert status == 200
+    assert {"/funding/{symbol}", "/funding/batch", "/funding/health", "/openapi.json"} <= body["routes"].keys()

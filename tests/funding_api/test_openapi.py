@@ -1,0 +1,184 @@
+"""`/openapi.json` is valid, lists every route and status, and the real answers are what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from redis.asyncio import Redis
+
+from services.funding_api.openapi import document
+from tests.builders import NOW_MS, mark, reading
+from tests.fakes import FakeClock
+from tests.funding_api.conftest import Client
+from tests.funding_api.stored import hashes, store
+
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "number": (int, float),
+    "integer": int,
+    "boolean": bool,
+    "null": type(None),
+}
+DOCUMENT = document()
+
+
+def resolve(reference: str) -> Any:
+    place: Any = DOCUMENT
+    assert reference.startswith("#/")
+    for name in reference[2:].split("/"):
+        place = place[name]
+    return place
+
+
+def wrong(value: Any, schema: dict[str, Any], at: str = "$") -> Iterator[str]:
+    """Where ``value`` is not what the schema says, for the words of JSON Schema that are used here.
+
+    Stricter in one way: a field that the schema does not name is wrong.
+    """
+    unknown = schema.keys() - {
+        *("$ref", "title", "description", "type", "properties", "required", "items", "anyOf", "enum", "default")
+    }
+    assert not unknown, f"{at}: this checker does not know {unknown}"
+    if "$ref" in schema:
+        yield from wrong(value, resolve(schema["$ref"]), at)
+    if "anyOf" in schema and all(list(wrong(value, option, at)) for option in schema["anyOf"]):
+        yield f"{at}: {value!r} is none of the options"
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{at}: {value!r} is not of {schema['enum']}"
+    if "type" in schema:
+        expected = TYPES[schema["type"]]
+        if not isinstance(value, expected) or (isinstance(value, bool) and schema["type"] != "boolean"):
+            yield f"{at}: {value!r} is no {schema['type']}"
+            return
+    if isinstance(value, dict) and "properties" in schema:
+        yield from wrong_fields(value, schema, at)
+    if isinstance(value, list) and "items" in schema:
+        for number, item in enumerate(value):
+            yield from wrong(item, schema["items"], f"{at}[{number}]")
+
+
+def wrong_fields(value: dict[str, Any], schema: dict[str, Any], at: str) -> Iterator[str]:
+    yield from (f"{at}.{name} is missing" for name in schema.get("required", []) if name not in value)
+    for name, item in value.items():
+        if name not in schema["properties"]:
+            yield f"{at}.{name} is not described"
+        else:
+            yield from wrong(item, schema["properties"][name], f"{at}.{name}")
+
+
+def schema_of(path: str, status: int) -> dict[str, Any]:
+    answer = DOCUMENT["paths"][path]["get"]["responses"][str(status)]
+    schema: dict[str, Any] = answer["content"]["application/json"]["schema"]
+    return schema
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for item in node.values():
+            yield from references(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from references(item)
+
+
+def test_every_route_and_status_is_listed() -> None:
+    listed = {path: {int(status) for status in item["get"]["responses"]} for path, item in DOCUMENT["paths"].items()}
+    assert listed == {
+        "/": {200},
+        "/openapi.json": {200},
+        "/funding/{symbol}": {200, 404, 503},
+        "/funding/batch": {200, 400, 503},
+        "/funding/all": {200, 503},
+        "/funding/health": {200, 503},
+        "/open-interest/{symbol}": {200, 404, 503},
+        "/open-interest/all": {200, 503},
+    }
+
+
+def test_the_document_has_the_structure_of_openapi_3_1() -> None:
+    """The rules of the specification that a reader stumbles over: required fields, references, path parameters."""
+    assert re.fullmatch(r"3\.1\.\d+", DOCUMENT["openapi"])
+    assert {"title", "version"} <= DOCUMENT["info"].keys()
+    assert DOCUMENT.keys() <= {"openapi", "info", "paths", "components"}
+    assert set(references(DOCUMENT)) == {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    for reference in references(DOCUMENT):
+        assert isinstance(resolve(reference), dict)
+    for path, item in DOCUMENT["paths"].items():
+        assert path.startswith("/")
+        assert item.keys() == {"get"}
+        operation = item["get"]
+        named = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+        assert all({"name", "in", "schema"} <= p.keys() for p in operation["parameters"])
+        assert all(p["required"] is True for p in operation["parameters"] if p["in"] == "path")
+        assert all(p["in"] in {"path", "query"} for p in operation["parameters"])
+        assert operation["responses"]
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[1-5]\d\d", status)
+            assert response["description"]
+            assert response["content"].keys() == {"application/json"}
+
+
+async def test_the_routes_of_the_document_are_those_that_are_served(api: Client) -> None:
+    """The document served is this one, and no path in it answers 404 for want of a route."""
+    assert await api.get("/openapi.json") == (200, DOCUMENT)
+    assert (await api.get("/"))[1]["routes"].keys() == DOCUMENT["paths"].keys()
+    for path in DOCUMENT["paths"]:
+        _, body = await api.get(path.replace("{symbol}", "BTCUSDT"))
+        assert body.get("detail") != "Not Found", path
+
+
+async def test_what_is_answered_is_what_the_document_says(api: Client, redis: Redis, clock: FakeClock) -> None:
+    marks = [mark(), mark("OLDUSDT", received_ms=NOW_MS - 999_000), mark("BTCUSDT_261225", funding_rate=None)]
+    served = {"BTCUSDT": (1.5, NOW_MS, "verified")}
+    await store(redis, hashes(marks, [reading(), reading("OLDUSDT"), reading("XUSDT")], served))
+    asked = [
+        ("/funding/{symbol}", "/funding/BTCUSDT", 200),
+        ("/funding/{symbol}", "/funding/BTCUSDT_261225", 200),
+        ("/funding/{symbol}", "/funding/nope", 404),
+        ("/funding/{symbol}", "/funding/oldusdt", 503),
+        ("/funding/batch", "/funding/batch?symbols=BTCUSDT,OLDUSDT,NOPE", 200),
+        ("/funding/batch", "/funding/batch", 400),
+        ("/funding/batch", "/funding/batch?symbols=" + "A," * 2001, 400),
+        ("/funding/all", "/funding/all", 200),
+        ("/funding/health", "/funding/health", 200),
+        ("/open-interest/{symbol}", "/open-interest/BTCUSDT", 200),
+        ("/open-interest/{symbol}", "/open-interest/nope", 404),
+        ("/open-interest/{symbol}", "/open-interest/XUSDT", 503),
+        ("/open-interest/all", "/open-interest/all", 200),
+        ("/", "/", 200),
+    ]
+    for route, path, expected in asked:
+        status, body = await api.get(path)
+        assert (path, status) == (path, expected)
+        assert list(wrong(body, schema_of(route, status))) == [], path
+
+    clock.advance(s=999)
+    status, body = await api.get("/funding/health")
+    assert status == 503
+    assert list(wrong(body, schema_of("/funding/health", 503))) == []
+
+
+def test_the_checker_is_not_blind() -> None:
+    """A checker that finds nothing proves nothing."""
+    funding = schema_of("/funding/{symbol}", 200)
+    good = {
+        "symbol": "BTCUSDT",
+        "markPrice": 1.5,
+        "fundingRate": None,
+        "nextFundingTime": 0,
+        "indexPrice": 1,
+        "updatedAt": 1.0,
+        "ageSeconds": 0.0,
+    }
+    assert list(wrong(good, funding)) == []
+    for change in ({"markPrice": "1.5"}, {"markPrice": None}, {"symbol": 1}, {"more": 1}, {"ageSeconds": True}):
+        assert list(wrong({**good, **change}, funding)), change
+    assert list(wrong({name: good[name] for name in good if name != "symbol"}, funding))
+    assert list(wrong({"data": [{"symbol": 1}], "found": 0, "missing": 1, "total": 1}, schema_of("/funding/all", 200)))
