@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from shared.clock import Clock, iso
 
+HANG_S = 60.0  # of silence at least; a service that does its job less often is given longer
+
 
 class Report(NamedTuple):
     state: str  # starting, ok, degraded, stalled
@@ -34,16 +36,27 @@ class Health:
         self._detail = "nothing done yet"
         self._success_s: float | None = None
         self._success_ms: int | None = None
+        self._heard_s = clock.monotonic_s()
 
     def good(self, detail: str) -> None:
         """The job was done, just now."""
         self._success_s = self._clock.monotonic_s()
         self._success_ms = self._clock.now_ms()
+        self._heard_s = max(self._heard_s, self._success_s)
         self._turn("ok", detail)
 
     def bad(self, detail: str) -> None:
         """The job is not being done; ``detail`` is one line: what is wrong, or what is waited for."""
+        self._heard_s = max(self._heard_s, self._clock.monotonic_s())
         self._turn("starting" if self._success_s is None else "degraded", detail)
+
+    def quiet(self, seconds: float) -> None:
+        """Work or a wait begins that may last so long: until it ends, silence is no sign of a hang."""
+        self._heard_s = self._clock.monotonic_s() + seconds
+
+    def hangs(self) -> bool:
+        """The service's own loop was heard of neither by `good` nor by `bad` for so long that only a restart helps."""
+        return self._clock.monotonic_s() - self._heard_s > max(HANG_S, 2 * self.limit_s)
 
     def report(self) -> Report:
         if self._state == "ok" and self._success_s is not None:

@@ -1,0 +1,138 @@
+"""What the service manager is told: READY after the job, WATCHDOG while there is progress, nothing that can hurt."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.health import HANG_S, Health
+from shared.notify import START_WITHIN_S, Notifier, keep_notifying, message
+from tests.fakes import FakeClock
+
+MORE_TIME = START_WITHIN_S * 1_000_000
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
+    """A service manager's end of the socket, and NOTIFY_SOCKET's value for it."""
+    name = str(tmp_path / "notify") if request.param == "path" else f"@oi-{tmp_path.name}-{id(tmp_path)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(name.replace("@", "\0", 1))
+        listener.setblocking(False)
+        yield listener, name
+
+
+def test_a_message_arrives_whole_on_either_kind_of_socket(manager: tuple[socket.socket, str]) -> None:
+    listener, name = manager
+
+    Notifier({"NOTIFY_SOCKET": name}).send(READY=1, STATUS="343 of 343 served – all of them")
+
+    assert listener.recv(4096).decode() == "READY=1\nSTATUS=343 of 343 served – all of them"
+
+
+def test_a_manager_that_does_not_read_costs_neither_time_nor_life(manager: tuple[socket.socket, str]) -> None:
+    """PID 1 may be busy: the pipeline's work matters more than a line about it."""
+    _, name = manager
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+
+    for _ in range(5000):
+        notifier.send(WATCHDOG=1)  # a send that blocked would run into the test's time limit
+
+
+@pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
+def test_without_a_manager_nothing_happens(environ: dict[str, str]) -> None:
+    Notifier(environ).send(READY=1)
+
+
+def test_a_service_that_waits_is_given_time_but_is_not_ready(clock: FakeClock) -> None:
+    """Redis may be away for hours at the start; being killed for it again and again would help nobody."""
+    health = Health(clock, limit_s=5)
+    for _ in range(100):
+        clock.advance(HANG_S)
+        health.bad("waiting for Redis")
+        assert message(health) == {
+            "STATUS": "starting: waiting for Redis",
+            "WATCHDOG": 1,
+            "EXTEND_TIMEOUT_USEC": MORE_TIME,
+        }
+
+
+def test_ready_is_said_when_the_job_was_done_and_not_before(clock: FakeClock) -> None:
+    health = Health(clock, limit_s=5)
+    before = message(health)
+
+    health.good("745 marks")
+
+    assert "READY" not in before
+    assert message(health) == {"STATUS": "ok: 745 marks", "READY": 1, "WATCHDOG": 1}
+
+
+def test_a_service_that_says_nothing_for_too_long_loses_its_watchdog(clock: FakeClock) -> None:
+    health = Health(clock, limit_s=5)
+    health.good("745 marks")
+    clock.advance(HANG_S)
+    at_the_limit = message(health)
+    clock.advance(0.001)
+
+    assert "WATCHDOG" in at_the_limit
+    assert "WATCHDOG" not in message(health)
+
+
+def test_a_service_that_hangs_before_its_first_success_gets_no_more_time(clock: FakeClock) -> None:
+    health = Health(clock, limit_s=5)
+    clock.advance(HANG_S + 0.001)
+
+    assert message(health).keys() == {"STATUS"}
+
+
+def test_a_slow_job_is_given_twice_its_limit(clock: FakeClock) -> None:
+    """A small weight budget can make one sweep last minutes."""
+    health = Health(clock, limit_s=300)
+    health.good("343 symbols")
+    clock.advance(600)
+    at_twice_the_limit = health.hangs()
+    clock.advance(0.001)
+
+    assert (at_twice_the_limit, health.hangs()) == (False, True)
+
+
+def test_a_wait_that_was_announced_is_no_hang_until_it_is_over(clock: FakeClock) -> None:
+    """The backend's Retry-After may be an hour; a restart would forget it and ask again."""
+    health = Health(clock, limit_s=5)
+    health.bad("the backend asks for quiet")
+    health.quiet(3600)
+    health.bad("said by another loop meanwhile")
+    clock.advance(3600)
+    at_its_end = health.hangs()
+    clock.advance(HANG_S + 0.001)
+
+    assert (at_its_end, health.hangs()) == (False, True)
+
+
+def test_status_is_one_line_whatever_the_cause_was(clock: FakeClock) -> None:
+    """A second line would be read as another field."""
+    health = Health(clock, limit_s=5)
+    health.bad("first\nREADY=1\r\nlast")
+
+    assert message(health)["STATUS"] == "starting: first READY=1 last"
+
+
+async def test_it_is_told_again_and_again(clock: FakeClock, tmp_path: Path) -> None:
+    health = Health(clock, limit_s=5)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        told = asyncio.create_task(keep_notifying(Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), health, clock))
+        await asyncio.sleep(0)
+        health.good("745 marks")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        told.cancel()
+        received = [listener.recv(4096).decode() for _ in range(2)]
+
+    assert "READY" not in received[0]
+    assert received[1] == "STATUS=ok: 745 marks\nREADY=1\nWATCHDOG=1"
