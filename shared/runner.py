@@ -24,6 +24,7 @@ from shared.clock import Clock, SystemClock
 from shared.errors import Refused, SettingsError
 from shared.health import Health
 from shared.heartbeat import keep_beating
+from shared.notify import Notifier, keep_notifying
 from shared.settings import CommonSettings, help_text, load
 
 EXIT_SETTINGS = 78
@@ -67,15 +68,17 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - we are inside asyncio.run
     told: list[str] = []
+    notifier = Notifier(os.environ)
     for number in (signal.SIGTERM, signal.SIGINT):
 
         def stop(number: signal.Signals = number) -> None:
             told.append(number.name)
+            notifier.send(STOPPING=1, STATUS=f"stopping: {number.name}")
             main.cancel()
 
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
-        await _serve(name, settings, serve, limit_s)
+        await _serve(name, settings, serve, limit_s, notifier)
     except asyncio.CancelledError:
         log.info("stopped", service=name, signal=",".join(told))
         return 0
@@ -89,7 +92,7 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -
     return 1
 
 
-async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float) -> None:
+async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifier: Notifier) -> None:
     clock = SystemClock()
     redis = store.connect(settings.redis_url)
     service = Service(name, redis, Health(clock, limit_s), _registry(), clock)
@@ -97,8 +100,11 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float) -> Non
         endpoint = await _listen(service, settings.metrics_host, settings.metrics_port)
         log.info("started", service=name, pid=os.getpid(), health=endpoint)
         async with asyncio.TaskGroup() as jobs:
-            jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
+            notifying = jobs.create_task(keep_notifying(notifier, service.health, clock))
+            beating = jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
             await serve(settings, service)
+            notifying.cancel()  # the work has ended, untold: the process must not outlive it
+            beating.cancel()
     finally:
         await redis.aclose()
 
