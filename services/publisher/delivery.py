@@ -47,6 +47,7 @@ class Delivery:
     ) -> None:
         self._settings = settings
         self._redis = service.redis
+        self._health = service.health
         self._clock = clock = service.clock
         self._backend = backend
         self._metrics = metrics
@@ -72,7 +73,9 @@ class Delivery:
                     started = True
                 await self._round()
             except (Transient, Refused, Rejected) as e:
-                await self._clock.sleep(self._trouble(e))
+                wait_s = self._trouble(e)
+                self._health.quiet(wait_s)
+                await self._clock.sleep(wait_s)
 
     def _trouble(self, error: Exception) -> float:
         """Say what is wrong, and for how long to wait."""
@@ -157,6 +160,8 @@ class Delivery:
         books = await self._join(sweep, late)
         rows = sorted(books.records, key=lambda row: row.notional)
         note = self._noting(entry.entry_id, sweep, books)
+        pieces = len(rows) // (self._sizes.limit(self._clock.now_ms()) or len(rows) + 1)
+        self._health.quiet((2 + pieces) * self._settings.timeout_s)  # each of them may take as long as that
         try:
             proof = await self._prove(rows, note, again=entry.entry_id in kept.doubtful)
         except InDoubt as e:

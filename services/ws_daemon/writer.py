@@ -6,6 +6,7 @@ service says what it waits for.
 
 from __future__ import annotations
 
+import asyncio
 from typing import NoReturn
 
 from redis.asyncio import Redis
@@ -42,11 +43,22 @@ class Writer:
                 if not recalled:
                     await self._recall()
                     recalled = True
-                await self._feed.fresh.wait()
-                self._feed.fresh.clear()
+                await self._next_frame()
                 await self._write_frame()
             except Transient as e:
                 await self._wait_for_redis(e)
+
+    async def _next_frame(self) -> None:
+        """Wait for marks, from wherever they come, and say so while none do: only then is silence here a hang."""
+        while True:
+            try:
+                async with asyncio.timeout(self._health.limit_s):
+                    await self._feed.fresh.wait()
+            except TimeoutError:
+                self._health.bad("no marks come, neither by stream nor from premiumIndex")
+            else:
+                self._feed.fresh.clear()
+                return
 
     async def _recall(self) -> None:
         def drop(error: WireError) -> None:
