@@ -44,6 +44,14 @@ def parse_symbols(text: str) -> list[str]:
     return [name for part in text.split(",") if (name := part.strip().upper())]
 
 
+def refuse_batch(symbols: Sequence[str]) -> Answer | None:
+    if not symbols:
+        return Answer(400, Refusal(Problem("No symbols provided")))
+    if len(symbols) > MOST_SYMBOLS:
+        return Answer(400, Refusal(Problem("Too many symbols", count=len(symbols), max_symbols=MOST_SYMBOLS)))
+    return None
+
+
 def served_key(symbol: str) -> str:
     """The backend's own spelling."""
     return symbol.replace("-", "").replace("_", "").upper()
@@ -77,10 +85,6 @@ class Answers:
         return _single(self._funding(symbol.upper()))
 
     def funding_batch(self, symbols: Sequence[str]) -> Answer:
-        if not symbols:
-            return Answer(400, Refusal(Problem("No symbols provided")))
-        if len(symbols) > MOST_SYMBOLS:
-            return Answer(400, Refusal(Problem("Too many symbols", count=len(symbols), max_symbols=MOST_SYMBOLS)))
         return _several(self._funding, symbols)
 
     def funding_all(self) -> Answer:

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from services.funding_api import openapi
-from services.funding_api.answers import Answer, Answers, parse_symbols, redis_away, unhealthy
+from services.funding_api.answers import Answer, Answers, parse_symbols, redis_away, refuse_batch, unhealthy
 from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
@@ -42,8 +42,8 @@ class Api:
             [
                 web.get("/", self._fixed(openapi.index())),
                 web.get("/openapi.json", self._fixed(openapi.document())),
-                web.get("/funding/health", self._health),
-                web.get("/funding/batch", self._from(lambda a, r: a.funding_batch(symbols_of(r)))),
+                web.get("/funding/health", self._from(lambda a, _: a.health(), away=unhealthy)),
+                web.get("/funding/batch", self._batch),
                 web.get("/funding/all", self._from(lambda a, _: a.funding_all())),
                 web.get("/funding/{symbol}", self._from(lambda a, r: a.funding(r.match_info["symbol"]))),
                 web.get("/open-interest/all", self._from(lambda a, _: a.open_interest_all())),
@@ -56,20 +56,20 @@ class Api:
         """Raises `Transient` while Redis is away."""
         return Answers(await self._reader.latest(), self._clock.now_ms(), self._max_age_s)
 
-    def _from(self, ask: Ask) -> Handler:
+    def _from(self, ask: Ask, away: Callable[[object], Answer] = redis_away) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
                 return _respond(ask(await self.answers(), request))
             except Transient as e:
-                return _respond(redis_away(e))
+                return _respond(away(e))
 
         return handle
 
-    async def _health(self, _: web.Request) -> web.Response:
-        try:
-            return _respond((await self.answers()).health())
-        except Transient as e:
-            return _respond(unhealthy(e))
+    async def _batch(self, request: web.Request) -> web.StreamResponse:
+        """What is wrong with the request itself is said without asking Redis."""
+        symbols = parse_symbols(",".join(request.query.getall("symbols", [])))
+        refusal = refuse_batch(symbols)
+        return _respond(refusal) if refusal else await self._from(lambda a, _: a.funding_batch(symbols))(request)
 
     def _fixed(self, body: dict[str, Any]) -> Handler:
         encoded = msgspec.json.encode(body)
@@ -98,10 +98,6 @@ class Api:
         finally:
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.duration.labels(route).observe(self._clock.monotonic_s() - begun_s)
-
-
-def symbols_of(request: web.Request) -> list[str]:
-    return parse_symbols(",".join(request.query.getall("symbols", [])))
 
 
 def _respond(answer: Answer) -> web.Response:

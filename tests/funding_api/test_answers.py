@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.funding_api.answers import MOST_SYMBOLS, Answer, redis_away, unhealthy
+from services.funding_api.answers import MOST_SYMBOLS, Answer, redis_away, refuse_batch, unhealthy
 from services.funding_api.snapshot import Snapshot
 from shared.errors import WireError
 from tests.builders import NOW_MS, mark, reading
@@ -111,16 +111,16 @@ def test_a_batch_keeps_order_and_names_what_is_missing_or_stale() -> None:
 
 
 def test_a_batch_of_nothing_is_400() -> None:
-    assert shown(answers(hashes([mark()])).funding_batch([])) == (400, {"detail": {"error": "No symbols provided"}})
+    refusal = refuse_batch([])
+    assert refusal is not None
+    assert shown(refusal) == (400, {"detail": {"error": "No symbols provided"}})
 
 
 def test_a_batch_has_a_limit_and_says_it() -> None:
-    asked = answers(hashes([mark()]))
-    assert asked.funding_batch(["BTCUSDT"] * MOST_SYMBOLS).status == 200
-    assert shown(asked.funding_batch(["BTCUSDT"] * (MOST_SYMBOLS + 1))) == (
-        400,
-        {"detail": {"error": "Too many symbols", "count": 2001, "maxSymbols": 2000}},
-    )
+    assert refuse_batch(["BTCUSDT"] * MOST_SYMBOLS) is None
+    refusal = refuse_batch(["BTCUSDT"] * (MOST_SYMBOLS + 1))
+    assert refusal is not None
+    assert shown(refusal) == (400, {"detail": {"error": "Too many symbols", "count": 2001, "maxSymbols": 2000}})
 
 
 def test_all_has_one_object_a_symbol() -> None:
