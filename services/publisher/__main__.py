@@ -39,5 +39,9 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(alerts.run())
 
 
+def main() -> int:
+    return run("publisher", __doc__ or "", Settings, serve, limit_s=lambda s: s.verified_max_age_s)
+
+
 if __name__ == "__main__":
-    sys.exit(run("publisher", __doc__ or "", Settings, serve, limit_s=lambda s: s.verified_max_age_s))
+    sys.exit(main())

@@ -11,6 +11,7 @@ from services.publisher.metrics import Metrics
 from services.publisher.outbox import Attempt, Outbox
 from services.publisher.wire import Snapshot
 from shared.clock import Clock, iso
+from shared.errors import Refused
 from shared.logs import EventLog, OncePer
 from shared.runner import Service
 
@@ -165,12 +166,13 @@ class Report:
             log.warning("no sweep lands", seconds=seconds, check="oi_poller")
 
     def trouble(self, what: str, error: Exception, **facts: object) -> None:
-        """Said when it begins and once a minute while it lasts."""
+        """Said, and the job is not being done."""
         self._service.health.bad(f"{what}: {error}"[:200])
         self.complain(what, error, **facts)
 
     def complain(self, what: str, error: Exception, **facts: object) -> None:
-        held = self._once.due(what)
+        """Said when it begins and once a minute while it lasts; a refused key is one matter, whoever met it."""
+        held = self._once.due("refused" if isinstance(error, Refused) else what)
         if held is not None:
             more = {"held_back": held} if held else {}
             log.warning(what, error=str(error), **facts, **more)

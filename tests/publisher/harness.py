@@ -1,0 +1,211 @@
+"""The real publisher process, and a poller's hand: marks and sweeps written into the real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import msgpack
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from dev.processes import Child
+from dev.redis_server import free_port
+from shared.clock import iso
+from shared.model import MarkPrice, Member, OpenInterest, Reading, Sweep
+from shared.store import MARKS, UNIVERSE, round_trip
+from shared.sweeplog import append
+from tests.backend.stand_in import Backend as StandIn
+from tests.publisher.forked import Forked
+from tests.waiting import eventually
+
+Batches = list[dict[str, Any]]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Poller:
+    """Lands sweeps as the poller does; every sweep has values of its own, so that none passes for another."""
+
+    def __init__(self, redis: Redis, symbols: int = 20) -> None:
+        self._redis = redis
+        self._random = random.Random(7)
+        self.symbols = [f"S{n:03}USDT" for n in range(symbols)]
+        self.landed: list[Sweep] = []
+
+    async def land(self, *, without_mark: str = "") -> Sweep:
+        stamp_ms = max(now_ms(), self.landed[-1].ended_ms + 1 if self.landed else 0)
+        prices = {s: Decimal(self._random.randint(10_000, 99_999)) / 1000 + n for n, s in enumerate(self.symbols)}
+        prices.pop(without_mark, None)
+        marks = {s: MarkPrice(s, price, None, Decimal("0.0001"), 0, stamp_ms, stamp_ms) for s, price in prices.items()}
+        readings = {
+            s: Reading(OpenInterest(s, Decimal(1000 + n), stamp_ms - 500, stamp_ms - 100), prices.get(s))
+            for n, s in enumerate(self.symbols)
+        }
+        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, {})
+        members = {s: Member(s, Decimal(5_000_000), stamp_ms - 60_000, stamp_ms, 0) for s in self.symbols}
+        async with round_trip(self._redis) as pipe:
+            pipe.delete(MARKS.key, UNIVERSE.key)
+            MARKS.put(pipe, marks)
+            UNIVERSE.put(pipe, members)
+            append(pipe, sweep, stamp_ms)
+        self.landed.append(sweep)
+        return sweep
+
+    async def alert(self, n: int) -> None:
+        alert = {
+            "symbol": "BTCUSDT",
+            "direction": "UP",
+            "baseline": 1000 + n,
+            "current": 1100.0,
+            "pctChange": 0.1,
+            "absChange": 100.0,
+            "timeframe": "5 min",
+            "timestamp": iso(now_ms() + n),
+            "source": "oi_realtime_poller",
+        }
+        await self._redis.xadd("oi:alerts", {"alert": msgpack.packb(alert)})
+
+    async def keep_landing(self, every_s: float) -> None:
+        while True:
+            await self.land()
+            await asyncio.sleep(every_s)
+
+    def timestamps(self) -> list[str]:
+        return [iso(sweep.ended_ms) for sweep in self.landed]
+
+
+class Publisher:
+    """One publisher process against the Node stand-in, as one test sees it."""
+
+    KEY = "a-key-that-must-never-be-seen"
+
+    def __init__(self, child: Child | Forked, redis: Redis, stand_in: StandIn) -> None:
+        self.child = child
+        self.redis = redis
+        self.stand_in = stand_in
+        self.poller = Poller(redis)
+        self._api = httpx.AsyncClient(timeout=5, base_url=f"http://127.0.0.1:{child.env['METRICS_PORT']}")
+        self._counted: dict[str, float] = {}
+        self._log_from = 0
+
+    @classmethod
+    def settings(cls, redis_url: str, backend_url: str, **env: str) -> dict[str, str]:
+        """What a process is told; waits of up to 15 s are scaled to half a second."""
+        return {
+            "REDIS_URL": redis_url,
+            "BACKEND_URL": backend_url,
+            "BACKEND_API_KEY": cls.KEY,
+            "BACKEND_RETRY_MAX_SEC": "0.5",
+            "BACKEND_TIMEOUT_SEC": "1",
+            "METRICS_PORT": str(free_port()),
+            **env,
+        }
+
+    async def start(self) -> None:
+        """Start it, or take up a running one once it is idle; what it counted and said before does not matter."""
+        if self.child.status() is None and self.child.process:
+            self._log_from = len(self.child.log.read_text())
+        else:
+            self.child.start()
+        await self.until(self._is_idle)
+        self._counted = await self._samples()
+
+    async def _is_idle(self) -> bool:
+        """It has looked at Redis, which holds nothing to do."""
+        try:
+            return bool(await self.redis.xinfo_groups("oi:sweeps")) and bool(await self._samples())
+        except (ResponseError, httpx.HTTPError):
+            return False
+
+    @property
+    def pid(self) -> int:
+        assert self.child.process
+        assert self.child.process.pid
+        return self.child.process.pid
+
+    async def close(self) -> None:
+        await self._api.aclose()
+
+    def log(self) -> str:
+        return self.child.log.read_text()[self._log_from :]
+
+    async def health(self) -> dict[str, Any]:
+        answer = await self._api.get("/healthz")
+        return {"status": answer.status_code, **answer.json()}
+
+    async def metric(self, name: str) -> float:
+        """A gauge, summed over its labels unless they are part of the name."""
+        return _total(await self._samples(), name)
+
+    async def counted(self, name: str) -> float:
+        """What a counter counted since the start of this test."""
+        return _total(await self._samples(), name) - _total(self._counted, name)
+
+    async def _samples(self) -> dict[str, float]:
+        lines = [line for line in (await self.text("/metrics")).splitlines() if not line.startswith("#")]
+        return {sample: float(value) for sample, _, value in (line.rpartition(" ") for line in lines)}
+
+    async def text(self, path: str) -> str:
+        return (await self._api.get(path)).text
+
+    def universe(self) -> dict[str, Any]:
+        """Symbol -> entry of the universe the backend tells its users."""
+        document = self.stand_in.http.get("/api/market/open-interest/liquid-universe").json()
+        return {entry["symbol"]: entry for entry in document["symbols"]}
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        document = self.stand_in.http.get("/api/open-interest-alerts", params={"limit": 500}).json()
+        return list(reversed(document["alerts"]))
+
+    def batches(self) -> Batches:
+        """Everything that came in by POST, as it came."""
+        return [batch for batch in self.stand_in.batches() if batch["writer"] == "post"]
+
+    def stored(self) -> list[str]:
+        """Timestamps of the batches whose rows stand in the database, each once, in order of arrival."""
+        return list(dict.fromkeys(batch["timestamp"] for batch in self.batches() if batch["stored"]))
+
+    async def until(self, condition: Callable[[], Any], within_s: float = 15.0) -> Any:
+        """`eventually`, with the publisher's own words when it does not come true."""
+        try:
+            return await eventually(condition, within_s)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.child.tail(25)}") from None
+
+    async def until_delivered(self, within_s: float = 15.0) -> None:
+        """Every sweep that was landed is acknowledged."""
+
+        async def all_delivered() -> bool:
+            groups = await self.redis.xinfo_groups("oi:sweeps")
+            done = bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] == 0
+            return done and self.stored()[-1:] == self.poller.timestamps()[-1:]
+
+        await self.until(all_delivered, within_s)
+
+    async def until_verdict(self, verdict: str, within_s: float = 15.0) -> dict[str, Any]:
+        """The health once the newest sweep was delivered with this verdict."""
+        newest = self.poller.timestamps()[-1]
+
+        async def judged() -> dict[str, Any] | None:
+            health = await self.health()
+            return health if health.get("verdict") == verdict and health.get("batch") == newest else None
+
+        found: dict[str, Any] = await self.until(judged, within_s)
+        return found
+
+    def served(self) -> dict[str, float]:
+        data: dict[str, float] = self.stand_in.read()["data"]
+        return data
+
+
+def _total(samples: dict[str, float], name: str) -> float:
+    return sum(value for sample, value in samples.items() if sample == name or sample.startswith(name + "{"))

@@ -1,0 +1,86 @@
+"""A small backend on the loopback that answers what a test tells it, and keeps what came in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from shared.clock import from_iso
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Loopback:
+    """Answers by (method, path); what has no answer of its own is a merging backend that works."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str], Answer] = {}
+        self.requests: list[web.Request] = []
+        self.bodies: list[Any] = []
+        self.cache: dict[str, float] = {}
+        self.as_of: str | None = None
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+
+    def answer(self, method: str, path: str, status: int = 200, body: bytes = b"{}", **headers: str) -> None:
+        """Answer this way until told otherwise."""
+
+        async def fixed(_: web.Request) -> web.StreamResponse:
+            return web.Response(status=status, body=body, headers=headers)
+
+        self.answers[method, path] = fixed
+
+    def posts(self, path: str = "/api/market/open-interest/ingest") -> list[Any]:
+        return [body for request, body in zip(self.requests, self.bodies, strict=True) if request.path == path and body]
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        self.requests.append(request)
+        self.bodies.append(json.loads(raw) if raw else None)
+        own = self.answers.get((request.method, request.path))
+        if own:
+            return await own(request)
+        if request.method == "POST" and request.path.endswith("/open-interest/ingest"):
+            return self.take(self.bodies[-1])
+        return web.json_response({"data": self.cache, "asOf": _ms(self.as_of)})
+
+    def take(self, batch: Any) -> web.Response:
+        self.cache.update({row["symbol"]: row["openInterestUsd"] for row in batch["data"]})
+        self.as_of = batch["timestamp"]
+        return web.json_response({"success": True, "inserted": len(batch["data"]), "cached": len(self.cache)})
+
+
+def _ms(text: str | None) -> int | None:
+    return None if text is None else from_iso(text)
+
+
+async def hang(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(3600)
+    raise AssertionError("nobody waits an hour")
+
+
+async def reset(request: web.Request) -> web.StreamResponse:
+    """Cut the connection in the middle of the answer."""
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"success": tr')
+    assert request.transport
+    request.transport.abort()
+    return response

@@ -1,0 +1,221 @@
+"""The verdict: served against sent, symbol by symbol."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.publisher.audit import (
+    ADOPT_AFTER_MS,
+    Audit,
+    Ledger,
+    Row,
+    Sent,
+    as_of_right,
+    audit,
+    is_replaced,
+    served_rows,
+    was_taken,
+)
+from services.publisher.wire import Snapshot
+from tests.builders import NOW_MS
+
+BEFORE_MS = NOW_MS - 10_000
+
+
+def sent(values: dict[str, float], before_ms: int | None = BEFORE_MS) -> Sent:
+    return Sent(values, batch_ms=NOW_MS, posted_ms=NOW_MS + 50, before_ms=before_ms)
+
+
+def judged(
+    values: dict[str, float], served: dict[str, float], *, ours: Ledger | None = None, as_of_ms: int | None = NOW_MS
+) -> Audit:
+    ledger = ours or Ledger()
+    ledger.add_sent(values)
+    return audit(sent(values), Snapshot(served, as_of_ms), values.keys(), ledger, NOW_MS + 100)
+
+
+def test_all_of_it_right_is_verified() -> None:
+    result = judged({"A": 100.0, "B": 2e9}, {"A": 100.0, "B": 2e9 * (1 + 5e-10)})
+
+    assert (result.verdict, result.right) == ("VERIFIED", 2)
+
+
+def test_a_missing_symbol_is_partial() -> None:
+    """The incident: 43 of 343 were served, and every line said success."""
+    result = judged({"A": 1.0, "B": 2.0}, {"B": 2.0})
+
+    assert (result.verdict, result.right, result.missing) == ("PARTIAL", 1, {"A"})
+
+
+def test_a_value_nobody_here_sent_is_foreign() -> None:
+    result = judged({"A": 1.0, "B": 2.0}, {"A": 1.0 + 1e-8, "B": 2.0})
+
+    assert (result.verdict, result.foreign) == ("FOREIGN", {"A"})
+
+
+def test_an_earlier_value_of_ours_is_outdated_and_not_foreign() -> None:
+    """A lost POST leaves our last value standing: no other writer is to blame."""
+    ledger = Ledger()
+    ledger.add_sent({"A": 0.5})
+
+    result = judged({"A": 1.0}, {"A": 0.5}, ours=ledger)
+
+    assert (result.verdict, result.outdated) == ("PARTIAL", {"A"})
+
+
+def test_a_symbol_left_out_this_time_keeps_its_last_value_in_a_merging_backend() -> None:
+    ledger = Ledger()
+    ledger.add_sent({"A": 1.0, "B": 2.0})
+
+    result = audit(sent({"A": 1.0}), Snapshot({"A": 1.0, "B": 2.0}, NOW_MS), {"A", "B"}, ledger, NOW_MS)
+
+    assert (result.verdict, result.ghosts) == ("VERIFIED", frozenset())
+
+
+def test_a_symbol_served_after_it_left_the_universe_is_a_ghost() -> None:
+    ledger = Ledger()
+    ledger.add_sent({"DEAD": 2.0})
+
+    result = judged({"A": 1.0}, {"A": 1.0, "DEAD": 2.0}, ours=ledger)
+
+    assert (result.verdict, result.ghosts) == ("VERIFIED", {"DEAD"})
+
+
+def test_what_others_left_before_our_first_batch_is_known() -> None:
+    """Moving over from the old scripts to a merging backend must not read as an attack for ever."""
+    ledger = Ledger()
+    ledger.adopt({"OLD": 7.0}, NOW_MS)
+
+    assert judged({"A": 1.0}, {"A": 1.0, "OLD": 7.0}, ours=ledger).ghosts == {"OLD"}
+    assert judged({"A": 1.0}, {"A": 1.0, "OLD": 8.0}, ours=ledger).foreign == {"OLD"}
+
+
+def test_nothing_sent_is_never_verified() -> None:
+    assert judged({}, {}).verdict == "PARTIAL"
+
+
+@pytest.mark.parametrize(
+    ("as_of_ms", "right"),
+    [
+        (NOW_MS, True),
+        (NOW_MS + 60, True),  # a backend that stamps the arrival
+        (BEFORE_MS, False),  # it stands still
+        (None, False),
+        (NOW_MS - 60_000, False),
+        (NOW_MS + 60_000, False),
+    ],
+)
+def test_as_of_is_the_batches_own(as_of_ms: int | None, right: bool) -> None:
+    assert as_of_right(sent({"A": 1.0}), as_of_ms, NOW_MS + 100) is right
+    assert judged({"A": 1.0}, {"A": 1.0}, as_of_ms=as_of_ms).verdict == ("VERIFIED" if right else "PARTIAL")
+
+
+def test_a_backend_that_cuts_to_whole_seconds_is_understood() -> None:
+    batch = Sent({"A": 1.0}, batch_ms=NOW_MS + 777, posted_ms=NOW_MS + 900, before_ms=NOW_MS)
+
+    assert as_of_right(batch, NOW_MS, NOW_MS + 1000)
+
+
+def test_an_attempt_of_unknown_outcome_is_found_by_its_rows_and_its_as_of() -> None:
+    values = {"A": 1.0, "B": 2.0, "C": 3.0}
+
+    assert was_taken(sent(values), Snapshot(values, NOW_MS), NOW_MS + 100)
+    assert was_taken(sent(values), Snapshot({**values, "A": 9.0}, NOW_MS), NOW_MS + 100)
+    assert not was_taken(sent(values), Snapshot(values, BEFORE_MS), NOW_MS + 100)
+    assert not was_taken(sent(values), Snapshot({"C": 3.0}, NOW_MS), NOW_MS + 100)
+    assert not was_taken(sent(values), Snapshot({}, None), NOW_MS + 100)
+
+
+def test_chunks_into_a_replacing_cache_are_recognised() -> None:
+    chunks = [{"A", "B"}, {"C", "D"}, {"E"}]
+    values = dict.fromkeys("ABCDE", 1.0)
+
+    assert is_replaced(chunks, judged(values, {"E": 1.0}))
+    assert not is_replaced(chunks, judged(values, values))
+    assert not is_replaced(chunks, judged(values, {}))
+    assert not is_replaced(chunks, judged(values, {"A": 1.0, "E": 1.0}))
+    assert not is_replaced([set(values)], judged(values, {"E": 1.0}))
+
+
+def test_served_rows_say_since_when_a_value_stands() -> None:
+    """A frozen value shows by its age in oi:served, whatever the global asOf says."""
+    ledger = Ledger()
+    values = {"A": 1.0, "B": 2.0}
+    ledger.add_sent(values)
+    for moment in (NOW_MS, NOW_MS + 5000):
+        snapshot = Snapshot({"A": 1.0, "X": 5.0}, NOW_MS)
+        result = audit(sent(values), snapshot, values.keys(), ledger, moment)
+        ledger.see(snapshot, result.foreign, values.keys(), moment)
+
+    assert served_rows(values, snapshot, result, ledger, NOW_MS + 5000) == {
+        "A": Row(1.0, NOW_MS, "verified"),
+        "B": Row(None, NOW_MS + 5000, "missing"),
+        "X": Row(5.0, NOW_MS, "foreign"),
+    }
+
+
+def test_a_foreign_leftover_outside_the_universe_becomes_a_ghost_in_the_end() -> None:
+    """A merging backend never forgets it; an alarm nobody can clear would be ignored."""
+    ledger = Ledger()
+    snapshot = Snapshot({"A": 1.0, "X": 5.0}, NOW_MS)
+    ledger.add_sent({"A": 1.0})
+    for moment in (NOW_MS, NOW_MS + ADOPT_AFTER_MS):
+        assert audit(sent({"A": 1.0}), snapshot, {"A"}, ledger, NOW_MS).foreign == {"X"}
+        ledger.see(snapshot, {"X"}, {"A"}, moment)
+
+    assert audit(sent({"A": 1.0}), snapshot, {"A"}, ledger, NOW_MS).ghosts == {"X"}
+
+
+def test_a_foreign_value_inside_the_universe_never_becomes_ours() -> None:
+    ledger = Ledger()
+    for moment in (NOW_MS, NOW_MS + 2 * ADOPT_AFTER_MS):
+        ledger.see(Snapshot({"A": 5.0}, NOW_MS), {"A"}, {"A"}, moment)
+
+    assert not ledger.is_ours("A", 5.0)
+
+
+def test_a_restart_remembers_what_was_served() -> None:
+    ledger = Ledger()
+    ledger.recall({"A": Row(1.0, NOW_MS, "verified"), "B": Row(2.0, NOW_MS, "foreign"), "C": Row(None, 0, "missing")})
+
+    assert ledger.is_ours("A", 1.0)
+    assert not ledger.is_ours("B", 2.0)
+
+
+def test_the_ledger_does_not_grow_with_symbols_that_are_gone() -> None:
+    ledger = Ledger()
+    for n in range(1000):
+        ledger.add_sent({f"S{n}": 1.0})
+        ledger.see(Snapshot({"A": 1.0}, NOW_MS), set(), {"A", f"S{n}"}, NOW_MS)
+
+    assert len(ledger._sent) <= 2
+
+
+KEYS = st.sampled_from("ABCDEF")
+USD = st.sampled_from([1.0, 1.0 + 1e-12, 2.0, 3.0, 1e12])
+
+
+@given(st.dictionaries(KEYS, USD), st.dictionaries(KEYS, USD), st.dictionaries(KEYS, USD), st.sets(KEYS))
+def test_the_audit_agrees_with_an_obvious_reference(
+    values: dict[str, float], earlier: dict[str, float], served: dict[str, float], others: set[str]
+) -> None:
+    ledger = Ledger()
+    ledger.add_sent(earlier)
+    ledger.add_sent(values)
+    universe = values.keys() | others
+
+    result = audit(sent(values), Snapshot(served, NOW_MS), universe, ledger, NOW_MS)
+
+    def close(a: float, b: float | None) -> bool:
+        return b is not None and abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+
+    right = [k for k in values if close(values[k], served.get(k))]
+    foreign = {k for k, v in served.items() if not close(v, values.get(k)) and not close(v, earlier.get(k))}
+    assert result.right == len(right)
+    assert result.missing == values.keys() - served.keys()
+    assert result.foreign == foreign
+    assert result.ghosts == served.keys() - universe - foreign
+    assert (result.verdict == "VERIFIED") == (bool(values) and len(right) == len(values) and not foreign)
+    assert result.right + len(result.missing) + len(result.outdated) + len(foreign & values.keys()) == len(values)

@@ -1,0 +1,116 @@
+"""The HTTP edge: what travels, what is bounded, and what a fault of the way means."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from services.publisher import backend as backend_module
+from services.publisher.backend import Backend
+from services.publisher.join import Record
+from services.publisher.wire import Away, InDoubt, TooLarge
+from shared.clock import SystemClock
+from shared.errors import RateLimited, Refused, Rejected, WireError
+from tests.builders import NOW_MS
+from tests.publisher.loopback import Loopback, hang, reset
+
+INGEST = "/api/market/open-interest/ingest"
+READ = "/api/market/open-interest"
+ROWS = [Record("BTCUSDT", 2.0, 200.0, 100.0, None)]
+
+
+async def ingest(backend: Backend) -> None:
+    await backend.ingest(ROWS, NOW_MS, 1, funding=True)
+
+
+async def test_a_batch_arrives_with_the_key_and_is_served(backend: Backend, loopback: Loopback) -> None:
+    accepted = await backend.ingest(ROWS, NOW_MS, 1, funding=True)
+    snapshot = await backend.read_served()
+
+    assert (accepted.inserted, accepted.cached) == (1, 1)
+    assert (snapshot.values, snapshot.as_of_ms) == ({"BTCUSDT": 200.0}, NOW_MS)
+    post, get = loopback.requests
+    assert post.headers["X-API-Key"] == "the-key"
+    assert post.headers["Content-Type"] == "application/json"
+    assert "X-API-Key" not in get.headers  # a public route needs no key
+
+
+async def test_a_redirect_is_not_followed_with_the_key(backend: Backend, loopback: Loopback) -> None:
+    """A mistyped address that redirects elsewhere must not carry the key there."""
+    loopback.answer("POST", INGEST, 307, b"", Location=f"{loopback.url}/elsewhere")
+
+    with pytest.raises(Refused, match="BACKEND_URL"):
+        await ingest(backend)
+
+    assert [request.path for request in loopback.requests] == [INGEST]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, b'{"error": "bad"}', Rejected),
+        (401, b'{"error": "Unauthorized"}', Refused),
+        (413, b"<html>", TooLarge),
+        (429, b"{}", RateLimited),
+        (500, b"{}", InDoubt),
+        (502, b"<html>", InDoubt),
+        (200, b"<html>sign in</html>", InDoubt),
+        (200, b'{"success": tru', InDoubt),
+        (200, b"{" + b" " * (backend_module.REPLY_LIMIT + 1), InDoubt),
+    ],
+)
+async def test_each_bad_answer_is_one_typed_error(
+    backend: Backend, loopback: Loopback, status: int, body: bytes, error: type[Exception]
+) -> None:
+    loopback.answer("POST", INGEST, status, body)
+
+    with pytest.raises(error) as caught:
+        await ingest(backend)
+
+    assert type(caught.value) is error
+    assert "the-key" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("trouble", [hang, reset])
+async def test_a_silence_after_sending_leaves_the_outcome_open(
+    backend: Backend, loopback: Loopback, trouble: object
+) -> None:
+    """The backend may have stored the rows: whoever posts again without looking stores them twice."""
+    loopback.answers["POST", INGEST] = trouble  # type: ignore[assignment]
+
+    with pytest.raises(InDoubt) as caught:
+        await ingest(backend)
+
+    assert caught.value.timed_out is (trouble is hang)
+    assert not caught.value.answered
+
+
+async def test_a_connection_that_never_came_about_carried_nothing(client: httpx.AsyncClient) -> None:
+    away = Backend("http://127.0.0.1:1", "the-key", client, SystemClock(), 1.0)
+
+    with pytest.raises(Away) as caught:
+        await ingest(away)
+
+    assert type(caught.value) is Away
+    assert not caught.value.answered
+
+
+async def test_a_429_silences_every_request_until_its_time_is_over(backend: Backend, loopback: Loopback) -> None:
+    loopback.answer("POST", INGEST, 429, b"{}", **{"Retry-After": "60"})
+
+    for _ in range(3):
+        with pytest.raises(RateLimited) as caught:
+            await ingest(backend)
+        assert 59 < (caught.value.retry_after_s or 0) <= 60
+    with pytest.raises(RateLimited):
+        await backend.read_served()
+
+    assert len(loopback.requests) == 1
+
+
+async def test_an_endless_answer_is_cut_off(backend: Backend, loopback: Loopback) -> None:
+    loopback.answer("GET", READ, 200, b'{"data": {}, "padding": "' + b"x" * backend_module.REPLY_LIMIT + b'"}')
+
+    with pytest.raises(WireError, match="body_too_long"):
+        await backend.read_served()

@@ -1,0 +1,188 @@
+"""What goes to the backend, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.publisher import wire
+from services.publisher.join import Record, backend_key
+from services.publisher.wire import InDoubt, Snapshot, TooLarge
+from shared.errors import RateLimited, Refused, Rejected, WireError
+from shared.http import Reply
+from shared.model import Member
+from tests.builders import NOW_MS
+
+HTML = b"<html><body>502 Bad Gateway</body></html>"
+
+
+def reply(status: int, body: bytes = b"{}", **headers: str) -> Reply:
+    return Reply(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), body)
+
+
+def test_a_batch_has_the_fields_of_the_contract_and_numbers_not_strings() -> None:
+    rows = [Record("BTCUSDT", 82345.123, 7661501742.1, 93041.35202399, 0.0001), Record("AUSDT", 1.0, 2.0, 2.0, None)]
+
+    body = json.loads(wire.encode_batch(rows, 1_764_738_600_123, 343, funding=True))
+
+    assert body == {
+        "data": [
+            {
+                "symbol": "BTCUSDT",
+                "openInterest": 82345.123,
+                "openInterestUsd": 7661501742.1,
+                "markPrice": 93041.35202399,
+                "fundingRate": 0.0001,
+            },
+            {"symbol": "AUSDT", "openInterest": 1.0, "openInterestUsd": 2.0, "markPrice": 2.0},
+        ],
+        "timestamp": "2025-12-03T05:10:00.123Z",
+        "totalSymbols": 343,
+        "source": "realtime",
+    }
+    assert "fundingRate" not in json.loads(wire.encode_batch(rows, 0, 2, funding=False))["data"][0]
+
+
+def test_the_universe_has_the_fields_of_the_contract() -> None:
+    member = Member("BTCUSDT", Decimal("123456789.12"), 1_764_738_600_000, 1_764_738_660_000, 0)
+
+    body = json.loads(wire.encode_universe([member], 1_764_738_660_000))
+
+    assert body == {
+        "symbols": [
+            {
+                "symbol": "BTCUSDT",
+                "quoteVolume24h": 123456789.12,
+                "enteredAt": "2025-12-03T05:10:00.000Z",
+                "lastSeenAt": "2025-12-03T05:11:00.000Z",
+            }
+        ],
+        "updatedAt": "2025-12-03T05:11:00.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [
+        (reply(200), None),
+        (reply(200, HTML), InDoubt),
+        (reply(200, b""), InDoubt),
+        (reply(307, b"", location="https://elsewhere.example"), Refused),
+        (reply(400), Rejected),
+        (reply(401), Refused),
+        (reply(403, HTML), Refused),
+        (reply(404), Refused),
+        (reply(408), InDoubt),
+        (reply(413, HTML), TooLarge),
+        (reply(422), Rejected),
+        (reply(429), RateLimited),
+        (reply(500), InDoubt),
+        (reply(502, HTML), InDoubt),
+        (reply(504, HTML), InDoubt),
+    ],
+)
+def test_what_each_answer_means(answer: Reply, meaning: type[Exception] | None) -> None:
+    error = wire.failure(answer, NOW_MS)
+
+    assert (None if error is None else type(error)) == meaning
+
+
+@pytest.mark.parametrize(("header", "wait_s"), [("7", 7.0), ("0", 0.1), ("999999", 3600.0), ("soon", 5.0), (None, 5.0)])
+def test_retry_after_is_obeyed_within_reason(header: str | None, wait_s: float) -> None:
+    error = wire.failure(reply(429, **({"retry_after": header} if header else {})), NOW_MS)
+
+    assert isinstance(error, RateLimited)
+    assert error.retry_after_s == wait_s
+
+
+def test_a_long_body_is_cut_in_the_error() -> None:
+    """A proxy's page must not flood the journal."""
+    assert len(str(wire.failure(reply(500, b"x" * 100_000), NOW_MS))) < 200
+
+
+def test_what_is_served_is_read_by_the_backends_spelling() -> None:
+    body = b'{"data": {"BTCUSDT": 7661501742.1, "eth-usdt": 5}, "stale": false, "asOf": 1764738600000}'
+
+    assert wire.decode_snapshot(body) == Snapshot({"BTCUSDT": 7661501742.1, "ETHUSDT": 5.0}, 1764738600000)
+
+
+def test_a_value_that_is_no_number_costs_only_its_symbol() -> None:
+    body = b'{"data": {"A": 1.5, "B": null, "C": "7", "D": true, "E": [1]}, "asOf": null}'
+
+    assert wire.decode_snapshot(body) == Snapshot({"A": 1.5}, None, unreadable=4)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", HTML, b'{"data": []}', b'{"data": {"A": 1', b'{"data": {"A": NaN}}', b"[" * 5000, b"\xff"],
+)
+def test_a_body_that_cannot_be_trusted_is_one_error(body: bytes) -> None:
+    with pytest.raises(WireError):
+        wire.decode_snapshot(body)
+
+
+def test_an_older_backend_says_less() -> None:
+    assert wire.decode_accepted(b'{"success": true, "inserted": 3}') == (3, None, [])
+    assert wire.decode_accepted(b'{"success": false, "inserted": 2, "cached": 3, "errors": ["bad A"]}') == (
+        2,
+        3,
+        ["bad A"],
+    )
+
+
+def test_only_a_few_of_many_errors_are_kept() -> None:
+    accepted = wire.decode_accepted(json.dumps({"inserted": 0, "errors": ["x" * 1000] * 900}).encode())
+
+    assert len(accepted.errors) == 5
+    assert max(map(len, accepted.errors)) == 160
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+BODIES = (
+    st.binary()
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries({"data": JSON, "asOf": JSON, "symbols": JSON, "alerts": JSON, "errors": JSON}).map(
+        lambda value: json.dumps(value).encode()
+    )
+)
+
+
+@given(BODIES)
+def test_any_body_becomes_facts_or_one_error(body: bytes) -> None:
+    for decode in (wire.decode_snapshot, wire.decode_accepted, wire.decode_universe, wire.decode_alerts):
+        said = ""
+        try:
+            decode(body)
+        except WireError as e:
+            said = str(e)
+        assert len(said) < 400
+
+
+@given(st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False)), st.none() | st.integers(0, 2**53))
+def test_what_was_served_comes_back_whole(data: dict[str, float], as_of: int | None) -> None:
+    snapshot = wire.decode_snapshot(json.dumps({"data": data, "asOf": as_of}).encode())
+
+    assert snapshot.as_of_ms == as_of
+    assert snapshot.values.keys() == {backend_key(symbol) for symbol in data}
+    assert all(math.isfinite(value) for value in snapshot.values.values())
+
+
+@given(st.integers(100, 599), st.binary(max_size=300), st.text(max_size=20))
+def test_any_answer_has_a_meaning(status: int, body: bytes, retry_after: str) -> None:
+    headers = httpx.Headers([(b"retry-after", retry_after.encode())])
+
+    error = wire.failure(Reply(status, headers, body), NOW_MS)
+
+    assert error is None or len(str(error)) < 400
+    if isinstance(error, RateLimited):
+        assert 0 < (error.retry_after_s or 0) <= 3600
