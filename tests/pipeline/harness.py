@@ -36,6 +36,7 @@ class Pipeline:
         self.redis = Redis(port=self.ports["redis"], retry=Retry(NoBackoff(), 1), socket_timeout=5)
         self._folder = folder
         self._cache_mode = cache_mode
+        self.exchange_args: list[str] = []  # further options of the exchange stand-in
         self._env = {
             "REDIS_URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
             "BINANCE_WS_URL": self.origin("exchange").replace("http", "ws"),
@@ -59,7 +60,8 @@ class Pipeline:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._child("redis", server_command(self.ports["redis"], str(self._folder)), {})
         port = str(self.ports["exchange"])
-        self._child("exchange", [sys.executable, "-m", "dev.exchange", "--port", port, "--weight-limit", "100000"], {})
+        exchange = [sys.executable, "-m", "dev.exchange", "--port", port, "--weight-limit", "100000"]
+        self._child("exchange", [*exchange, *self.exchange_args], {})
         backend = {"PORT": str(self.ports["backend"]), "API_KEY": KEY, "CACHE_MODE": self._cache_mode}
         self._child("backend", [require_node(), "dev/backend/server.mjs"], backend)
         for name in SERVICES:

@@ -1,0 +1,127 @@
+"""Every fault that `make chaos` runs, in the order it runs them. docs/reliability.md says what the columns mean.
+
+One entry: name, what happens, how it is done, for how many seconds at least, who must say what; then the bounds that
+differ from those of `Fault`.
+"""
+
+from __future__ import annotations
+
+from tests.chaos import faults as f
+from tests.chaos.faults import Fault, answers, both, exchange, kill, net, poller, publisher, redis_config, wedge, ws
+
+MUTE = "no mark frame for .* retired address"
+SILENT = r"no mark frame for [\d.]+ s"
+SHORT = r"only \d+ of \d+ symbols ticked"
+ENDED = "connection ended"
+STALE = "stale_mark"
+QUIET = "nothing may be sent until"
+UNANSWERED = "timeout|no complete answer"
+NO_REDIS = "waiting for Redis|Redis does not take writes"
+
+POISON = {"nan": "BTCUSDT", "negative": "ETHUSDT", "zero": "SOLUSDT", "missing_p": "XRPUSDT", "ticker_event": "BNBUSDT"}
+POISONED = exchange(*({"fault": "ws_rows", "kind": kind, "symbols": [symbol]} for kind, symbol in POISON.items()))
+ACK_MUTE = exchange({"fault": "ws_ack_mute"}, {"fault": "ws_cut"})
+CLOSE_1008 = exchange({"fault": "ws_close", "code": 1008, "reason": "Invalid request"})
+NOTICE = exchange({"fault": "ws_shutdown_notice", "close_after_s": 5})
+REFUSED = exchange({"fault": "ws_refuse", "status": 429}, {"fault": "ws_reset"})
+MUTE_AND_BAN = both(exchange({"fault": "ws_mute"}), answers("418", retry_after=12, seconds=12))
+BAN_AND_FLUSH = both(answers("418", retry_after=10, seconds=10), f.flush_when_banned)
+NO_MARKS_NO_BACKEND = both(kill("ws_daemon"), net("backend", cut="up down"))
+
+
+def stream(what: str, **more: object) -> f.Inject:
+    return exchange({"fault": f"ws_{what}", **more})
+
+
+# fmt: off
+STREAM = [
+    Fault("retired-address", "connected, never a frame", f.retired_address, 8, ws(MUTE)),
+    Fault("ack-mute", "new subscriptions are acknowledged and get nothing", ACK_MUTE, 8, ws(MUTE)),
+    Fault("half-mute", "half of the symbols are in no frame", stream("half_mute", share=0.5), 12, ws(SHORT), 20),
+    Fault("one-muted", "one connection of two is mute", stream("mute", conn=0), 8, ws(SILENT), age_s=10, fast=True),
+    Fault("both-mute", "marks by REST", stream("mute"), 14, ws("no stream delivers"), age_s=16),
+    Fault("tcp-stall", "no byte, no FIN", stream("stall"), 10, ws(SILENT)),
+    Fault("slow-drip", "200 bytes a second", stream("drip", bytes_per_s=200), 10, ws(SILENT)),
+    Fault("close-1008", "closed with 1008", CLOSE_1008, 0, ws(f"{ENDED}.*1008"), age_s=10),
+    Fault("rst", "both connections reset", stream("reset"), 0, ws(ENDED), age_s=10, fast=True),
+    Fault("24h-cut", "the end of the exchange's 24 h", stream("cut"), 0, ws(f"{ENDED}.*1001"), age_s=10),
+    Fault("shutdown-notice", "a close announced before", NOTICE, 6, ws("connection replaced", quiet=True), age_s=10),
+    Fault("handshake-429", "handshakes are refused", REFUSED, 8, ws("refused with HTTP 429")),
+    Fault("one-frame", "only the TradFi frame comes", stream("one_frame", keep="tradfi"), 12, ws(SHORT), 20),
+    Fault("frame-3mib", "six valid frames of 3 MiB", stream("frames", kind="oversize", times=6), 5, (), age_s=10),
+    Fault("truncated-json", "frames that break off", stream("frames", kind="truncated"), 8, ws("not_a_frame")),
+    Fault("unknown-fields", "new fields in every row", stream("rows", kind="unknown_fields"), 5, (), age_s=10),
+    Fault("poisoned-rows", ", ".join(POISON), POISONED, 7, ws("bad row dropped"), fast=True),
+    Fault("time-back", "event times 60 s back", stream("time_back", ms=60_000), 8, publisher(STALE), recover_s=25),
+    Fault("clock-ahead", "the exchange's clock is 90 s ahead", exchange({"fault": "clock_skew", "ms": 90_000}), 8,
+          publisher(STALE), recover_s=30, skew_ms=90_000),
+    Fault("clock-behind", "the exchange's clock is 90 s behind", exchange({"fault": "clock_skew", "ms": -90_000}), 8,
+          publisher(STALE), recover_s=30, skew_ms=-90_000),
+]
+
+REST = [
+    Fault("rest-429", "429, Retry-After 6", answers("429", retry_after=6, seconds=6), 6, poller(QUIET), fast=True),
+    Fault("rest-418", "418, Retry-After 8", answers("418", retry_after=8, seconds=8), 8, poller(QUIET)),
+    Fault("rest-418-text", "418, its end in the text", answers("418_text_only", retry_after=8, seconds=8), 8,
+          poller(QUIET)),
+    Fault("over-the-limit", "others use up the minute: banned", f.over_the_limit, 2, poller(QUIET), recover_s=75,
+          before=f.late_in_the_minute),
+    Fault("ban-restart", "pollers killed in the middle of a ban", f.banned_then_restarted, 11, poller(QUIET)),
+    Fault("ban-while-mute", "a ban while every stream is mute", MUTE_AND_BAN, 12, poller(QUIET)),
+    Fault("ban-flush", "Redis is emptied in the middle of a ban", BAN_AND_FLUSH, 8, poller(QUIET)),
+    Fault("rest-403", "the firewall's HTML page", answers("403_html"), 5, poller("403"), recover_s=25),
+    Fault("rest-451", "not served from this location", answers("451"), 5, poller("451"), recover_s=25),
+    Fault("rest-maintenance", "-1016", answers("-1016"), 5, poller("maintenance"), recover_s=25),
+    Fault("rest-503", "503 for every request", answers("503_unknown"), 6, poller("503|server_error")),
+    Fault("rest-hang", "no answer at all", answers("hang"), 9, poller(UNANSWERED)),
+    Fault("one-hangs", "one symbol's request hangs", answers("hang", "openInterest", symbols=["ETHUSDT"]), 5,
+          poller("timeout.*ETHUSDT"), age_s=16),
+    Fault("html-200", "200 with an HTML page", answers("html_200"), 5, poller("bad_reply|not_json"), fast=True),
+    Fault("error-200", "200 with an error body", answers("error_body_200"), 5, poller("symbols failed")),
+    Fault("truncated-200", "200 with JSON that breaks off", answers("truncated_json"), 5, poller("symbols failed")),
+    Fault("empty-listings", "exchangeInfo without symbols", answers("empty_symbols", "exchangeInfo"), 2,
+          poller("none of 0 listed"), age_s=10),
+    Fault("delisted", "three symbols stop trading in mid-sweep", f.delisted_in_mid_sweep, 3, poller("not_trading"),
+          recover_s=30),
+    Fault("200-listed", "200 new symbols", exchange({"fault": "list", "count": 200}), 4,
+          poller("universe changed.*entered=[1-9]", quiet=True), 20, recover_s=25),
+]
+
+PROCESSES = [
+    Fault("redis-killed", "kill -9, back after 5 s with nothing", kill("redis"), 5, ws(NO_REDIS)),
+    Fault("redis-flushed", "FLUSHALL", f.flush, 0, (*ws("Redis lost what it held"), *publisher("waiting for")),
+          fast=True),
+    Fault("redis-stopped", "SIGSTOP for 20 s", wedge("redis"), 20, ws(NO_REDIS)),
+    Fault("redis-full", "maxmemory reached", redis_config(maxmemory=1), 8, ws(NO_REDIS)),
+    Fault("redis-readonly", "writes refused", redis_config(min_replicas_to_write=1), 8, ws(NO_REDIS)),
+    Fault("ws_daemon-killed", "kill -9, back after 8 s", kill("ws_daemon"), 8, publisher(STALE)),
+    Fault("oi_poller-killed", "kill -9, back after 10 s", kill("oi_poller"), 10, publisher("no sweep|stalled"), 16),
+    Fault("publisher-killed", "kill -9, back after 3 s", kill("publisher"), 3, publisher("down"), fast=True),
+    Fault("backend-killed", "kill -9, back after 5 s with nothing", kill("backend"), 5, publisher("backend")),
+    Fault("ws_daemon-wedged", "SIGSTOP", wedge("ws_daemon"), 9, publisher(STALE)),
+    Fault("oi_poller-wedged", "SIGSTOP", wedge("oi_poller"), 10, publisher("no sweep|stalled"), 16),
+    Fault("publisher-wedged", "SIGSTOP", wedge("publisher"), 6, publisher("down")),
+    Fault("two-at-once", "ws_daemon dead, the backend cut off", NO_MARKS_NO_BACKEND, 14, publisher(f"{STALE}|backend")),
+]
+
+NETWORK = [
+    Fault("exchange-refused", "nobody listens", net("ws", "rest", refuse=True), 6, ws(ENDED), recover_s=25),
+    Fault("exchange-cut", "both ways", net("ws", "rest", cut="up down"), 10, ws(SILENT), recover_s=25),
+    Fault("exchange-cut-up", "requests are lost", net("ws", "rest", cut="up"), 9, poller(UNANSWERED)),
+    Fault("exchange-cut-down", "answers are lost", net("ws", "rest", cut="down"), 10, ws(SILENT), recover_s=25),
+    Fault("exchange-rst", "every connection reset", net("ws", "rest", reset=True), 0, ws(ENDED), age_s=10),
+    Fault("exchange-slow", "300 ms each way", net("ws", "rest", latency_s=0.3), 6, (), age_s=20),
+    Fault("backend-refused", "nobody listens", net("backend", refuse=True), 5, publisher("backend is away")),
+    Fault("backend-cut", "both ways", net("backend", cut="up down"), 7, publisher("backend")),
+    Fault("backend-cut-up", "requests are lost", net("backend", cut="up"), 7, publisher("backend")),
+    Fault("backend-cut-down", "taken, the answer lost", net("backend", cut="down"), 7, publisher("backend"), fast=True),
+    Fault("backend-rst", "every connection reset", net("backend", reset=True), 0, (), age_s=10),
+    Fault("redis-refused", "nobody listens", net("redis", refuse=True), 5, ws(NO_REDIS)),
+    Fault("redis-cut", "both ways", net("redis", cut="up down"), 7, ws(NO_REDIS)),
+    Fault("redis-cut-up", "commands are lost", net("redis", cut="up"), 7, ws(NO_REDIS)),
+    Fault("redis-cut-down", "obeyed, the answer lost", net("redis", cut="down"), 7, ws(NO_REDIS)),
+    Fault("redis-rst", "every connection reset", net("redis", reset=True), 0, ws(NO_REDIS), fast=True),
+]
+# fmt: on
+
+CATALOGUE = {fault.name: fault for fault in (*STREAM, *REST, *PROCESSES, *NETWORK)}

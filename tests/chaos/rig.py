@@ -1,0 +1,136 @@
+"""The pipeline of `tests.pipeline.harness` with a proxy on every way a service has to the outside, and one `heal`.
+
+Scaled-down settings, so that minutes of production are seconds here; docs/reliability.md lists them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Any
+
+from dev.redis_server import free_port
+from tests.chaos.manners import Manners
+from tests.chaos.oracle import Bounds
+from tests.chaos.proxy import Proxy
+from tests.pipeline.harness import SERVICES, Pipeline
+from tests.waiting import eventually
+
+MARK_MAX_AGE_S, OI_MAX_AGE_S = 5, 15
+SCALED = {
+    "LOG_FORMAT": "json",
+    "MARK_MAX_AGE_SEC": str(MARK_MAX_AGE_S),
+    "OI_MAX_AGE_SEC": str(OI_MAX_AGE_S),
+    "OI_LISTINGS_INTERVAL_SEC": "10",
+    "VERIFIED_MAX_AGE_SEC": "8",
+    "BACKEND_TIMEOUT_SEC": "3",
+    "BACKEND_RETRY_MAX_SEC": "2",
+}
+# Beside the settings: 2 s for the beat of the stream and the way of a frame, 5 s for an answer that is slow to come.
+BOUNDS = Bounds((MARK_MAX_AGE_S + 2) * 1000, (OI_MAX_AGE_S + 5) * 1000)
+WAYS = {"ws": "exchange", "rest": "exchange", "backend": "backend", "redis": "redis"}
+
+
+class Rig(Pipeline):
+    """``proxies`` by the name of the way: ws, rest, backend, redis."""
+
+    def __init__(self, folder: Path) -> None:
+        fronts = {way: free_port() for way in WAYS}
+        super().__init__(
+            folder,
+            **SCALED,
+            BINANCE_WS_URL=f"ws://127.0.0.1:{fronts['ws']}",
+            BINANCE_REST_URL=f"http://127.0.0.1:{fronts['rest']}",
+            BACKEND_URL=f"http://127.0.0.1:{fronts['backend']}",
+            REDIS_URL=f"redis://127.0.0.1:{fronts['redis']}/0",
+        )
+        self.exchange_args = ["--clock-in-values"]
+        self.manners = Manners()
+        self.proxies = {
+            way: Proxy(fronts[way], self.ports[server], self.manners.heard if way == "rest" else None)
+            for way, server in WAYS.items()
+        }
+        self.ended: set[str] = set()  # children that a fault ended; any other that is dead has crashed
+
+    async def begin(self) -> None:
+        for proxy in self.proxies.values():
+            await proxy.listen()
+        self.start()
+        await eventually(self._answers, within_s=20)
+
+    async def close(self) -> None:
+        await super().close()
+        for proxy in self.proxies.values():
+            await proxy.close()
+
+    async def exchange(self, *faults: dict[str, Any]) -> None:
+        await self.fault("exchange", list(faults))
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.ended.add(name)
+            self[name].kill()
+
+    def wedge(self, *names: str) -> None:
+        for name in names:
+            self[name].signal(signal.SIGSTOP)
+
+    async def configure_redis(self, **settings: int) -> None:
+        for name, value in settings.items():
+            await self.redis.config_set(name.replace("_", "-"), value)
+
+    def crashed(self) -> list[str]:
+        """Children that ended though no fault ended them."""
+        return [
+            f"{name} ended by itself with status {child.status()}"
+            for name, child in self.children.items()
+            if child.status() is not None and name not in self.ended
+        ]
+
+    async def heal(self) -> None:
+        """End whatever fault is on, of whatever kind; what was killed is started as systemd would."""
+        for proxy in self.proxies.values():
+            await proxy.heal()
+        for child in self.children.values():
+            if child.status() is not None:
+                child.start()
+            child.signal(signal.SIGCONT)
+        self.ended.clear()
+        await eventually(self._answers, within_s=10)
+        await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
+        await self.fault("exchange", {}, "/control/reset")
+        await self.fault("backend", {"faults": []})
+        self.manners.forget()
+
+    async def _answers(self) -> bool:
+        """Whether the stand-ins and Redis are there."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(2):
+                await self.redis.ping()
+                await self.get("exchange", "/control")
+                await self.get("backend", "/control")
+                return True
+        return False
+
+    async def whole_open_interest(self, symbols: set[str]) -> dict[str, int]:
+        """The whole part of each symbol's open interest, asked past the proxy."""
+        some = asyncio.Semaphore(16)
+
+        async def ask(symbol: str) -> int:
+            async with some:
+                answer = await self.api.get(
+                    self.origin("exchange") + "/fapi/v1/openInterest", params={"symbol": symbol}
+                )
+                return int(float(answer.json()["openInterest"]))
+
+        return dict(zip(symbols, await asyncio.gather(*map(ask, symbols)), strict=True))
+
+    async def quote_volumes(self) -> dict[str, float]:
+        rows = await self.get("exchange", "/fapi/v1/ticker/24hr")
+        return {row["symbol"]: float(row["quoteVolume"]) for row in rows}
+
+
+def healthy(health: dict[str, dict[str, Any] | None]) -> bool:
+    return all(one is not None and one["state"] == "ok" for one in (health[service] for service in SERVICES))
