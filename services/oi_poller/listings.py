@@ -12,6 +12,7 @@ from typing import NoReturn
 from services.oi_poller.exchange import Fapi
 from services.oi_poller.metrics import Metrics
 from services.oi_poller.universe import Universe
+from services.oi_poller.weight import OutOfWeight
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.clock import Clock
@@ -76,6 +77,8 @@ class Listings:
         return self._every_s * random.uniform(0.8, 1.0)
 
     def _failed(self, error: Exception) -> float:
+        if isinstance(error, OutOfWeight):
+            return error.retry_after_s or 1.0
         if isinstance(error, RateLimited):  # a ban is the poller's to tell
             return self._ban.remaining_s(self._clock.now_ms()) + self._retry.next_s()
         reason = error.reason if isinstance(error, WireError) else type(error).__name__.lower()

@@ -92,6 +92,7 @@ async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redi
             CONTRACTS.put(pipe, {"BTCUSDT": stale})
         venue.answers |= dict.fromkeys(("SOLUSDT", "BTCUSDT"), (503, "Service Unavailable.", {}))
         before = await redis.xlen(SWEEPS)
+        venue.asked.clear()
 
         async with start(venue) as service:
 
@@ -104,6 +105,7 @@ async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redi
     assert record.failures == {"SOLUSDT": "server_error", "BTCUSDT": "server_error"}
     assert record.readings["SOLUSDT"] == good
     assert "BTCUSDT" not in record.readings  # older than ten minutes
+    assert venue.asked[0] == "BTCUSDT"  # the stalest goes first, so that no symbol is always the one cut off
     assert sample(service, "pipeline_sweep_symbols", state="carried") == 1
 
 
