@@ -29,7 +29,7 @@ SERVED = "oi:served"  # hash symbol -> JSON, written by publisher
 LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
 PUBLISHER = "oi:publisher"  # hash: what the publisher must remember across a kill, written by publisher
 ALERTER = "oi:alerter"  # hash: latches, cooldowns and the last sweep looked at, written by oi_alerter
-TOLD = "oi:history"  # hash symbol -> JSON, expires: the past as openInterestHist told it, written by oi_alerter
+TOLD = "oi:history"  # hash symbol -> the body of openInterestHist, expires, written by oi_alerter
 BAN = "oi:ban"  # string, Unix ms, expires with the ban
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
 

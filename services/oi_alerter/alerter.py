@@ -102,7 +102,7 @@ class Alerter:
             for symbol, sample in samples_of(sweep, self._settings.skip).items():
                 self._history.add(symbol, sample)
             sweeps += 1
-        warm.recall(await self._memory.told(self._bad))
+        warm.recall(await self._memory.told(), self._bad)
         log.info(
             "history recalled", sweeps=sweeps, symbols=len(self._history.series), latches=len(self._memory.latches)
         )

@@ -15,7 +15,6 @@ from redis.exceptions import WatchError
 
 from services.oi_alerter import wire
 from services.oi_alerter.detector import Key, Latch
-from services.oi_alerter.wire import Told
 from shared.errors import WireError
 from shared.model import Sweep
 from shared.store import ALERTER, ALERTS, SWEEPS, TOLD, redis_faults, round_trip
@@ -110,20 +109,13 @@ class Memory:
         for key in gone:
             self.latches.pop(key, None)
 
-    async def told(self, on_bad: OnBad) -> dict[str, Told]:
-        """What the exchange told of the past since it was last forgotten."""
+    async def told(self) -> dict[str, bytes]:
+        """Symbol -> the exchange's own words about its past, of the last hours."""
         async with redis_faults():
             rows = cast("dict[bytes, bytes]", await self._redis.hgetall(TOLD))
-        told: dict[str, Told] = {}
-        for name, blob in rows.items():
-            symbol = name.decode(errors="replace")
-            try:
-                told[symbol] = wire.decode_told(symbol, blob)
-            except WireError as e:
-                on_bad(e)
-        return told
+        return {name.decode(errors="replace"): body for name, body in rows.items()}
 
-    async def keep_told(self, symbol: str, told: Told, for_ms: int) -> None:
+    async def keep_told(self, symbol: str, body: bytes, for_ms: int) -> None:
         async with round_trip(self._redis) as pipe:
-            pipe.hset(TOLD, symbol, wire.encode_told(told))
+            pipe.hset(TOLD, symbol, body)
             pipe.pexpire(TOLD, for_ms)

@@ -8,6 +8,7 @@ does not ask again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NoReturn
 
 import httpx
@@ -16,7 +17,6 @@ from services.oi_alerter import wire
 from services.oi_alerter.history import History
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
-from services.oi_alerter.wire import Told
 from shared import exchange, http
 from shared.backoff import Backoff
 from shared.ban import Ban
@@ -52,11 +52,16 @@ class Warm:
         self._once = OncePer(clock, 60.0)
         self.asked: dict[str, int] = {}
 
-    def recall(self, told: dict[str, Told]) -> None:
+    def recall(self, told: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
         """After the history was rebuilt: what was told before a restart."""
-        for symbol, past in told.items():
-            self.asked[symbol] = past.asked
-            self._history.recall(symbol, past.samples())
+        for symbol, body in told.items():
+            try:
+                samples = wire.open_interest_hist(body, symbol)
+            except WireError as e:
+                on_bad(e)
+                continue
+            self.asked[symbol] = max((sample.at_ms for sample in samples), default=0)
+            self._history.recall(symbol, samples)
 
     async def keep(self) -> NoReturn:
         while True:
@@ -88,14 +93,15 @@ class Warm:
         await self._ban.refresh(now_ms)
         self._ban.check(now_ms)
         try:
-            told = wire.open_interest_hist(await self._get(symbol), symbol, now_ms)
+            body = await self._get(symbol)
+            samples = wire.open_interest_hist(body, symbol)
         except (Rejected, WireError) as e:
             self._metrics.warmed.labels("failed").inc()
             self._say("one symbol's past is not to be had", e)
         else:
             self._metrics.warmed.labels("told").inc()
-            await self._memory.keep_told(symbol, told, 2 * self._history.horizon_ms)
-            self._history.recall(symbol, told.samples())
+            await self._memory.keep_told(symbol, body, 2 * self._history.horizon_ms)
+            self._history.recall(symbol, samples)
         self.asked[symbol] = now_ms
 
     async def _get(self, symbol: str) -> bytes:

@@ -17,9 +17,10 @@ from services.oi_alerter.detector import Alert, Key, Latch
 from services.oi_alerter.history import Sample
 from shared.clock import iso
 from shared.errors import WireError
-from shared.numbers import positive
+from shared.numbers import non_negative
 
 SOURCE = "oi_realtime_poller"  # what the backend knows such alerts by
+LAST_MS = 1 << 53
 _ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 _REFUSED = (ValueError, RecursionError)  # msgspec's errors are ValueErrors, except where nesting has no end
 
@@ -35,49 +36,21 @@ class _Latch(msgspec.Struct, rename="camel"):
     outside_at: int
 
 
-class Told(msgspec.Struct):
-    """What the exchange said of one symbol's past; ``rows``: instant, contracts."""
-
-    asked: int
-    rows: list[tuple[int, str]]
-
-    def samples(self) -> list[Sample]:
-        return [Sample(at_ms, float(text), None) for at_ms, text in self.rows]
-
-
 _json = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(list[_Row], strict=False)  # timestamps have been seen as text
 _latch = msgspec.json.Decoder(_Latch)
-_told = msgspec.json.Decoder(Told)
 
 
-def open_interest_hist(body: bytes, symbol: str, asked_ms: int) -> Told:
+def open_interest_hist(body: bytes, symbol: str) -> list[Sample]:
     """Zero open interest is no baseline: such a row is left out."""
     try:
         rows = _rows.decode(body)
-        if any(row.symbol != symbol or row.timestamp < 0 for row in rows):
+        if any(row.symbol != symbol or not 0 <= row.timestamp < LAST_MS for row in rows):
             raise ValueError("a row of another symbol or time")
-        told = [(row.timestamp, row.sum_open_interest) for row in rows if row.sum_open_interest.strip("0.")]
-        return _checked(Told(asked_ms, told))
+        told = [(row.timestamp, float(non_negative(row.sum_open_interest))) for row in rows]
     except _REFUSED as e:
         raise WireError("bad_history", f"{symbol}: {e}") from e
-
-
-def encode_told(told: Told) -> bytes:
-    return _json.encode(told)
-
-
-def decode_told(symbol: str, blob: bytes) -> Told:
-    try:
-        return _checked(_told.decode(blob))
-    except _REFUSED as e:
-        raise WireError("stored_history", f"{symbol}: {e}") from e
-
-
-def _checked(told: Told) -> Told:
-    for _, text in told.rows:
-        positive(text)
-    return told
+    return [Sample(at_ms, contracts, None) for at_ms, contracts in told if contracts]
 
 
 def encode_latch(key: Key, latch: Latch) -> tuple[str, bytes]:

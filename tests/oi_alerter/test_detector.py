@@ -268,12 +268,19 @@ def test_after_an_outage_history_begins_anew(clock: FakeClock) -> None:
 
 def test_a_move_after_an_outage_is_not_silenced_by_the_one_before(clock: FakeClock) -> None:
     """The latch is about what was told; that has left the window, though nobody saw it come back inside."""
-    market = Market(clock, Watch([FIVE]))
+    market = Market(clock, Watch())
     market.run(1_000_000, s=400)
     assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
     clock.advance(s=900)
-    market.run(1_050_000, s=300)
-    assert names(market.run(1_150_000, s=10)) == ["UP 5 min"]
+    market.run(1_050_000, s=260)
+    assert names(market.run(1_150_000, s=30)) == ["UP 5 min"]
+
+
+def test_a_move_still_outside_one_lookback_later_is_told_once() -> None:
+    """Looks as far apart as the lookback: the baseline is the very look that was told."""
+    watch = Watch([Frame("5 min", 10_000, 0.03, 0)])
+    told = [watch.see(contracts, NOW_MS + s * 1000) for s, contracts in ((0, 1.0e6), (10, 1.1e6), (20, 1.2e6))]
+    assert [len(alerts) for alerts in told] == [0, 1, 0]
 
 
 def test_a_relisted_symbol_is_not_compared_with_its_namesake(clock: FakeClock) -> None:
