@@ -196,7 +196,10 @@ class Publisher:
         newest = self.poller.timestamps()[-1]
 
         async def judged() -> dict[str, Any] | None:
-            health = await self.health()
+            try:
+                health = await self.health()
+            except httpx.HTTPError:  # it was started a moment ago
+                return None
             return health if health.get("verdict") == verdict and health.get("batch") == newest else None
 
         found: dict[str, Any] = await self.until(judged, within_s)
