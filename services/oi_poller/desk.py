@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from typing import cast
 
 from redis.asyncio import Redis
@@ -14,12 +13,11 @@ from shared.clock import Clock
 from shared.codec import decode_sweep
 from shared.errors import WireError
 from shared.logs import EventLog, OncePer
-from shared.model import QuoteVolume, Reading, Sweep
+from shared.model import MarkPrice, QuoteVolume, Reading, Sweep
 from shared.store import CONTRACTS, MARKS, SWEEPS, UNIVERSE, VOLUMES, redis_faults, round_trip
 from shared.sweeplog import FIELD, append
 
 log = EventLog("desk")
-MARK_MAX_AGE_MS = 60_000  # an older one is not the price of this sweep's moment
 
 
 class Desk:
@@ -45,10 +43,8 @@ class Desk:
     async def volumes(self) -> dict[str, QuoteVolume]:
         return await VOLUMES.all(self._redis, self._bad)
 
-    async def marks(self) -> dict[str, Decimal]:
-        oldest_ms = self._clock.now_ms() - MARK_MAX_AGE_MS
-        marks = await MARKS.all(self._redis, self._bad)
-        return {symbol: mark.mark_price for symbol, mark in marks.items() if mark.received_ms >= oldest_ms}
+    async def marks(self) -> dict[str, MarkPrice]:
+        return await MARKS.all(self._redis, self._bad)
 
     def owe(self, sweep: Sweep) -> None:
         """To be written by `settle`; only the newest is kept."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from decimal import Decimal
 from typing import NoReturn
 
 from services.oi_poller.desk import Desk
@@ -23,7 +22,7 @@ from shared.ban import Ban
 from shared.clock import iso
 from shared.errors import Transient
 from shared.logs import EventLog
-from shared.model import Reading, Sweep
+from shared.model import MarkPrice, Reading, Sweep
 from shared.runner import Service
 
 log = EventLog("oi_poller")
@@ -135,12 +134,15 @@ class Poller:
                 self._last.pop(symbol, None)
                 self._listings.prompt()
 
-    def _record(self, outcome: Outcome, marks: dict[str, Decimal], started_ms: int) -> Sweep:
+    def _record(self, outcome: Outcome, marks: dict[str, MarkPrice], started_ms: int) -> Sweep:
+        """Every reading gets the price of now, a carried one too; a price too old to be published is none."""
         now_ms = self._clock.now_ms()
-        fresh = {symbol: Reading(oi, marks.get(symbol)) for symbol, oi in outcome.fresh.items()}
+        oldest_ms = now_ms - self._settings.mark_max_age_s * 1000
+        prices = {symbol: mark.mark_price for symbol, mark in marks.items() if mark.received_ms >= oldest_ms}
+        fresh = {symbol: Reading(oi, prices.get(symbol)) for symbol, oi in outcome.fresh.items()}
         self._last.update(fresh)
         carried = {
-            symbol: self._last[symbol]
+            symbol: Reading(self._last[symbol].open_interest, prices.get(symbol))
             for symbol in outcome.failures
             if symbol in self._last and now_ms - self._received_ms(symbol) <= CARRY_MS
         }

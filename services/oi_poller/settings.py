@@ -44,6 +44,7 @@ class Settings(CommonSettings):
     listings_s: float = setting(
         "OI_LISTINGS_INTERVAL_SEC", "300", number(1, 3600), "most seconds between looks at the exchange's symbol list"
     )
+    mark_max_age_s: float = setting("MARK_MAX_AGE_SEC", "15", number(0.1, 3600), "older mark prices are not published")
     metrics_port: int = metrics_port(9102)
 
     def __post_init__(self) -> None:

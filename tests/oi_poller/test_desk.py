@@ -16,8 +16,8 @@ from services.oi_poller.universe import Rules, Universe
 from shared import store
 from shared.errors import Transient
 from shared.model import Member
-from shared.store import CONTRACTS, MARKS, SWEEPS, UNIVERSE, round_trip
-from tests.builders import NOW_MS, mark, reading, sweep
+from shared.store import CONTRACTS, SWEEPS, UNIVERSE, round_trip
+from tests.builders import NOW_MS, reading, sweep
 from tests.fakes import FakeClock
 from tests.oi_poller.conftest import sweeps
 
@@ -95,14 +95,6 @@ async def test_the_run_before_is_recalled_without_its_leftovers(
     assert list(universe.members) == ["BTCUSDT"]
     assert universe.departed == {"GONEUSDT"}
     assert metrics.bad_rows.labels("redis", "stored_universe")._value.get() == 1
-
-
-async def test_a_mark_that_stopped_is_not_the_price_of_this_moment(redis: Redis, desk: Desk, clock: FakeClock) -> None:
-    now_ms = clock.now_ms()
-    async with round_trip(redis) as pipe:
-        MARKS.put(pipe, {"A": mark("A", received_ms=now_ms), "B": mark("B", received_ms=now_ms - 61_000)})
-
-    assert set(await desk.marks()) == {"A"}
 
 
 async def test_a_sweep_outlives_redis_and_lands_once(
