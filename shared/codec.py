@@ -174,7 +174,18 @@ def decode_sweep(blob: bytes) -> Sweep:
         packed = msgspec.convert(document, _PackedSweep)
         if packed.v != SWEEP_VERSION:
             raise ValueError(f"version {packed.v}, not {SWEEP_VERSION}")
-        readings = {symbol: _reading(symbol, *row) for symbol, row in packed.oi.items()}
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as e:
         raise WireError("stored_sweep", str(e)) from e
-    return Sweep(packed.id, packed.start, packed.end, readings, packed.failed)
+    return _sweep(packed)
+
+
+def _sweep(packed: _PackedSweep) -> Sweep:
+    """A number that cannot be trusted costs only its symbol, which then counts as failed."""
+    readings: dict[str, Reading] = {}
+    failures = dict(packed.failed)
+    for symbol, row in packed.oi.items():
+        try:
+            readings[symbol] = _reading(symbol, *row)
+        except ValueError:
+            failures[symbol] = "unreadable"
+    return Sweep(packed.id, packed.start, packed.end, readings, failures)

@@ -307,3 +307,16 @@ def test_a_mark_that_lacks_a_field_is_refused(field: str) -> None:
 
     with pytest.raises(WireError, match=field):
         decode_mark(SYMBOL, json.dumps(row).encode())
+
+
+def test_one_number_gone_wrong_costs_only_its_symbol() -> None:
+    """A sweep is hundreds of symbols: none of the others may wait for the one that cannot be read."""
+    document = msgpack.unpackb(encode_sweep(sweep(reading("BTCUSDT"), reading("ETHUSDT"), reading("SOLUSDT"))))
+    document["oi"]["ETHUSDT"][0] = "NaN"
+    document["oi"]["SOLUSDT"][3] = "-5"
+
+    item = decode_sweep(msgpack.packb(document))
+
+    assert item.readings.keys() == {"BTCUSDT"}
+    assert item.failures == {"ETHUSDT": "unreadable", "SOLUSDT": "unreadable"}
+    assert item.universe() == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
