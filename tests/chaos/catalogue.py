@@ -51,7 +51,7 @@ STREAM = [
     Fault("frame-3mib", "six valid frames of 3 MiB", stream("frames", kind="oversize", times=6), 5, (), age_s=10),
     Fault("truncated-json", "frames that break off", stream("frames", kind="truncated"), 8, ws("not_a_frame")),
     Fault("unknown-fields", "new fields in every row", stream("rows", kind="unknown_fields"), 5, (), age_s=10),
-    Fault("poisoned-rows", ", ".join(POISON), POISONED, 7, ws("bad row dropped"), fast=True),
+    Fault("poisoned-rows", ", ".join(POISON), POISONED, 6, ws("bad row dropped"), fast=True),
     Fault("time-back", "event times 60 s back", stream("time_back", ms=60_000), 8, publisher(STALE), recover_s=25),
     Fault("clock-ahead", "the exchange's clock is 90 s ahead", exchange({"fault": "clock_skew", "ms": 90_000}), 8,
           publisher(STALE), recover_s=30, skew_ms=90_000),
@@ -60,7 +60,7 @@ STREAM = [
 ]
 
 REST = [
-    Fault("rest-429", "429, Retry-After 6", answers("429", retry_after=6, seconds=6), 6, poller(QUIET), fast=True),
+    Fault("rest-429", "429, Retry-After 5", answers("429", retry_after=5, seconds=5), 5, poller(QUIET), fast=True),
     Fault("rest-418", "418, Retry-After 8", answers("418", retry_after=8, seconds=8), 8, poller(QUIET)),
     Fault("rest-418-text", "418, its end in the text", answers("418_text_only", retry_after=8, seconds=8), 8,
           poller(QUIET)),
@@ -76,7 +76,7 @@ REST = [
     Fault("rest-hang", "no answer at all", answers("hang"), 9, poller(UNANSWERED)),
     Fault("one-hangs", "one symbol's request hangs", answers("hang", "openInterest", symbols=["ETHUSDT"]), 5,
           poller("timeout.*ETHUSDT"), age_s=16),
-    Fault("html-200", "200 with an HTML page", answers("html_200"), 5, poller("bad_reply|not_json"), fast=True),
+    Fault("html-200", "200 with an HTML page", answers("html_200"), 4, poller("bad_reply|not_json"), fast=True),
     Fault("error-200", "200 with an error body", answers("error_body_200"), 5, poller("symbols failed")),
     Fault("truncated-200", "200 with JSON that breaks off", answers("truncated_json"), 5, poller("symbols failed")),
     Fault("empty-listings", "exchangeInfo without symbols", answers("empty_symbols", "exchangeInfo"), 2,
@@ -120,7 +120,7 @@ NETWORK = [
     Fault("redis-cut", "both ways", net("redis", cut="up down"), 7, ws(NO_REDIS)),
     Fault("redis-cut-up", "commands are lost", net("redis", cut="up"), 7, ws(NO_REDIS)),
     Fault("redis-cut-down", "obeyed, the answer lost", net("redis", cut="down"), 7, ws(NO_REDIS)),
-    Fault("redis-rst", "every connection reset", net("redis", reset=True), 0, ws(NO_REDIS), fast=True),
+    Fault("redis-rst", "every connection reset", net("redis", reset=True), 0, ws(NO_REDIS)),
 ]
 # fmt: on
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from tests.chaos.catalogue import CATALOGUE
-from tests.chaos.faults import Fault
+from tests.chaos.faults import Fault, Inject, answers
+from tests.chaos.rig import Rig
 from tests.chaos.run import Bench, measure
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FAST = [fault for fault in CATALOGUE.values() if fault.fast]
@@ -28,24 +31,34 @@ async def test_a_fault_is_noticed_survived_and_publishes_nothing_wrong(bench: Be
     assert not result.problems, f"{result.problems}\n{bench.rig.logs()}"
 
 
-@pytest.mark.parametrize("falsify", ["served", "mark", "zero"])
-async def test_a_wrong_value_does_not_go_unseen(bench: Bench, falsify: str) -> None:
-    """Break it on purpose: a value falsified by the backend, a mark of another time, a zero. Each must be counted."""
-    nothing = Fault(falsify, "", _falsify(falsify), 4, ())
-    result = await measure(bench, nothing)
+async def falsified_by_the_backend(rig: Rig) -> None:
+    await rig.fault("backend", {"fault": {"kind": "wrong-value", "route": "read", "symbols": {"BTCUSDT": 1.01}}})
+
+
+async def mark_of_another_time(rig: Rig) -> None:
+    await rig.exchange({"fault": "mark_value", "symbol": "BTCUSDT", "value": "93041.00000001"})
+
+
+async def zero_from_another_writer(rig: Rig) -> None:
+    await rig.fault("backend", {"write": {"BTCUSDT": 0}})
+
+
+@pytest.mark.parametrize("inject", [falsified_by_the_backend, mark_of_another_time, zero_from_another_writer])
+async def test_a_wrong_value_does_not_go_unseen(bench: Bench, inject: Inject) -> None:
+    """Broken on purpose: a column that cannot turn proves nothing."""
+    result = await measure(bench, Fault("falsified", "", inject, 2, ()))
     assert result.wrong > 0
     assert any("BTCUSDT" in problem for problem in result.problems)
 
 
-def _falsify(how: str):  # type: ignore[no-untyped-def]
-    async def inject(rig) -> None:  # type: ignore[no-untyped-def]
-        if how == "served":
-            await rig.fault(
-                "backend", {"fault": {"kind": "wrong-value", "route": "read", "symbols": {"BTCUSDT": 1.01}}}
-            )
-        elif how == "mark":
-            await rig.exchange({"fault": "mark_value", "symbol": "BTCUSDT", "value": "93041.00000001"})
-        else:
-            await rig.fault("backend", {"write": {"BTCUSDT": 0}})
+async def ask_during_a_ban(rig: Rig) -> None:
+    await answers("418", retry_after=3, seconds=3)(rig)
+    await eventually(lambda: rig.manners.refusals > 0)
+    await asyncio.sleep(0.5)
+    await rig.api.get(f"http://127.0.0.1:{rig.proxies['rest'].port}/fapi/v1/ping")
 
-    return inject
+
+async def test_a_request_during_a_ban_does_not_go_unseen(bench: Bench) -> None:
+    result = await measure(bench, Fault("rude", "", ask_during_a_ban, 1, ()))
+    assert result.during_ban == 1
+    assert "1 requests during a ban" in result.problems
