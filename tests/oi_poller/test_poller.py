@@ -22,7 +22,8 @@ from tests.oi_poller.conftest import Start, put_market, sample, sweeps
 from tests.oi_poller.venue import TOO_MANY, Venue, serving
 from tests.waiting import eventually
 
-SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT"]
+CHINESE = "币安人生USDT"
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", CHINESE]
 MANY = [f"S{n:02}USDT" for n in range(60)]
 BANNED = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
 
@@ -87,10 +88,10 @@ async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redi
         async with start(venue):
             await eventually(lambda: redis.xlen(SWEEPS))
         good = (await sweeps(redis))[-1].readings["SOLUSDT"]
-        stale = reading("BTCUSDT", "5", received_ms=now_ms - 601_000)
+        stale = reading(CHINESE, "5", received_ms=now_ms - 601_000)
         async with round_trip(redis) as pipe:
-            CONTRACTS.put(pipe, {"BTCUSDT": stale})
-        venue.answers |= dict.fromkeys(("SOLUSDT", "BTCUSDT"), (503, "Service Unavailable.", {}))
+            CONTRACTS.put(pipe, {CHINESE: stale})
+        venue.answers |= dict.fromkeys(("SOLUSDT", CHINESE), (503, "Service Unavailable.", {}))
         before = await redis.xlen(SWEEPS)
         venue.asked.clear()
 
@@ -102,10 +103,10 @@ async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redi
             await eventually(another)
             record = (await sweeps(redis))[before]
 
-    assert record.failures == {"SOLUSDT": "server_error", "BTCUSDT": "server_error"}
+    assert record.failures == {"SOLUSDT": "server_error", CHINESE: "server_error"}
     assert record.readings["SOLUSDT"] == good
-    assert "BTCUSDT" not in record.readings  # older than ten minutes
-    assert venue.asked[0] == "BTCUSDT"  # the stalest goes first, so that no symbol is always the one cut off
+    assert CHINESE not in record.readings  # older than ten minutes
+    assert venue.asked[0] == CHINESE  # the stalest goes first, so that no symbol is always the one cut off
     assert sample(service, "pipeline_sweep_symbols", state="carried") == 1
 
 
@@ -155,8 +156,10 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
 
         async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
             await eventually(lambda: "nothing may be sent" in service.health.report().detail)
+            landed = await redis.xlen(SWEEPS)
             while clock.now_ms() < until_ms:
                 assert venue.requests == sent
+                assert await redis.xlen(SWEEPS) == landed  # nor is there news to tell
                 await asyncio.sleep(0.01)
 
             await eventually(lambda: service.health.report().healthy)
@@ -217,7 +220,7 @@ async def test_a_blocked_address_is_said_once_and_retried_slowly(redis: Redis, s
             await asyncio.sleep(1.0)
             sweeps_since = (len(venue.asked) / len(SYMBOLS)) - 1
 
-            assert sweeps_since <= 1 + (clock.now_ms() - began_ms) / 7_500
+            assert 7.5 * (2**sweeps_since - 1) <= (clock.now_ms() - began_ms) / 1000  # 7.5 s at least, then twice that
             assert service.health.report().state == "starting"
             venue.always = None
             await eventually(lambda: service.health.report().healthy)
@@ -246,6 +249,25 @@ async def test_minute_after_minute_the_exchange_never_has_to_say_stop(redis: Red
         assert venue.highest <= 400 - 40 + 20  # others are seen with each answer, not before
         assert all(venue.used[first + n] >= 60 for n in range(6))
         assert busy_s > quiet_s == 12.0
+
+
+async def test_a_sweep_that_does_not_fit_begins_in_the_next_minute(redis: Redis, start: Start) -> None:
+    """Half a sweep is 30 symbols failed for nothing; the exchange's count says at once that there is no room."""
+    clock = FastClock(speed=30)
+    async with serving(Venue(MANY, clock)) as venue:
+        venue.limit = 200
+        minute = clock.now_ms() // 60_000
+        venue.other_used[minute] = 100
+        await put_market(redis, MANY, clock)
+        async with start(venue, clock, OI_WEIGHT_RESERVE="0"):
+
+            async def two() -> bool:
+                return bool(await redis.xlen(SWEEPS) >= 2)
+
+            await eventually(two)
+    first, second = (await sweeps(redis))[:2]
+    assert (first.failures, second.failures) == ({}, {})
+    assert (first.started_ms // 60_000, second.started_ms // 60_000) == (minute, minute + 1)
 
 
 async def test_an_interval_that_cannot_be_kept_is_told_and_the_budget_wins(redis: Redis, start: Start) -> None:
