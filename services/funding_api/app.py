@@ -6,12 +6,14 @@ server would cost packages, memory and start-up time, and give these ten routes 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from services.funding_api import openapi
 from services.funding_api.answers import Answer, Answers, parse_symbols, redis_away, refuse_batch, unhealthy
@@ -24,6 +26,9 @@ from shared.errors import Refused, Transient
 BACKLOG = 1024  # connections that may wait while the loop is busy; hundreds come at once
 LONGEST_LINE = 131_072  # a batch of 2000 symbols is one line, in Chinese too; what is longer gets 400
 KEEPALIVE_S = 60.0
+# What a client sends that is no HTTP is answered with 400; a traceback in the log is for a bug of ours.
+bugs = logging.getLogger("funding_api.http")
+bugs.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Ask = Callable[[Answers, web.Request], Answer]
 
@@ -114,6 +119,7 @@ async def listen(app: web.Application, host: str, port: int) -> AsyncIterator[st
         shutdown_timeout=0.5,
         keepalive_timeout=KEEPALIVE_S,
         max_line_size=LONGEST_LINE,
+        logger=bugs,
     )
     await runner.setup()
     try:

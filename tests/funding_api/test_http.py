@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from services.funding_api.answers import MOST_SYMBOLS
+from services.funding_api.answers import MOST_SYMBOLS, Answers
 from services.funding_api.snapshot import FRESH_S, HASHES
 from tests.builders import NOW_MS, mark, reading
 from tests.fakes import FakeClock
@@ -117,6 +117,26 @@ async def test_a_batch_is_bounded_in_symbols_and_in_bytes(api: Client, redis: Re
     async with api.session.get(f"{api.origin}/funding/batch?symbols={'A' * 200_000}") as answer:
         assert answer.status == 400
         assert "131072" in await answer.text()
+
+
+async def test_what_is_no_http_is_400_and_fills_no_log(api: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Any program on the host can send rubbish for ever."""
+    for rubbish in (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\nA\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(api.origin.rpartition(":")[2]))
+        writer.write(rubbish)
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+        writer.close()
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+async def test_a_bug_is_500_and_in_the_log(
+    api: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "funding_all", lambda _: 1 / 0)
+    async with api.session.get(f"{api.origin}/funding/all") as answer:
+        assert answer.status == 500
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+    assert api.registry.get_sample_value("pipeline_api_requests_total", {"route": "/funding/all", "status": "500"}) == 1
 
 
 async def test_head_is_answered_without_a_body(api: Client, redis: Redis) -> None:
