@@ -98,7 +98,7 @@ class Rig(Pipeline):
                 child.start()
             child.signal(signal.SIGCONT)
         self.ended.clear()
-        await eventually(self._answers, within_s=10)
+        await eventually(self._answers, within_s=20)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")
         await self.fault("backend", {"faults": []})
