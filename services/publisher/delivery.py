@@ -31,6 +31,7 @@ BURST_S = 5.0
 REFUSALS = 3  # of one batch, before it counts as undeliverable
 FIRST_RETRY_S = 0.5
 REDIS_RETRY_S = 2.0
+LAST_MS = 4_102_444_800_000  # the year 2100: beyond it a stamp is a mistake, and soon none that a calendar can show
 log = EventLog("publisher")
 
 
@@ -153,9 +154,9 @@ class Delivery:
 
     async def _deliver(self, entry: Entry, pending: Pending, kept: Kept, *, late: bool) -> None:
         sweep = entry.sweep
-        if isinstance(sweep, WireError):
-            cause = "retention" if sweep.reason == "trimmed_sweep" else "unreadable"
-            await self._lose(entry.entry_id, cause, entry_time(entry.entry_id))
+        if isinstance(sweep, WireError) or not 0 < sweep.ended_ms < LAST_MS:
+            trimmed = isinstance(sweep, WireError) and sweep.reason == "trimmed_sweep"
+            await self._lose(entry.entry_id, "retention" if trimmed else "unreadable", entry_time(entry.entry_id))
             return
         books = await self._join(sweep, late)
         rows = sorted(books.records, key=lambda row: row.notional)

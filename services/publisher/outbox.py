@@ -100,7 +100,11 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 
 
 def entry_time(entry_id: str) -> str:
-    return iso(entry_order(entry_id)[0])
+    """When the entry was added, or its id where a hand chose one that no calendar can show."""
+    try:
+        return iso(entry_order(entry_id)[0])
+    except (ValueError, OverflowError, OSError):
+        return entry_id
 
 
 def _number(fields: dict[str, bytes], name: str) -> float:

@@ -186,7 +186,8 @@ class Publisher:
 
         async def all_delivered() -> bool:
             groups = await self.redis.xinfo_groups("oi:sweeps")
-            done = bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] == 0
+            newest = (await self.redis.xinfo_stream("oi:sweeps"))["last-generated-id"]
+            done = bool(groups) and groups[0]["pending"] == 0 and groups[0]["last-delivered-id"] == newest
             return done and self.stored()[-1:] == self.poller.timestamps()[-1:]
 
         await self.until(all_delivered, within_s)

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from shared.codec import encode_sweep
+from tests.builders import reading, sweep
 from tests.publisher.harness import Publisher, now_ms
 from tests.waiting import eventually
 
@@ -43,14 +45,14 @@ async def prove_outage(one: Publisher, every_s: float, away_s: int) -> None:
     assert one.stored() == one.poller.timestamps()
     assert one.stand_in.control()["rows"]["repeated"] == 0
     rows = {row["timestamp"]: row["openInterestUsd"] for row in one.stand_in.rows("S005USDT")}
-    assert rows == {sweep.ended_ms: pytest.approx(value(sweep), rel=1e-12) for sweep in one.poller.landed}
+    assert rows == {each.ended_ms: pytest.approx(value(each), rel=1e-12) for each in one.poller.landed}
     assert (await one.until_verdict("VERIFIED"))["status"] == 200
     assert await one.metric("pipeline_backlog_sweeps") == 0
 
 
-def value(sweep: object) -> float:
-    reading = sweep.readings["S005USDT"]  # type: ignore[attr-defined]
-    return float(reading.open_interest.open_interest * reading.mark_price)
+def value(landed: object) -> float:
+    row = landed.readings["S005USDT"]  # type: ignore[attr-defined]
+    return float(row.open_interest.open_interest * row.mark_price)
 
 
 async def test_what_landed_while_the_backend_was_away_arrives_once_and_in_order(publisher: Make) -> None:
@@ -113,7 +115,7 @@ async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publishe
             one.child.start()
     await one.until_delivered(within_s=30)
 
-    landed = {sweep.ended_ms: value(sweep) for sweep in one.poller.landed}
+    landed = {each.ended_ms: value(each) for each in one.poller.landed}
     rows = one.stand_in.rows("S005USDT")
     assert {row["timestamp"] for row in rows} == landed.keys()
     assert all(row["openInterestUsd"] == pytest.approx(landed[row["timestamp"]], rel=1e-12) for row in rows)
@@ -186,11 +188,12 @@ async def test_a_sweep_nobody_can_read_costs_only_itself(publisher: Make) -> Non
     one = publisher(own=True)
     await one.start()
     await one.redis.xadd("oi:sweeps", {"sweep": b"\xc1"})
+    await one.redis.xadd("oi:sweeps", {"sweep": encode_sweep(sweep(reading(), ended_ms=10**18))})
     await one.poller.land()
 
     await one.until_verdict("VERIFIED")
 
-    assert await one.metric('pipeline_lost_sweeps_total{cause="unreadable"}') == 1
+    assert await one.metric('pipeline_lost_sweeps_total{cause="unreadable"}') == 2
 
 
 async def test_a_batch_the_backend_refuses_for_good_does_not_hold_up_the_rest(publisher: Make) -> None:
