@@ -263,7 +263,10 @@ async def test_a_redis_that_answers_nothing_costs_one_timeout(monkeypatch: pytes
     """A wedged server accepts and is silent; without a limit every service would hang with it."""
     monkeypatch.setattr(store, "REPLY_TIMEOUT_S", 0.2)
 
+    connections: list[object] = []
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
         with contextlib.closing(writer):
             await reader.read(-1)
 
@@ -275,6 +278,7 @@ async def test_a_redis_that_answers_nothing_costs_one_timeout(monkeypatch: pytes
         await MARKS.all(client, unheard)
 
     assert 0.2 <= time.monotonic() - started_s < 3
+    assert len(connections) == 1
     await client.aclose()
     server.close()
 
