@@ -4,7 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run incident test test-redis test-long lint up down env-example lock clean
+.PHONY: help setup setup-test demo run incident test test-redis test-long lint up down install uninstall test-systemd \
+  env-example lock clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +57,15 @@ up: ## the pipeline in containers, on the stand-in exchange
 
 down: ## end it
 	docker compose down
+
+install: ## on this machine, as root: services, venv, systemd units, settings; also the way to upgrade
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" PYTHON="$(PYTHON)" deploy/install.sh install
+
+uninstall: ## remove them; the settings and the key stay
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" deploy/install.sh uninstall
+
+test-systemd: ## as root: a real systemd in a throw-away overlay, installed and mistreated
+	tests/deploy/systemd/boot.sh
 
 env-example: setup ## write .env.example anew from what the services declare
 	$(PY) -m dev.env_example > .env.example

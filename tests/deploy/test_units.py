@@ -126,6 +126,10 @@ class Starts:
         subprocess.run([FOLDER / "restart-delay"], env=env, check=True, capture_output=True)
         return int((self._folder / "slept").read_text())
 
+    def ended(self, **how: str) -> None:
+        env = {"STATE_DIRECTORY": str(self._folder), "PATH": "/usr/bin:/bin", **how}
+        subprocess.run([FOLDER / "restart-delay", "ended"], env=env, check=True, capture_output=True)
+
     def forget_s(self, seconds: int) -> None:
         last, delay = self.record.read_text().split()
         self.record.write_text(f"{int(last) - seconds} {delay}\n")
@@ -150,6 +154,23 @@ def test_two_minutes_of_life_clear_the_record(starts: Starts) -> None:
         starts.next_s()
     starts.forget_s(180)
     assert (starts.next_s(), starts.next_s()) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "delays"),
+    [
+        ({"SERVICE_RESULT": "success"}, (0, 1)),
+        ({"SERVICE_RESULT": "exit-code", "EXIT_STATUS": "78"}, (0, 1)),
+        ({"SERVICE_RESULT": "exit-code", "EXIT_STATUS": "1"}, (2, 4)),
+        ({"SERVICE_RESULT": "signal", "EXIT_STATUS": "KILL"}, (2, 4)),
+        ({"SERVICE_RESULT": "watchdog"}, (2, 4)),
+    ],
+)
+def test_only_an_accident_delays_the_next_start(starts: Starts, how: dict[str, str], delays: tuple[int, int]) -> None:
+    """An operator who restarts a service, or mends its setting, is not made to wait."""
+    starts.next_s(), starts.next_s()
+    starts.ended(**how)
+    assert (starts.next_s(), starts.next_s()) == delays
 
 
 @pytest.mark.parametrize("text", ["", "x y", "12", "08 08", "9" * 40 + " 1", f"{int(time.time()) + 86_400} 30", "-1 2"])
