@@ -41,6 +41,7 @@ class Pace:
 
     def may_begin(self, symbols: int) -> bool:
         """Whether a sweep fits in what is left of this minute; if not, the next turn is in the next one."""
+        self._governor.sweep = symbols
         wait_ms = self._governor.sweep_wait_ms(self._clock.now_ms(), symbols)
         self.nap(wait_ms / 1000)
         return not wait_ms

@@ -17,7 +17,7 @@ class Settings(CommonSettings):
         "BINANCE_REST_URL", "https://fapi.binance.com", origin("https", "http"), "origin of the exchange's REST API"
     )
     per_minute: int = setting(
-        "OI_MAX_REQ_PER_MIN", "2000", integer(1, 100_000), "request weight spent in one clock minute at most"
+        "OI_MAX_REQ_PER_MIN", "2000", integer(1, 100_000), "request weight a minute, as a rate: sweeps are spaced by it"
     )
     reserve: int = setting(
         "OI_WEIGHT_RESERVE", "200", integer(0, 100_000), "weight of the exchange's limit that is always left free"

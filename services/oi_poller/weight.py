@@ -1,9 +1,9 @@
 """Request weight: how much may be sent in this minute, corrected by the exchange's own count; pure, given the time.
 
 The exchange counts per address and UTC clock minute, other scripts included, and tells the count with each answer.
-Kept at every moment: what this process sends in a minute of the exchange stays within ``per_minute``, and the count
-within its limit less ``reserve``, as far as the count can be known. A request is spent when it is sent; one that the
-exchange may have counted in either of two minutes is counted in both. Instants are Unix ms of the local clock.
+Kept at every moment: what this process sends in a minute of the exchange stays within `Governor.allowance`, and the
+count within its limit less ``reserve``, as far as the count can be known. A request is spent when it is sent; one
+that the exchange may have counted in either of two minutes is counted in both. Instants are Unix ms of the local clock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ MINUTE_MS = 60_000
 DEFAULT_LIMIT = 2400
 SKEW_MS = 100.0  # between the exchange's own servers
 SLEW = 0.0005  # the most by which a clock is slewed
+ASIDE = 5  # weight a minute beside the sweeps: the symbol list, asked for anew now and then
 LONGEST_STRETCH = 5  # minutes from sweep to sweep when others use up the limit: someone must look again
 
 
@@ -61,6 +62,7 @@ class Governor:
         self.per_minute = per_minute
         self.reserve = reserve
         self.limit = DEFAULT_LIMIT
+        self.sweep = 0  # requests of one sweep, as far as known
         self._clock = VenueClock()
         self._minute = 0
         self._ours = 0  # all we sent in this minute
@@ -106,7 +108,17 @@ class Governor:
     def free(self, now_ms: int) -> int:
         """What may still be sent in this minute."""
         used = self.used(now_ms)
-        return max(0, min(self.per_minute - self._ours, self.limit - self.reserved() - used))
+        return max(0, min(self.allowance() - self._ours, self.limit - self.reserved() - used))
+
+    def allowance(self) -> int:
+        """Most we send in one clock minute.
+
+        ``per_minute`` is a rate: at 5.8 sweeps a minute some clock minutes hold six, and none is cut in two for it.
+        """
+        whole = self.per_minute
+        if 0 < self.sweep <= self.per_minute:
+            whole = math.ceil(self.per_minute / self.sweep) * self.sweep + ASIDE
+        return min(whole, self.limit - self.reserved())
 
     def reserved(self) -> int:
         """Left free at all times; of a small limit never more than half."""
@@ -134,12 +146,17 @@ class Governor:
         return max(1, min(self.per_minute, self.limit - self.reserved() - self._others_a_minute()))
 
     def interval_s(self, symbols: int, least_s: float, now_ms: int) -> float:
-        """From start to start of sweeps: 60 x symbols / budget, stretched until a whole number of sweeps fits a minute.
+        """From start to start of sweeps: 60 x symbols / budget.
 
-        Without the stretch the last sweep of each minute would have to wait for the next one, at twice the interval.
+        Where the exchange's limit has no room for a clock minute that holds one sweep more than the rate has whole
+        ones, it is stretched until a whole number fits: the last would have to wait for the next minute.
         """
         planned = self.planned(now_ms)
         if planned >= symbols:
+            interval_s = max(least_s, 60 * symbols / planned)
+            fullest = math.ceil(60 / interval_s) * symbols + ASIDE
+            if fullest <= self.limit - self.reserved() - self._others_a_minute():
+                return interval_s
             return max(least_s, 60 / (planned // max(1, symbols)))
         longest = max(LONGEST_STRETCH, math.ceil(symbols / self.budget()))
         return max(least_s, 60.0 * min(math.ceil(symbols / planned), longest))
