@@ -74,24 +74,23 @@ class Alerter:
         self._metrics = metrics
         self._once = OncePer(service.clock, 60.0)
         self._heard_s = service.clock.monotonic_s()
+        self._backoff = Backoff(0.25, 5.0)
         self._alerts = 0
         self.ready = asyncio.Event()
 
     async def run(self, warm: Warm) -> NoReturn:
-        backoff = Backoff(0.25, 5.0)
         while True:
             try:
                 reader = await self._open(warm)
                 while True:
                     await self._turn(reader)
-                    backoff.reset()
             except Transient as e:
                 self._metrics.redis_failures.inc()
                 self._say("waiting for Redis", str(e))
             except Moved as e:
                 self._say("Redis no longer holds what this process left there: beginning anew", str(e))
             self.ready.clear()
-            await self._clock.sleep(backoff.next_s())
+            await self._clock.sleep(self._backoff.next_s())
 
     async def _open(self, warm: Warm) -> SweepReader:
         """Latches, cursor and history as Redis has them now."""
@@ -165,6 +164,7 @@ class Alerter:
         for reason, count in found.held_back.items():
             self._metrics.suppressed.labels(reason).inc(count)
         self._alerts += len(found.alerts)
+        self._backoff.reset()
         self._heard_s = self._clock.monotonic_s()
         self._tell(newest_ms)
         if fresh:

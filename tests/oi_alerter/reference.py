@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -82,9 +83,9 @@ def alerts(events: list[Event], rules: list[Rule], min_contracts: float, step_ms
             near = [e for e in past if abs(e.at_ms - target) <= tolerance_ms(rule)]
             if not near:
                 continue
-            baseline = sorted(near, key=lambda e: (abs(e.at_ms - target), e.at_ms))[0]
+            baseline = min(near, key=lambda e: (abs(e.at_ms - target), e.at_ms))
             times = [e.at_ms for e in past if e.at_ms >= baseline.at_ms] + [now.at_ms]
-            if any(later - earlier > hole_ms(rule) for earlier, later in zip(times, times[1:], strict=False)):
+            if any(later - earlier > hole_ms(rule) for earlier, later in pairwise(times)):
                 continue
             moved = now.contracts - baseline.contracts
             for direction in ("UP", "DOWN"):

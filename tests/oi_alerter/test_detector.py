@@ -350,7 +350,7 @@ def test_symbols_that_left_are_forgotten(clock: FakeClock) -> None:
     assert set(watch.history.series) == {"ETHUSDT"}
 
 
-# Time frames small enough that a path of sixty looks crosses all of their edges, and apart enough to differ in tolerance.
+# Small enough that a path of sixty looks crosses all of their edges, and apart enough to differ in tolerance.
 RULES = [
     Rule("5 min", 40_000, 0.03, 60_000),
     Rule("15 min", 100_000, 0.07, 20_000),

@@ -8,9 +8,9 @@ import random
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import msgpack
 import pytest
 import pytest_asyncio
@@ -26,14 +26,14 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RULES = [Rule("5 min", 8000, 0.03, 12_000), Rule("15 min", 9000, 0.07, 600_000), Rule("1 hour", 10_000, 0.12, 0)]
-STEP_MS = 8000 // 30
+RULES = [Rule("5 min", 7000, 0.03, 10_000), Rule("15 min", 7500, 0.07, 600_000), Rule("1 hour", 6000, 0.12, 0)]
+STEP_MS = 6000 // 30
 MIN_CONTRACTS = 50
 SETTINGS = {
-    "OI_LOOKBACK_WINDOW_5MIN": "8",
-    "OI_LOOKBACK_WINDOW_15MIN": "9",
-    "OI_LOOKBACK_WINDOW_60MIN": "10",
-    "OI_ALERT_COOLDOWN_5MIN": "12",
+    "OI_LOOKBACK_WINDOW_5MIN": "7",
+    "OI_LOOKBACK_WINDOW_15MIN": "7.5",
+    "OI_LOOKBACK_WINDOW_60MIN": "6",
+    "OI_ALERT_COOLDOWN_5MIN": "10",
     "OI_ALERT_COOLDOWN_15MIN": "600",
     "OI_ALERT_COOLDOWN_60MIN": "0",
     "OI_MIN_DELTA_CONTRACTS": str(MIN_CONTRACTS),
@@ -98,7 +98,18 @@ class WithAlerter(Pipeline):
 
     async def warmed_up(self) -> bool:
         """Whether the longest lookback lies within the history."""
-        return (await self.metric("oi_alerter", "pipeline_alert_history_seconds"))[""] > 10
+        try:
+            return (await self.metric("oi_alerter", "pipeline_alert_history_seconds"))[""] > 7.5
+        except httpx.HTTPError:
+            return False
+
+    async def up_to_date(self) -> bool:
+        """Whether every sweep was looked at."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hget("oi:alerter", "cursor")
+            pipe.xrevrange("oi:sweeps", count=1)
+            cursor, newest = await pipe.execute()
+        return bool(cursor == newest[0][0])
 
     async def inside(self, symbol: str, timeframe: str) -> bool:
         row = await self.redis.hget("oi:alerter", f"{symbol} UP {timeframe}")
@@ -119,8 +130,7 @@ async def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wi
     pipeline = WithAlerter(tmp_path_factory.mktemp("alerts"), **SETTINGS)
     pipeline.start()
     try:
-        await pipeline.next_verified(within_s=20)
-        await eventually(pipeline.warmed_up, within_s=20)
+        await eventually(pipeline.warmed_up, within_s=40)
         yield pipeline
     finally:
         await pipeline.close()
@@ -163,26 +173,27 @@ async def test_a_spike_is_told_once_a_frame_within_one_sweep_and_again_only_afte
 
 
 async def test_a_kill_at_any_instant_repeats_none_and_loses_none(pipeline: WithAlerter) -> None:
-    symbols = ["BTCUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT", "BNBUSDT", "AVAXUSDT", "LINKUSDT"]
+    """What was told is what an alerter that nobody killed would have told of the very same sweeps."""
+    symbols = ["BTCUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT"]
     assert set(symbols) <= await pipeline.universe()
     for symbol in symbols:
+        await eventually(pipeline.up_to_date, within_s=20)  # else it would only ever die young
         await pipeline.move(symbol, random.choice([8, -8]))
-        await asyncio.sleep(random.uniform(0, 1.2))  # the instant is the point: anywhere in a sweep's way
+        await asyncio.sleep(random.uniform(0, 0.8))  # the instant is the point: anywhere in a sweep's way
         pipeline["oi_alerter"].kill()
         pipeline["oi_alerter"].start()
 
-    async def all_told() -> bool:
-        return {(s, t) for s in symbols for t in ("5 min", "15 min")} <= {
-            (row.symbol, row.timeframe) for row in await pipeline.told()
-        }
+    async def all_seen() -> bool:
+        seen = await pipeline.snapshot()
+        levels = [[event.contracts for event in seen.events(symbol)] for symbol in symbols]
+        return all(max(level) > 1.05 * min(level) for level in levels)
 
-    await eventually(all_told, within_s=20)
+    await eventually(all_seen, within_s=20)
     seen = await pipeline.snapshot()
-    assert Counter((row.symbol, row.timeframe) for row in seen.told(*symbols)) == Counter(
-        (symbol, timeframe) for symbol in symbols for timeframe in ("5 min", "15 min")
-    )
-    for symbol in {row.symbol for row in seen.told()}:
+    for symbol in symbols:
         assert seen.told(symbol) == seen.expected(symbol)
+    counts = Counter((row.symbol, row.timeframe) for row in seen.told(*symbols))
+    assert counts == Counter((symbol, timeframe) for symbol in symbols for timeframe in ("5 min", "15 min"))
 
 
 async def test_the_backend_serves_each_alert_once(pipeline: WithAlerter) -> None:

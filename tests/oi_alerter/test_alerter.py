@@ -1,0 +1,265 @@
+"""From sweeps in Redis to alerts in Redis, with the loop as it runs in production."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from redis.asyncio import Redis
+
+from dev.redis_server import EmbeddedRedis
+from services.oi_alerter import memory
+from services.publisher.alerts import decode_alert
+from shared import store
+from shared.clock import SystemClock, iso
+from shared.model import Member
+from shared.store import MARKS, UNIVERSE, round_trip
+from tests.builders import mark
+from tests.oi_alerter.conftest import Book, Start, alerts, sample, told
+from tests.waiting import eventually
+
+
+async def put_member(redis: Redis, symbol: str, onboard_ms: int) -> None:
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, {symbol: Member(symbol, Decimal(9_000_000), onboard_ms, onboard_ms, onboard_ms)})
+
+
+async def test_the_past_is_known_at_the_start_and_not_told(redis: Redis, start: Start, book: Book) -> None:
+    """An operator who installs this is not flooded with three hours of alerts, and needs no hour of patience."""
+    await book.hold(3600, ETHUSDT="1000000")
+    await book.hold(10, ETHUSDT="1080000")
+    async with start():
+        await book.looked_at()
+        await book.hold(100, ETHUSDT="1120000")
+        await book.looked_at()
+
+    assert await told(redis) == ["ETHUSDT UP 5 min", "ETHUSDT UP 15 min", "ETHUSDT UP 1 hour"]
+
+
+async def test_an_alert_is_what_the_backend_takes(redis: Redis, start: Start, book: Book) -> None:
+    book = Book(redis, behind_s=410)
+    async with start() as service:
+        await book.hold(400, ETHUSDT="1000000.5")
+        async with round_trip(redis) as pipe:
+            MARKS.put(pipe, {"ETHUSDT": mark("ETHUSDT", received_ms=SystemClock().now_ms())})
+        await book.sweep({"ETHUSDT": "950000.5"}, price="1900")
+        await book.looked_at()
+        assert sample(service, "pipeline_alerts_total", timeframe="5 min", direction="DOWN") == 1
+
+    (entry,) = await redis.xrange("oi:alerts")
+    (alert,) = await alerts(redis)
+    assert alert == {
+        "symbol": "ETHUSDT",
+        "direction": "DOWN",
+        "baseline": 1000000.5,
+        "current": 950000.5,
+        "pctChange": pytest.approx(-0.05, rel=1e-6),
+        "absChange": -50000.0,
+        "priceChange": pytest.approx(-0.05),
+        "fundingRate": 0.0001,
+        "timeframe": "5 min",
+        "timestamp": iso(book.now_ms),
+        "source": "oi_realtime_poller",
+    }
+    assert decode_alert(entry[1]) == alert
+
+
+async def test_what_is_not_known_is_absent(redis: Redis, start: Start, book: Book) -> None:
+    """No price in the sweep, and a funding rate of two hours later: neither belongs to this alert."""
+    async with start():
+        await book.hold(400, ETHUSDT="1000000")
+        async with round_trip(redis) as pipe:
+            MARKS.put(pipe, {"ETHUSDT": mark("ETHUSDT", received_ms=SystemClock().now_ms())})
+        await book.sweep({"ETHUSDT": "1050000"}, price=None)
+        await book.looked_at()
+
+    (alert,) = await alerts(redis)
+    assert not {"priceChange", "fundingRate"} & alert.keys()
+
+
+async def test_an_unreadable_mark_costs_the_rate_not_the_alert(redis: Redis, start: Start, book: Book) -> None:
+    await redis.hset("oi:mark", "ETHUSDT", b"{")
+    async with start() as service:
+        await book.hold(400, ETHUSDT="1000000")
+        await book.sweep({"ETHUSDT": "1050000"})
+        await book.looked_at()
+        assert sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_mark") == 1
+
+    assert await told(redis) == ["ETHUSDT UP 5 min"]
+
+
+async def test_stablecoins_carried_values_and_zeros_are_no_samples(redis: Redis, start: Start, book: Book) -> None:
+    async with start() as service:
+        await book.hold(400, ETHUSDT="1000000", BTCUSDT="1000000", USDCUSDT="1000000")
+        jump = {"ETHUSDT": "1500000", "BTCUSDT": "0", "USDCUSDT": "1500000"}
+        await book.sweep(jump, failures={"ETHUSDT": "timeout", "SOLUSDT": "timeout"})
+        await book.looked_at()
+        assert sample(service, "pipeline_alert_symbols_watched") == 2
+
+    assert await told(redis) == []
+
+
+async def test_the_list_of_skipped_symbols_can_be_changed(redis: Redis, start: Start, book: Book) -> None:
+    async with start(OI_ALERT_SKIP="ethusdt, 币安人生USDT"):
+        await book.hold(400, ETHUSDT="1000000", USDCUSDT="1000000", 币安人生USDT="1000000")
+        await book.sweep(dict.fromkeys(("ETHUSDT", "USDCUSDT", "币安人生USDT"), "1040000"))
+        await book.looked_at()
+
+    assert await told(redis) == ["USDCUSDT UP 5 min"]
+
+
+@pytest.mark.parametrize(("behind_s", "expected"), [(200, []), (360, ["ETHUSDT UP 5 min"])])
+async def test_a_relisted_symbol_has_no_past(
+    redis: Redis, start: Start, book: Book, behind_s: int, expected: list[str]
+) -> None:
+    """Open interest of the dead namesake is no baseline; the onboard date tells them apart."""
+    async with start():
+        await book.hold(400, ETHUSDT="1000000")
+        await put_member(redis, "ETHUSDT", book.now_ms - behind_s * 1000)
+        await book.sweep({"ETHUSDT": "1050000"})
+        await book.looked_at()
+
+    assert await told(redis) == expected
+
+
+async def test_a_sweep_nobody_can_read_is_counted_and_passed_by(redis: Redis, start: Start, book: Book) -> None:
+    async with start() as service:
+        await book.hold(400, ETHUSDT="1000000")
+        await book.put(b"\xc1")
+        await book.sweep({"ETHUSDT": "1050000"})
+        await book.looked_at()
+        assert sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_sweep") == 1
+
+    assert await told(redis) == ["ETHUSDT UP 5 min"]
+    assert (await redis.xpending("oi:sweeps", "alerter"))["pending"] == 0
+
+
+async def test_a_latch_nobody_can_read_costs_only_itself(redis: Redis, start: Start, book: Book) -> None:
+    await redis.hset("oi:alerter", mapping={"ETHUSDT UP 5 min": b"{", b"\xff": b"{}"})
+    async with start() as service:
+        await book.hold(400, ETHUSDT="1000000")
+        await book.sweep({"ETHUSDT": "1050000"})
+        await book.looked_at()
+        assert sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_latch") == 2
+
+    assert await told(redis) == ["ETHUSDT UP 5 min"]
+
+
+async def test_a_cursor_nobody_can_read_is_a_first_start(redis: Redis, book: Book) -> None:
+    await book.hold(100, ETHUSDT="1000000")
+    await redis.hset("oi:alerter", "cursor", b"no id")
+    kept = memory.Memory(redis)
+    await kept.recall(pytest.fail)
+    assert kept.cursor == book.last_id
+    assert await redis.hget("oi:alerter", "cursor") == book.last_id.encode()
+
+
+async def test_old_alerts_are_let_go_and_the_stream_is_bounded(
+    redis: Redis, start: Start, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that is away for a week must not fill Redis."""
+    monkeypatch.setattr(memory, "MOST_ALERTS", 100)
+    now_ms = SystemClock().now_ms()
+    await redis.xadd("oi:alerts", {"alert": b"old"}, id=f"{now_ms - memory.ALERTS_KEPT_MS - 60_000}-0")
+    for number in range(500):
+        await redis.xadd("oi:alerts", {"alert": b"recent"}, id=f"{now_ms - 60_000}-{number}")
+    async with start():
+        await book.hold(400, ETHUSDT="1000000")
+        await book.sweep({"ETHUSDT": "1050000"})
+        await book.looked_at()
+
+    kept = [fields[b"alert"] for _, fields in await redis.xrange("oi:alerts")]
+    assert b"old" not in kept
+    assert 100 <= len(kept) <= 200  # whole nodes of a hundred are let go
+    assert kept[-1] not in (b"old", b"recent")
+
+
+async def test_after_a_flush_nothing_is_told_until_there_is_a_baseline_again(
+    redis: Redis, start: Start, book: Book
+) -> None:
+    """What this process remembers is no longer what Redis holds; it begins anew like everybody else."""
+    async with start():
+        await book.hold(400, ETHUSDT="1000000")
+        await book.looked_at()
+        await redis.flushall()
+        await book.hold(100, ETHUSDT="1000000")
+        await book.hold(100, ETHUSDT="1100000")
+        await book.looked_at()
+        assert await told(redis) == []
+        await book.hold(250, ETHUSDT="1100000")
+        await book.looked_at()
+        assert await told(redis) == ["ETHUSDT UP 5 min"]
+        await book.hold(100, ETHUSDT="1180000")
+        await book.looked_at()
+
+
+async def test_health_is_good_only_while_sweeps_with_something_in_them_come(
+    redis: Redis, start: Start, book: Book
+) -> None:
+    async with start() as service:
+        assert service.health.report().state == "starting"
+        await book.sweep({"ETHUSDT": "1000000"})
+        await eventually(lambda: service.health.report().healthy)
+        assert service.facts["watched"] == "1"
+        assert service.facts["samples"] == "1"
+
+        await book.sweep({"ETHUSDT": "1000000"}, failures={"ETHUSDT": "banned"})
+        await eventually(lambda: "no fresh reading" in service.health.report().detail)
+        assert service.health.report().state == "degraded"
+
+        await book.sweep({"ETHUSDT": "1000000"})
+        await eventually(lambda: service.health.report().healthy)
+        service.health.limit_s = 0.01
+        await eventually(lambda: "is oi_poller running?" in service.health.report().detail)
+        assert not service.health.report().healthy
+
+
+async def test_a_redis_that_went_away_and_came_back_empty(start: Start) -> None:
+    server = EmbeddedRedis()
+    client = store.connect(server.url)
+    try:
+        async with start(client) as service:
+            book = Book(client)
+            await book.hold(400, ETHUSDT="1000000")
+            await book.looked_at()
+            server.kill()
+            await eventually(lambda: "waiting for Redis" in service.health.report().detail)
+            assert sample(service, "pipeline_redis_failures_total") >= 1
+
+            server.start()
+            await eventually(lambda: _begun(client))
+            await book.hold(400, ETHUSDT="1200000")
+            await book.sweep({"ETHUSDT": "1300000"})
+            await book.looked_at()
+            assert service.health.report().healthy
+            assert await told(client) == ["ETHUSDT UP 5 min"]
+    finally:
+        await client.aclose()
+        server.close()
+
+
+async def _begun(client: Redis) -> bool:
+    try:
+        return bool(await client.hexists("oi:alerter", "cursor"))
+    except store.RedisError:
+        return False
+
+
+async def test_latches_in_redis_are_what_is_in_force(redis: Redis, start: Start, book: Book) -> None:
+    """Readable at night, and gone when they hold nothing back any more."""
+    async with start() as service:
+        await book.hold(400, ETHUSDT="1000000")
+        await book.sweep({"ETHUSDT": "1050000"})
+        fired_ms = book.now_ms
+        await book.hold(30, ETHUSDT="1050000")
+        await book.looked_at()
+        row = await redis.hget("oi:alerter", "ETHUSDT UP 5 min")
+        assert row.decode() == f'{{"firedAt":{fired_ms},"outsideAt":{book.now_ms}}}'
+        assert sample(service, "pipeline_alert_latches") == 1
+
+        await book.hold(700, ETHUSDT="1050000")
+        await book.looked_at()
+        assert await redis.hkeys("oi:alerter") == [b"cursor"]
+        assert sample(service, "pipeline_alert_latches") == 0
+        assert sample(service, "pipeline_alert_history_seconds") == pytest.approx(1130)
+        assert sample(service, "pipeline_alerts_suppressed_total", reason="no_baseline") > 0

@@ -1,0 +1,256 @@
+"""The past of symbols that have none: asked for once, gently, and never while the exchange wants peace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.oi_alerter.detector import history_for
+from services.oi_alerter.history import Sample
+from services.oi_alerter.memory import Memory
+from services.oi_alerter.metrics import Metrics
+from services.oi_alerter.settings import Settings
+from services.oi_alerter.warm import Warm
+from shared import http
+from shared.ban import Ban
+from shared.clock import SystemClock
+from shared.settings import load
+from tests.fakes import FakeClock
+from tests.oi_alerter.conftest import Book, Start, sample, told
+from tests.waiting import eventually
+
+FIVE_MIN_MS = 300_000
+TOO_MANY = '{"code":-1003,"msg":"Too many requests."}'
+
+
+class Past:
+    """A loopback exchange with one route; ``answers`` are given first, in order."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
+        self.asked: list[tuple[str, int]] = []
+        self.queries: list[dict[str, str]] = []
+        self.answers: list[tuple[int, str, dict[str, str]]] = []
+        self.levels: dict[str, str] = {}
+        self.origin = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        now_ms, symbol = self.now_ms(), request.query["symbol"]
+        self.asked.append((symbol, now_ms))
+        self.queries.append(dict(request.query))
+        if self.answers:
+            status, text, headers = self.answers.pop(0)
+            return web.Response(status=status, text=text, headers=headers, content_type="application/json")
+        last = now_ms // FIVE_MIN_MS * FIVE_MIN_MS
+        times = range(last - 13 * FIVE_MIN_MS, last + 1, FIVE_MIN_MS)
+        level = self.levels.get(symbol, "1000000.00000000")
+        rows = [{"symbol": symbol, "sumOpenInterest": level, "timestamp": at_ms} for at_ms in times]
+        return web.json_response(rows)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Past]:
+        app = web.Application()
+        app.router.add_get("/futures/data/openInterestHist", self.handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+class Bench:
+    """A `Warm` at work on symbols that were just seen for the first time; its clock is steered by its own waiting."""
+
+    def __init__(self, redis: Redis, clock: FakeClock, past: Past, client: Any) -> None:
+        frames = load(Settings, {}).frames
+        self.history = history_for(frames)
+        self.metrics = Metrics(CollectorRegistry(), frames)
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.clock = clock
+        self.ban = Ban(redis)
+        self.warm = Warm(
+            past.origin, client, self.ban, Memory(redis), self.history, self.ready, self.metrics, self.clock
+        )
+
+    def see(self, *symbols: str) -> None:
+        for symbol in symbols:
+            self.history.add(symbol, Sample(self.clock.now_ms(), 1_000_000.0, None))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        job = asyncio.create_task(self.warm.keep())
+        await eventually(condition)
+        job.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await job
+
+
+@pytest.fixture
+async def past(clock: FakeClock) -> AsyncIterator[Past]:
+    async with Past(clock.now_ms).serving() as past:
+        yield past
+
+
+@pytest.fixture
+async def bench(redis: Redis, clock: FakeClock, past: Past) -> AsyncIterator[Bench]:
+    async with http.client(connections=1) as client:
+        yield Bench(redis, clock, past, client)
+
+
+async def test_each_symbol_is_asked_for_once_at_most_two_a_second(bench: Bench, past: Past) -> None:
+    bench.see("AUSDT", "BUSDT", "币安人生USDT")
+    await bench.until(lambda: len(past.asked) == 3 and bench.clock.now_ms() > past.asked[-1][1] + 60_000)
+
+    assert sorted(symbol for symbol, _ in past.asked) == ["AUSDT", "BUSDT", "币安人生USDT"]
+    times = [at_ms for _, at_ms in past.asked]
+    assert all(later - earlier >= 500 for earlier, later in pairwise(times))
+    assert past.queries[0] == {"symbol": "AUSDT", "period": "5m", "limit": "14"}
+
+
+async def test_what_was_told_reaches_back_as_far_as_the_longest_look(bench: Bench) -> None:
+    bench.see("AUSDT")
+    await bench.until(lambda: bench.warm.asked)
+    series = bench.history.series["AUSDT"]
+    assert 3_400_000 < series.span_ms <= bench.history.horizon_ms
+    assert series.nearest(series.newest_ms - 3_600_000, FIVE_MIN_MS, series.newest_ms) is not None
+
+
+async def test_a_symbol_with_a_history_is_left_alone(bench: Bench, past: Past) -> None:
+    for _ in range(400):
+        bench.see("OLDUSDT")
+        bench.clock.advance(s=10)
+    bench.see("OLDUSDT", "NEWUSDT")
+    await bench.until(lambda: past.asked)
+    assert [symbol for symbol, _ in past.asked] == ["NEWUSDT"]
+
+
+async def test_during_a_ban_nothing_is_sent(bench: Bench, past: Past, redis: Redis) -> None:
+    """Told to another service; a request now would make it longer."""
+    until_ms = bench.clock.now_ms() + 200_000
+    await redis.set("oi:ban", until_ms)
+    bench.see("AUSDT")
+    await bench.until(lambda: past.asked)
+    assert past.asked[0][1] >= until_ms
+
+
+async def test_a_ban_told_here_is_everybodys(bench: Bench, past: Past, redis: Redis) -> None:
+    start_ms = bench.clock.now_ms()
+    past.answers = [(418, TOO_MANY, {"Retry-After": "120"})]
+    bench.see("AUSDT")
+    await bench.until(lambda: len(past.asked) == 2)
+    assert int(await redis.get("oi:ban")) >= start_ms + 120_000
+    assert past.asked[1][1] >= start_ms + 120_000
+
+
+async def test_a_429_is_about_this_route_and_stops_nobody_else(bench: Bench, past: Past, redis: Redis) -> None:
+    """The poller has a limit of its own; its sweeps must not pause because the past cannot be had."""
+    start_ms = bench.clock.now_ms()
+    past.answers = [(429, TOO_MANY, {"Retry-After": "90"})]
+    bench.see("AUSDT")
+    await bench.until(lambda: len(past.asked) == 2)
+    assert past.asked[1][1] >= start_ms + 90_000
+    assert await redis.get("oi:ban") is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, '{"code":-1121,"msg":"Invalid symbol."}', {}),
+        (200, "<html>", {}),
+        (200, '[{"symbol":"AUSDT","sumOpenInterest":"NaN","timestamp":1}]', {}),
+    ],
+)
+async def test_one_symbol_without_an_answer_costs_only_itself(bench: Bench, past: Past, answer: Any) -> None:
+    past.answers = [answer]
+    bench.see("AUSDT", "BUSDT")
+    await bench.until(lambda: bench.warm.asked.keys() == {"AUSDT", "BUSDT"})
+    assert [symbol for symbol, _ in past.asked] == ["AUSDT", "BUSDT"]
+    assert bench.history.series["AUSDT"].span_ms == 0
+    assert bench.history.series["BUSDT"].span_ms > 3_400_000
+    assert bench.metrics.warmed.labels("failed")._value.get() == 1
+
+
+@pytest.mark.parametrize("answer", [(503, "busy", {}), (403, "<html>Request blocked.", {}), (451, "{}", {})])
+async def test_what_hits_everyone_is_tried_again_later(bench: Bench, past: Past, answer: Any) -> None:
+    past.answers = [answer, answer]
+    bench.see("AUSDT")
+    await bench.until(lambda: bench.warm.asked)
+    times = [at_ms for _, at_ms in past.asked]
+    assert len(times) == 3
+    assert all(later - earlier >= 1000 for earlier, later in pairwise(times))
+
+
+async def test_a_symbol_not_seen_now_is_not_asked_for(bench: Bench, past: Past) -> None:
+    bench.see("GONEUSDT")
+    bench.clock.advance(s=601)
+    bench.see("AUSDT")
+    await bench.until(lambda: past.asked)
+    assert [symbol for symbol, _ in past.asked] == ["AUSDT"]
+
+
+async def test_a_past_that_ends_too_early_is_no_past(bench: Bench) -> None:
+    """Between the last that was told and the first that was seen lies a hole: nothing before it counts."""
+    bench.see("AUSDT")
+    newest_ms = bench.clock.now_ms()
+    told = [Sample(newest_ms - s * 1000, 1.0, None) for s in (1800, 1500, 1200)]
+    bench.history.recall("AUSDT", told)
+    assert bench.history.series["AUSDT"].span_ms == 0
+    bench.history.recall("AUSDT", [*told, Sample(newest_ms - 600_000, 1.0, None), Sample(newest_ms + 1, 9.0, None)])
+    assert bench.history.series["AUSDT"].span_ms == 1_800_000
+
+
+async def test_a_cold_start_is_warm_and_a_restart_does_not_ask_again(redis: Redis, start: Start) -> None:
+    """The first sweep after an installation already has an hour behind it; the exchange is asked once for that."""
+    now_ms = SystemClock().now_ms
+    async with Past(now_ms).serving() as past:
+        past.levels = {"ETHUSDT": "1000000.00000000"}
+        options = {"OI_ALERT_WARM": "on", "BINANCE_REST_URL": past.origin, "OI_LOOKBACK_WINDOW_60MIN": "3300"}
+        book = Book(redis, behind_s=30)
+        async with start(**options) as service:
+            await book.sweep({"ETHUSDT": "1000000"})
+            await eventually(lambda: sample(service, "pipeline_alert_warmed_total", outcome="told"))
+        async with start(**options) as service:
+            await book.sweep({"ETHUSDT": "1010000"})
+            await book.looked_at()
+            assert sample(service, "pipeline_alert_history_seconds") > 3000
+            await book.sweep({"ETHUSDT": "1010000"})
+            await book.looked_at()
+        assert [symbol for symbol, _ in past.asked] == ["ETHUSDT"]
+        assert await told(redis) == []
+        assert json.loads(await redis.hget("oi:history", "ETHUSDT"))[0]["sumOpenInterest"] == "1000000.00000000"
+        assert 0 < await redis.pttl("oi:history") <= 3 * 3600 * 1000
+
+
+async def test_a_crossing_right_after_a_cold_start_is_told(redis: Redis, start: Start) -> None:
+    """The baseline of a quarter of an hour ago is the exchange's own; five minutes need sweeps of ours."""
+    mark_ms = SystemClock().now_ms() // FIVE_MIN_MS * FIVE_MIN_MS
+    async with Past(lambda: mark_ms + 20_000).serving() as past:
+        options = {"OI_ALERT_WARM": "on", "BINANCE_REST_URL": past.origin}
+        book = Book(redis)
+        book.now_ms = mark_ms
+        async with start(**options) as service:
+            await book.sweep({"ETHUSDT": "1000000"})
+            await eventually(lambda: sample(service, "pipeline_alert_warmed_total", outcome="told"))
+            await book.sweep({"ETHUSDT": "1080000"})
+            await book.looked_at()
+    assert await told(redis) == ["ETHUSDT UP 15 min"]
+
+
+@pytest.mark.parametrize(("setting", "asks"), [("on", True), ("off", False)])
+async def test_off_means_off(start: Start, setting: str, asks: bool) -> None:
+    async with Past(SystemClock().now_ms).serving() as past, start(OI_ALERT_WARM=setting, BINANCE_REST_URL=past.origin):
+        jobs = [job.get_coro() for job in asyncio.all_tasks()]
+        assert ("Warm.keep" in [getattr(job, "__qualname__", "") for job in jobs]) is asks
