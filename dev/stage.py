@@ -85,6 +85,10 @@ class Stage:
     def service(self, name: str, **env: str) -> None:
         port = preferred_port(PORTS[name])
         self.health[name] = f"http://127.0.0.1:{port}/healthz"
+        if name == "funding_api":
+            api = preferred_port(8888)
+            self.health["funding_api"] += f"   http://127.0.0.1:{api}/funding/BTCUSDT"
+            env["FUNDING_API_PORT"] = str(api)
         self.add(name, [sys.executable, "-m", f"services.{name}"], {**env, "METRICS_PORT": str(port)})
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from shared.errors import Banned, RateLimited, Transient
 from shared.store import BAN, redis_faults
 
+LONGEST_MS = 7 * 86_400_000
 MARGIN_MS = 1000  # Retry-After and Date are whole seconds, and a request a moment too early extends the ban
 
 # The longest ban told to any service stays: a 429 of one must not shorten the 418 of another.
@@ -59,6 +60,7 @@ class Ban:
         async with redis_faults():
             text = cast("bytes | None", await self._redis.get(BAN))
         kept_ms = int(text) if text and text.isdigit() and len(text) < 16 else 0
+        kept_ms = min(kept_ms, now_ms + LONGEST_MS)  # typed by hand, it could be centuries
         if kept_ms > self.until_ms:
             self.until_ms = kept_ms
             self._told = Banned

@@ -13,7 +13,7 @@ import msgpack
 import msgspec
 
 from shared.clock import from_iso, iso
-from shared.errors import WireError
+from shared.errors import UNREADABLE, WireError
 from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Sweep
 from shared.numbers import finite, non_negative, plain, positive
 
@@ -48,7 +48,6 @@ class _StoredMember(msgspec.Struct, rename="camel"):
     onboard_date: int
 
 
-_REFUSED = (ValueError, RecursionError)  # msgspec's errors are ValueErrors, except where nesting has no end
 _json = msgspec.json.Encoder()
 _mark = msgspec.json.Decoder(_StoredMark)
 _volume = msgspec.json.Decoder(_StoredVolume)
@@ -85,7 +84,7 @@ def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
             event_ms=row.t,
             received_ms=row.at,
         )
-    except _REFUSED as e:
+    except UNREADABLE as e:
         raise WireError("stored_mark", f"{symbol}: {e}") from e
 
 
@@ -97,7 +96,7 @@ def decode_volume(symbol: str, blob: bytes) -> QuoteVolume:
     try:
         row = _volume.decode(blob)
         return QuoteVolume(symbol, non_negative(row.quote), row.t)
-    except _REFUSED as e:
+    except UNREADABLE as e:
         raise WireError("stored_volume", f"{symbol}: {e}") from e
 
 
@@ -111,7 +110,7 @@ def decode_reading(symbol: str, blob: bytes) -> Reading:
     try:
         row = _contracts.decode(blob)
         return _reading(symbol, row.oi, row.t, row.at, row.mark)
-    except _REFUSED as e:
+    except UNREADABLE as e:
         raise WireError("stored_contracts", f"{symbol}: {e}") from e
 
 
@@ -131,7 +130,7 @@ def decode_member(symbol: str, blob: bytes) -> Member:
         row = _member.decode(blob)
         volume = non_negative(row.quote_volume_24h)
         return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
-    except _REFUSED as e:
+    except UNREADABLE as e:
         raise WireError("stored_universe", f"{symbol}: {e}") from e
 
 
@@ -174,7 +173,7 @@ def decode_sweep(blob: bytes) -> Sweep:
         packed = msgspec.convert(document, _PackedSweep)
         if packed.v != SWEEP_VERSION:
             raise ValueError(f"version {packed.v}, not {SWEEP_VERSION}")
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as e:
+    except (*UNREADABLE, TypeError, msgpack.UnpackException) as e:
         raise WireError("stored_sweep", str(e)) from e
     return _sweep(packed)
 

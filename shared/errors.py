@@ -11,6 +11,8 @@ Refused             no input will do until a person or the other side changes so
 
 from __future__ import annotations
 
+UNREADABLE = (ValueError, RecursionError)  # what msgspec raises for bytes it cannot read; endless nesting is the second
+
 
 class SettingsError(Exception):
     """A setting that cannot be used; the text names it and its value."""

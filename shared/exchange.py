@@ -17,7 +17,7 @@ import msgspec
 from shared import http
 from shared.ban import Ban
 from shared.clock import Clock
-from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.errors import UNREADABLE, Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.http import Reply
 
 REPLY_LIMIT = 16 * 1024 * 1024  # exchangeInfo is 1.2 MB
@@ -41,7 +41,7 @@ _error_body = msgspec.json.Decoder(ErrorBody)
 def error_body(body: bytes) -> ErrorBody:
     try:
         return _error_body.decode(body)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return ErrorBody()
 
 

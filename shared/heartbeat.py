@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from shared.clock import Clock, iso
 from shared.errors import Transient
 from shared.health import Health
-from shared.store import STATUS, replace_hash, round_trip
+from shared.store import STATUS, redis_faults, replace_hash
 
 EVERY_S = 2.0
 EXPIRES_S = 10
@@ -33,9 +33,10 @@ def heartbeat(health: Health, facts: Mapping[str, str], started_ms: int, now_ms:
 
 
 async def beat(redis: Redis, service: str, fields: Mapping[str, str]) -> None:
-    async with round_trip(redis) as pipe:
+    async with redis_faults(), redis.pipeline(transaction=True) as pipe:  # a reader never finds it half written
         replace_hash(pipe, STATUS + service, fields)
         pipe.expire(STATUS + service, EXPIRES_S)
+        await pipe.execute()
 
 
 async def keep_beating(redis: Redis, service: str, health: Health, facts: Mapping[str, str], clock: Clock) -> None:

@@ -70,6 +70,16 @@ class Member(msgspec.Struct, frozen=True):
     onboard_ms: int
 
 
+LONGEST_SYMBOL = 40
+
+
+def valid_symbol(name: str) -> str:
+    """The name itself, or ValueError: Chinese and digits are fine, what would forge a key or a log line is not."""
+    if not name or len(name) > LONGEST_SYMBOL or not name.isprintable() or " " in name:
+        raise ValueError(f"not a symbol: {name!r:.60}")
+    return name
+
+
 def notional(open_interest: Decimal, mark_price: Decimal) -> Decimal:
     """Value of the contracts outstanding, in the quote asset."""
     return open_interest * mark_price

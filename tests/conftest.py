@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from tests.fakes import FakeClock
+
+# Properties are judged by their answers, not by how fast a shared machine gives them.
+settings.register_profile("answers", deadline=None)
+settings.load_profile("answers")
 
 
 @pytest.fixture

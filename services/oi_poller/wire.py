@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from shared.errors import WireError
-from shared.model import OpenInterest
+from shared.errors import UNREADABLE, WireError
+from shared.model import OpenInterest, valid_symbol
 from shared.numbers import non_negative
-
-LONGEST_SYMBOL = 64
 
 
 class Listing(msgspec.Struct, frozen=True, rename="camel"):
@@ -56,30 +54,23 @@ def exchange_info(body: bytes, on_bad: Callable[[WireError], None]) -> ExchangeI
     """Every contract that can be read; a malformed row goes to ``on_bad`` and costs only itself."""
     try:
         info = _info.decode(body)
-    except ValueError as e:  # msgspec's errors are ValueErrors too
+    except UNREADABLE as e:
         raise WireError("bad_exchange_info", str(e)) from e
     listings: dict[str, Listing] = {}
     for row in info.symbols:
         try:
             listing = _listing.decode(row)
-            listings[_symbol(listing.symbol)] = listing
-        except ValueError as e:
+            listings[valid_symbol(listing.symbol)] = listing
+        except UNREADABLE as e:
             on_bad(WireError("bad_listing", f"{e} in {bytes(row)[:60]!r}"))
     return ExchangeInfo(listings, _weight_limit(info.rate_limits))
-
-
-def _symbol(name: str) -> str:
-    """It becomes a Redis field, a log word and a query; Chinese names are real."""
-    if not name or len(name) > LONGEST_SYMBOL or not name.isprintable() or " " in name:
-        raise ValueError(f"not a symbol: {name!r:.40}")
-    return name
 
 
 def _weight_limit(rows: list[msgspec.Raw]) -> int | None:
     for row in rows:
         try:
             rule = _rate_limit.decode(row)
-        except ValueError:
+        except UNREADABLE:
             continue
         if (rule.rate_limit_type, rule.interval, rule.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
             return rule.limit if rule.limit > 0 else None
@@ -95,5 +86,5 @@ def open_interest(body: bytes, symbol: str, received_ms: int) -> OpenInterest:
         if row.time < 0:
             raise ValueError(f"time {row.time}")
         return OpenInterest(symbol, non_negative(row.open_interest), row.time, received_ms)
-    except ValueError as e:
+    except UNREADABLE as e:
         raise WireError("bad_open_interest", f"{symbol}: {e}") from e

@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.errors import WireError
-from shared.model import MarkPrice, QuoteVolume
+from shared.errors import UNREADABLE, WireError
+from shared.model import MarkPrice, QuoteVolume, valid_symbol
 from shared.numbers import finite, non_negative, positive
 
 MARK = "markPriceUpdate"
 VOLUME = "24hrMiniTicker"
 SHUTDOWN = "serverShutdown"
 COIN_M = 2  # ``st``: contracts of 100 or 10 USD, whose marks and volumes mean something else
-LONGEST_SYMBOL = 40
 
 
 class Row(msgspec.Struct):
@@ -62,7 +61,7 @@ def decode_frame(blob: bytes) -> Rows:
     """Read a frame in one typed pass; only where that fails, row by row, so that a bad row costs only itself."""
     try:
         return Rows(_frame.decode(blob).data, [])
-    except ValueError:
+    except UNREADABLE:
         return _decode_loosely(blob)
 
 
@@ -76,14 +75,14 @@ def _decode_loosely(blob: bytes) -> Rows:
                 return Rows([], [])  # the answer to a SUBSCRIBE, which proves nothing
             data = data or blob  # without ``data`` it may be one bare row
         items = _raw_rows.decode(data) if data.lstrip()[:1] == b"[" else [msgspec.Raw(data)]
-    except ValueError as e:
+    except UNREADABLE as e:
         return Rows([], [WireError("not_a_frame", f"{e}: {_start(blob)}")])
     rows: list[Row] = []
     bad: list[WireError] = []
     for item in items:
         try:
             rows.append(_row.decode(item))
-        except ValueError as e:
+        except UNREADABLE as e:
             bad.append(WireError("bad_row", f"{e}: {_start(bytes(item))}"))
     return Rows(rows, bad)
 
@@ -95,7 +94,7 @@ def mark_price(row: Row, received_ms: int) -> MarkPrice:
     """
     try:
         return MarkPrice(
-            symbol=_symbol(row.s),
+            symbol=valid_symbol(row.s),
             mark_price=positive(row.p),
             index_price=finite(row.i) if row.i else None,
             funding_rate=finite(row.r) if row.r else None,
@@ -103,23 +102,16 @@ def mark_price(row: Row, received_ms: int) -> MarkPrice:
             event_ms=_instant(row.E),
             received_ms=received_ms,
         )
-    except ValueError as e:
+    except UNREADABLE as e:
         raise WireError("bad_mark", f"{row.s:.40}: {e}") from e
 
 
 def quote_volume(row: Row) -> QuoteVolume:
     """The fact in a ``24hrMiniTicker`` row, or `WireError`."""
     try:
-        return QuoteVolume(_symbol(row.s), non_negative(row.q), _instant(row.E))
-    except ValueError as e:
+        return QuoteVolume(valid_symbol(row.s), non_negative(row.q), _instant(row.E))
+    except UNREADABLE as e:
         raise WireError("bad_volume", f"{row.s:.40}: {e}") from e
-
-
-def _symbol(text: str) -> str:
-    """Chinese and digits are fine; blanks and control characters would forge keys and log lines."""
-    if not text or len(text) > LONGEST_SYMBOL or not text.isprintable() or " " in text:
-        raise ValueError(f"not a symbol: {text!r:.60}")
-    return text
 
 
 def _instant(ms: int) -> int:
@@ -176,13 +168,13 @@ def ticker_24h(body: bytes) -> Rows:
 def _each(body: bytes, read: Callable[[msgspec.Raw], Row]) -> Rows:
     try:
         items = _raw_rows.decode(body)
-    except ValueError as e:
+    except UNREADABLE as e:
         raise WireError("not_a_list", f"{e}: {_start(body)}") from e
     rows: list[Row] = []
     bad: list[WireError] = []
     for item in items:
         try:
             rows.append(read(item))
-        except ValueError as e:
+        except UNREADABLE as e:
             bad.append(WireError("bad_row", f"{e}: {_start(bytes(item))}"))
     return Rows(rows, bad)

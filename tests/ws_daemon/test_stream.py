@@ -23,7 +23,7 @@ from shared.settings import load
 from tests.waiting import eventually
 from tests.ws_daemon.rows import frame, mark_row
 
-IDLE_S = 0.3
+IDLE_S = 0.8
 SYMBOLS = [f"S{n:02}USDT" for n in range(40)]
 Behave = Callable[[ServerConnection, int], Awaitable[None]]
 

@@ -99,7 +99,9 @@ def test_chinese_symbols_are_symbols() -> None:
     assert marks_of(frame(mark_row("币安人生USDT", "0.47620000"))) == {"币安人生USDT": Decimal("0.47620000")}
 
 
-@pytest.mark.parametrize("blob", [b"", b"{", b"nonsense", b"\xff\xfe", frame(mark_row())[:-9], b'{"data":7}', b"[]x"])
+@pytest.mark.parametrize(
+    "blob", [b"", b"{", b"nonsense", b"\xff\xfe", frame(mark_row())[:-9], b'{"data":7}', b"[]x", b"[" * 9000]
+)
 def test_a_frame_that_cannot_be_read_is_one_error(blob: bytes) -> None:
     rows, errors = wire.decode_frame(blob)
     assert rows == []
