@@ -125,8 +125,7 @@ async def measure(bench: Bench, fault: Fault) -> Result:
 
 
 async def prepare(bench: Bench, fault: Fault) -> None:
-    """Begin from calm: what the last fault did to the budget must not colour this one."""
-    await eventually(bench.calm, CALM_S)
+    bench.check()
     bench.served.expected = await bench.rig.universe()
     bench.served.skews_ms = frozenset({0, fault.skew_ms})
     bench.served.forget()
@@ -159,6 +158,11 @@ async def _recover(bench: Bench, result: Result, ended_ms: int) -> None:
         result.problems.append(f"not whole and healthy within {result.fault.recover_s:g} s: {_ill(bench)}")
     with contextlib.suppress(AssertionError):
         await eventually(lambda: bench.served.expected <= bench.served.served_since(ended_ms), FRESH_S)
+    try:
+        await eventually(bench.calm, CALM_S)  # what this fault did to the budget must not colour the next
+    except AssertionError:
+        pace = (bench.watch.health["oi_poller"] or {}).get("interval_s")
+        result.problems.append(f"{CALM_S:g} s later the poller still sweeps every {pace} s, not every {SWEEP_S} s")
     result.lost = sorted(bench.served.expected - bench.served.served_since(ended_ms))
 
 
