@@ -46,7 +46,9 @@ class Poller:
         prices.pop(without_mark, None)
         marks = {s: MarkPrice(s, price, None, Decimal("0.0001"), 0, stamp_ms, stamp_ms) for s, price in prices.items()}
         readings = {
-            s: Reading(OpenInterest(s, Decimal(1000 + n), stamp_ms - 500, stamp_ms - 100), prices.get(s))
+            s: Reading(
+                OpenInterest(s, Decimal(1000 + n + len(self.landed)), stamp_ms - 500, stamp_ms - 100), prices.get(s)
+            )
             for n, s in enumerate(self.symbols)
         }
         sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, {})
