@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from services.oi_poller.metrics import Metrics
 from services.oi_poller.settings import Settings
 from services.oi_poller.sweep import Outcome
@@ -13,6 +15,7 @@ from shared.logs import EventLog
 
 log = EventLog("pace")
 DEADLINE_S = 10.0
+LOOK_AGAIN_S = 5.0  # while a long interval runs, how often it is asked whether it need be so long
 
 
 class Pace:
@@ -24,6 +27,7 @@ class Pace:
         self._metrics = metrics
         self._clock = clock
         self._due_s = clock.monotonic_s()
+        self._began_s = -math.inf
         self._over_max = False
         self._failing = Backoff(1.0, 60.0)
         self._refused = Backoff(15.0, 300.0)
@@ -40,7 +44,15 @@ class Pace:
         self._due_s = self._clock.monotonic_s() + seconds
 
     def may_begin(self, symbols: int) -> bool:
-        """Whether a sweep fits in what is left of this minute; if not, the next turn is in the next one."""
+        """Whether a sweep is due by what is known now, and fits in what is left of this minute.
+
+        An interval stretched for others on the address ends as soon as they are seen to have ended.
+        """
+        self._set_interval(self._interval_s(symbols), symbols)
+        early_s = self._began_s + self.interval_s - self._clock.monotonic_s()
+        if early_s > 0:
+            self.nap(min(early_s, LOOK_AGAIN_S))
+            return False
         self._governor.sweep = symbols
         wait_ms = self._governor.sweep_wait_ms(self._clock.now_ms(), symbols)
         self.nap(wait_ms / 1000)
@@ -48,10 +60,9 @@ class Pace:
 
     def begin(self, symbols: int) -> float:
         """A sweep begins; returns its deadline, in seconds, longer by the minutes that it needs for its weight."""
-        self._set_interval(
-            self._governor.interval_s(symbols, self._settings.min_interval_s, self._clock.now_ms()), symbols
-        )
-        self.nap(self.interval_s)
+        self._set_interval(self._interval_s(symbols), symbols)
+        self._began_s = self._clock.monotonic_s()
+        self.nap(min(self.interval_s, max(LOOK_AGAIN_S, self._settings.max_interval_s)))
         return DEADLINE_S + 60.0 * ((symbols - 1) // self._governor.budget())
 
     def ended(self, outcome: Outcome) -> None:
@@ -65,6 +76,9 @@ class Pace:
 
     def used_weight(self) -> int:
         return self._governor.used(self._clock.now_ms())
+
+    def _interval_s(self, symbols: int) -> float:
+        return self._governor.interval_s(symbols, self._settings.min_interval_s, self._clock.now_ms())
 
     def _set_interval(self, interval_s: float, symbols: int) -> None:
         budget = self._governor.planned(self._clock.now_ms())

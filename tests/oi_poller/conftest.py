@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
+from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -67,7 +68,7 @@ async def put_market(redis: Redis, symbols: Iterable[str], clock: Clock | None =
 
 async def sweeps(redis: Redis) -> list[Sweep]:
     """Every sweep in the stream, oldest first."""
-    entries = await SweepReader(redis, f"test-{id(object())}", "one").wait(1000, block_ms=1)
+    entries = await SweepReader(redis, f"test-{uuid4()}", "one").wait(1000, block_ms=1)
     return [entry.sweep for entry in entries if isinstance(entry.sweep, Sweep)]
 
 
