@@ -1,0 +1,105 @@
+"""What Redis is left with, call by call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services.oi_alerter.detector import Key, Latch
+from services.oi_alerter.memory import ALERTS_KEPT_MS, GROUP, Memory, Moved
+from shared.clock import SystemClock
+from tests.oi_alerter.conftest import Book, Start, sample
+from tests.waiting import eventually
+
+KEY = Key("ETHUSDT", "UP", "5 min")
+
+
+async def taken(redis: Redis, book: Book) -> str:
+    """The id of one sweep that was handed out and not finished."""
+    await book.sweep({"ETHUSDT": "1000000"})
+    await redis.xgroup_create("oi:sweeps", GROUP, id="0")
+    await redis.xreadgroup(GROUP, GROUP, {"oi:sweeps": ">"})
+    return book.last_id
+
+
+async def test_a_commit_leaves_alert_latch_cursor_and_nothing_to_do(redis: Redis, book: Book) -> None:
+    memory = Memory(redis)
+    await memory.recall(pytest.fail)
+    entry_id = await taken(redis, book)
+
+    await memory.commit(entry_id, {KEY: Latch(5, 7)}, (), [b"alert"], SystemClock().now_ms())
+
+    again = Memory(redis)
+    await again.recall(pytest.fail)
+    assert again.cursor == memory.cursor == entry_id
+    assert again.latches == memory.latches == {KEY: Latch(5, 7)}
+    assert [fields for _, fields in await redis.xrange("oi:alerts")] == [{b"alert": b"alert"}]
+    assert (await redis.xpending("oi:sweeps", GROUP))["pending"] == 0
+
+
+async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Redis, book: Book) -> None:
+    """The other came between its look at the cursor and its transaction."""
+    one, other = Memory(redis), Memory(redis)
+    await one.recall(pytest.fail)
+    await other.recall(pytest.fail)
+    entry_id = await taken(redis, book)
+    real = redis.pipeline
+
+    def pipeline(transaction: bool = True) -> Any:
+        pipe = real(transaction=transaction)
+        execute = pipe.execute
+
+        async def late() -> Any:
+            redis.pipeline = real  # type: ignore[method-assign]
+            await other.commit(entry_id, {}, (), [b"alert"], SystemClock().now_ms())
+            return await execute()
+
+        pipe.execute = late
+        return pipe
+
+    redis.pipeline = pipeline  # type: ignore[method-assign,assignment]
+    with pytest.raises(Moved):
+        await one.commit(entry_id, {}, (), [b"alert"], SystemClock().now_ms())
+
+    assert await redis.xlen("oi:alerts") == 1
+
+
+async def test_alerts_are_let_go_by_age(redis: Redis, book: Book) -> None:
+    memory, now_ms = Memory(redis), SystemClock().now_ms()
+    await memory.recall(pytest.fail)
+    entry_id = await taken(redis, book)
+    for age_ms in (ALERTS_KEPT_MS + 1, ALERTS_KEPT_MS - 1):
+        await redis.xadd("oi:alerts", {"alert": str(age_ms)}, id=f"{now_ms - age_ms}-0")
+
+    await memory.commit(entry_id, {}, (), [b"new"], now_ms)
+
+    kept = [fields[b"alert"] for _, fields in await redis.xrange("oi:alerts")]
+    assert kept == [str(ALERTS_KEPT_MS - 1).encode(), b"new"]
+
+
+async def test_what_was_looked_at_is_not_looked_at_again(redis: Redis, start: Start, book: Book) -> None:
+    """A group that a hand put back to the beginning hands out three hours of sweeps again."""
+    await book.hold(400, ETHUSDT="1000000")
+    await redis.hset("oi:alerter", "cursor", book.last_id)
+    await redis.xgroup_create("oi:sweeps", GROUP, id="0")
+    async with start() as service:
+
+        async def through() -> bool:
+            (group,) = await redis.xinfo_groups("oi:sweeps")
+            return bool(group["last-delivered-id"].decode() == book.last_id and group["pending"] == 0)
+
+        await eventually(through)
+        assert service.health.report().state == "starting"
+        assert await redis.hget("oi:alerter", "cursor") == book.last_id.encode()
+
+
+async def test_symbols_that_left_are_no_longer_watched(start: Start, book: Book) -> None:
+    async with start() as service:
+        await book.hold(100, ETHUSDT="1000000", GONEUSDT="1000000")
+        await book.looked_at()
+        assert sample(service, "pipeline_alert_symbols_watched") == 2
+        await book.hold(610, ETHUSDT="1000000")
+        await book.looked_at()
+        assert sample(service, "pipeline_alert_symbols_watched") == 1
