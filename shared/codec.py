@@ -14,7 +14,7 @@ import msgspec
 
 from shared.clock import from_iso, iso
 from shared.errors import UNREADABLE, WireError
-from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Sweep
+from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Served, Sweep
 from shared.numbers import finite, non_negative, plain, positive
 
 SWEEP_VERSION = 1
@@ -41,6 +41,12 @@ class _StoredContracts(msgspec.Struct):
     mark: str | None
 
 
+class _StoredServed(msgspec.Struct):
+    usd: float | None
+    since: int
+    verdict: str
+
+
 class _StoredMember(msgspec.Struct, rename="camel"):
     quote_volume_24h: str = msgspec.field(name="quoteVolume24h")  # "camel" would make it quoteVolume24H
     entered_at: str
@@ -52,6 +58,7 @@ _json = msgspec.json.Encoder()
 _mark = msgspec.json.Decoder(_StoredMark)
 _volume = msgspec.json.Decoder(_StoredVolume)
 _contracts = msgspec.json.Decoder(_StoredContracts)
+_served = msgspec.json.Decoder(_StoredServed)
 _member = msgspec.json.Decoder(_StoredMember)
 
 
@@ -132,6 +139,18 @@ def decode_member(symbol: str, blob: bytes) -> Member:
         return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
     except UNREADABLE as e:
         raise WireError("stored_universe", f"{symbol}: {e}") from e
+
+
+def encode_served(served: Served) -> bytes:
+    return _json.encode(_StoredServed(served.usd, served.since_ms, served.verdict))
+
+
+def decode_served(key: str, blob: bytes) -> Served:
+    try:
+        row = _served.decode(blob)
+    except UNREADABLE as e:
+        raise WireError("stored_served", f"{key}: {e}") from e
+    return Served(row.usd, row.since, row.verdict)
 
 
 def _reading(symbol: str, oi: str, changed_ms: int, received_ms: int, mark: str | None) -> Reading:

@@ -70,6 +70,14 @@ class Member(msgspec.Struct, frozen=True):
     onboard_ms: int
 
 
+class Served(msgspec.Struct, frozen=True):
+    """What the backend was last seen to serve for a symbol, since when, and the audit's word for it."""
+
+    usd: float | None
+    since_ms: int
+    verdict: str
+
+
 LONGEST_SYMBOL = 40
 
 
@@ -78,6 +86,11 @@ def valid_symbol(name: str) -> str:
     if not name or len(name) > LONGEST_SYMBOL or not name.isprintable() or " " in name:
         raise ValueError(f"not a symbol: {name!r:.60}")
     return name
+
+
+def backend_key(symbol: str) -> str:
+    """The backend's own spelling of a symbol: keys of ``oi:served`` and of all that it serves."""
+    return symbol.replace("-", "").replace("_", "").upper()
 
 
 def notional(open_interest: Decimal, mark_price: Decimal) -> Decimal:

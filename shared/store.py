@@ -19,13 +19,12 @@ from redis.exceptions import RedisError
 
 from shared import codec
 from shared.errors import Transient, WireError
-from shared.model import MarkPrice, Member, QuoteVolume, Reading
+from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served
 
 T = TypeVar("T")
 
 SWEEPS = "oi:sweeps"  # stream, written by oi_poller: history for the alerter, outbox for the publisher
 ALERTS = "oi:alerts"  # stream, written by oi_alerter
-SERVED = "oi:served"  # hash symbol -> JSON, written by publisher
 LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
 PUBLISHER = "oi:publisher"  # hash: what the publisher must remember across a kill, written by publisher
 ALERTER = "oi:alerter"  # hash: latches, cooldowns and the last sweep looked at, written by oi_alerter
@@ -115,6 +114,7 @@ class Stored(Generic[T]):
 MARKS: Stored[MarkPrice] = Stored("oi:mark", codec.encode_mark, codec.decode_mark)
 VOLUMES: Stored[QuoteVolume] = Stored("oi:volume", codec.encode_volume, codec.decode_volume)
 UNIVERSE: Stored[Member] = Stored("oi:universe", codec.encode_member, codec.decode_member)
+SERVED: Stored[Served] = Stored("oi:served", codec.encode_served, codec.decode_served)  # by the backend's spelling
 CONTRACTS: Stored[Reading] = Stored("oi:contracts", codec.encode_reading, codec.decode_reading)
 
 

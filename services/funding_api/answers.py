@@ -52,11 +52,6 @@ def refuse_batch(symbols: Sequence[str]) -> Answer | None:
     return None
 
 
-def served_key(symbol: str) -> str:
-    """The backend's own spelling."""
-    return symbol.replace("-", "").replace("_", "").upper()
-
-
 def pays_funding(mark: MarkPrice) -> bool:
     """Delivery and delisted contracts send a rate of 0 with no next time, or no rate: they pay none, which is not 0."""
     return mark.funding_rate is not None and mark.next_funding_ms > 0
@@ -153,7 +148,7 @@ class Answers:
         return self._open_interest_body(oi, mark)
 
     def _open_interest_body(self, oi: model.OpenInterest, mark: MarkPrice) -> OpenInterest:
-        served = self._snapshot.served.get(served_key(oi.symbol))
+        served = self._snapshot.served.get(model.backend_key(oi.symbol))
         return OpenInterest(
             symbol=oi.symbol,
             open_interest=float(oi.open_interest),
@@ -163,7 +158,7 @@ class Answers:
             age_seconds=self._age_s(oi.received_ms),
             mark_age_seconds=self._age_s(mark.received_ms),
             served_usd=served.usd if served else None,
-            served_since=served.since / 1000 if served else None,
+            served_since=served.since_ms / 1000 if served else None,
             verdict=served.verdict if served else "unknown",
         )
 

@@ -11,38 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
-import msgspec
 from redis.asyncio import Redis
 
 from services.funding_api.metrics import Metrics
 from shared.clock import Clock
-from shared.codec import decode_mark, decode_reading
+from shared.codec import decode_mark, decode_reading, decode_served
 from shared.errors import Transient, WireError
-from shared.model import MarkPrice, Reading
+from shared.model import MarkPrice, Reading, Served
 from shared.store import CONTRACTS, MARKS, SERVED, STATUS, redis_faults
 
 FRESH_S = 0.25
-HASHES = (MARKS.key, CONTRACTS.key, SERVED, STATUS + "ws_daemon", STATUS + "publisher")
+HASHES = (MARKS.key, CONTRACTS.key, SERVED.key, STATUS + "ws_daemon", STATUS + "publisher")
 Hash = Mapping[bytes, bytes]
 T = TypeVar("T")
-
-
-class Served(msgspec.Struct, frozen=True):
-    """A row of ``oi:served``: what the backend was last seen to serve, since when, and the audit's word for it."""
-
-    usd: float | None
-    since: int
-    verdict: str
-
-
-_served = msgspec.json.Decoder(Served)
-
-
-def _decode_served(symbol: str, blob: bytes) -> Served:
-    try:
-        return _served.decode(blob)
-    except (ValueError, RecursionError) as e:
-        raise WireError("stored_served", f"{symbol}: {e}") from e
 
 
 def _rows(rows: Hash, decode: Callable[[str, bytes], T], on_bad: Callable[[WireError], None]) -> dict[str, T]:
@@ -77,7 +58,7 @@ class Snapshot:
     @cached_property
     def served(self) -> dict[str, Served]:
         """By the backend's spelling; empty while the publisher's heartbeat is gone, for nobody vouches for it then."""
-        return _rows(self._served, _decode_served, self._on_bad) if self._publisher else {}
+        return _rows(self._served, decode_served, self._on_bad) if self._publisher else {}
 
     @cached_property
     def daemon(self) -> dict[str, str]:

@@ -28,7 +28,8 @@ async def serve(settings: Settings, service: Service) -> None:
     ledger = Ledger()
     outbox = Outbox(redis)
     report = Report(service, outbox, ledger, metrics)
-    async with http.client(connections=4) as client, asyncio.TaskGroup() as jobs:
+    # Node drops a connection that was idle for five seconds; one that is let go before that is never posted into.
+    async with http.client(connections=4, keepalive_s=4.0) as client, asyncio.TaskGroup() as jobs:
         backend = Backend(settings.backend_url, settings.backend_api_key, client, clock, settings.timeout_s)
         jobs.create_task(Delivery(settings, service, backend, outbox, ledger, report, metrics).run())
         universe = UniverseDelivery(redis, backend, report, metrics, clock, audited=settings.audit)

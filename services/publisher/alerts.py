@@ -12,7 +12,6 @@ import msgpack
 from redis.asyncio import Redis
 
 from services.publisher.backend import Backend
-from services.publisher.join import backend_key
 from services.publisher.metrics import Metrics
 from services.publisher.report import Report
 from services.publisher.wire import Away, InDoubt
@@ -20,6 +19,7 @@ from shared.backoff import Backoff
 from shared.clock import Clock, from_iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.logs import EventLog
+from shared.model import backend_key
 from shared.store import ALERTS, PUBLISHER, redis_faults
 from shared.sweeplog import BLOCK_MS, Fields, GroupReader
 

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from services.publisher.join import SKEW_MS
 from services.publisher.wire import Snapshot
+from shared.model import Served
 
 Verdict = Literal["VERIFIED", "PARTIAL", "UNVERIFIED", "FOREIGN", "UNAUDITED"]
 RELATIVE = 1e-9
@@ -36,14 +37,6 @@ class Audit(NamedTuple):
     foreign: Set[str] = frozenset()  # served with a value that nobody here sent
     ghosts: Set[str] = frozenset()  # served, no longer in the universe
     as_of_right: bool = True
-
-
-class Row(NamedTuple):
-    """One symbol of ``oi:served``."""
-
-    usd: float | None
-    since_ms: int
-    verdict: str
 
 
 def same(a: float, b: float) -> bool:
@@ -92,7 +85,7 @@ class Ledger:
     def since_ms(self, key: str, now_ms: int) -> int:
         return (self._foreign.get(key) or self._seen.get(key) or (0.0, now_ms))[1]
 
-    def recall(self, rows: Mapping[str, Row]) -> None:
+    def recall(self, rows: Mapping[str, Served]) -> None:
         """Start from what an earlier process wrote to ``oi:served``."""
         for key, row in rows.items():
             if row.usd is not None and row.verdict != "foreign":
@@ -154,7 +147,7 @@ def is_replaced(chunks: list[set[str]], result: Audit) -> bool:
 
 def served_rows(
     sent: Mapping[str, float], snapshot: Snapshot, result: Audit, ledger: Ledger, now_ms: int
-) -> dict[str, Row]:
+) -> dict[str, Served]:
     """What ``oi:served`` is to hold after this audit, by the backend's spelling."""
     groups: tuple[tuple[str, Iterable[str]], ...] = (
         ("kept", snapshot.values.keys()),
@@ -166,5 +159,6 @@ def served_rows(
     )
     verdicts = {key: word for word, keys in groups for key in keys}
     return {
-        key: Row(snapshot.values.get(key), ledger.since_ms(key, now_ms), word) for key, word in sorted(verdicts.items())
+        key: Served(snapshot.values.get(key), ledger.since_ms(key, now_ms), word)
+        for key, word in sorted(verdicts.items())
     }

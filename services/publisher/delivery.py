@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from services.publisher.audit import Audit, Ledger
 from services.publisher.backend import Backend
-from services.publisher.join import Books, Limits, Record, backend_key, join, own_marks
+from services.publisher.join import Books, Limits, Record, join, own_marks
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Attempt, Kept, Lost, Outbox, Pending, entry_order, entry_time
 from services.publisher.posting import Poster, Sizes
@@ -22,7 +22,7 @@ from services.publisher.wire import Away, InDoubt
 from shared.backoff import Backoff
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.logs import EventLog
-from shared.model import Sweep
+from shared.model import Sweep, backend_key
 from shared.runner import Service
 from shared.store import MARKS, UNIVERSE
 from shared.sweeplog import Entry

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
-from shared.model import MarkPrice, OpenInterest, Sweep, notional
+from shared.model import MarkPrice, OpenInterest, Sweep, backend_key, notional
 
 LeftOut = Literal[
     "missing_mark",
@@ -56,11 +56,6 @@ class Books(NamedTuple):
         seen.update(list(self.left_out))
         seen.update(list(self.failed))
         return sum(1 for symbol in self.universe | seen.keys() if (symbol not in self.universe) or seen[symbol] != 1)
-
-
-def backend_key(symbol: str) -> str:
-    """The backend's own spelling: it strips ``-`` and ``_`` and upper-cases."""
-    return symbol.replace("-", "").replace("_", "").upper()
 
 
 def own_marks(sweep: Sweep) -> dict[str, MarkPrice]:

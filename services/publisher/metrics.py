@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sized
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.publisher.audit import Verdict
 from services.publisher.join import FETCH_FAILED, LEFT_OUT
+
+LOST = ("retention", "unreadable", "refused")
 
 
 class Metrics:
@@ -50,6 +54,11 @@ class Metrics:
         self.bad_rows = counter(
             "pipeline_bad_rows", "What came from outside and could not be trusted", "source", "reason"
         )
+
+        for verdict in get_args(Verdict):  # a series that appears with its first event shows no increase for it
+            self.cycles.labels(verdict)
+        for cause in LOST:
+            self.lost.labels(cause)
 
     def close_books(self, published: int, named: Mapping[str, Sized]) -> None:
         """``named``: reason -> its symbols."""

@@ -16,9 +16,10 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
-from services.publisher.audit import Row, Sent
-from services.publisher.join import LeftOut, backend_key
+from services.publisher.audit import Sent
+from services.publisher.join import LeftOut
 from shared.clock import iso
+from shared.model import Served, backend_key
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
 from shared.sweeplog import BLOCK_MS, Entry, SweepReader, sweep_entry
 
@@ -84,14 +85,7 @@ class Lost(NamedTuple):
     last: str
 
 
-class _StoredRow(msgspec.Struct):
-    usd: float | None
-    since: int
-    verdict: str
-
-
 _attempt = msgspec.json.Decoder(Attempt)
-_row = msgspec.json.Decoder(_StoredRow)
 
 
 def entry_order(entry_id: str) -> tuple[int, int]:
@@ -226,25 +220,16 @@ class Outbox:
         async with self._at_once() as pipe:
             self._acknowledge(pipe, entry_id)
 
-    async def report(self, left_out: Mapping[str, str], served: Mapping[str, Row] | None) -> None:
+    async def report(self, left_out: Mapping[str, str], served: Mapping[str, Served] | None) -> None:
         """What operators read: exactly the last cycle, replaced in one step."""
         async with self._at_once() as pipe:
             replace_hash(pipe, LEFT_OUT, left_out)
             if served is not None:
-                rows = {key: msgspec.json.encode(_StoredRow(*row)) for key, row in served.items()}
-                replace_hash(pipe, SERVED, rows)
+                pipe.delete(SERVED.key)
+                SERVED.put(pipe, served)
 
-    async def last_served(self) -> dict[str, Row]:
-        async with redis_faults():
-            stored = cast("dict[bytes, bytes]", await self._redis.hgetall(SERVED))
-        rows: dict[str, Row] = {}
-        for name, blob in stored.items():
-            try:
-                row = _row.decode(blob)
-                rows[name.decode()] = Row(row.usd, row.since, row.verdict)
-            except ValueError:
-                continue  # not ours to read: the value counts as unknown
-        return rows
+    async def last_served(self) -> dict[str, Served]:
+        return await SERVED.all(self._redis, lambda _: None)  # what is not ours to read counts as unknown
 
     @asynccontextmanager
     async def _at_once(self) -> AsyncIterator[Pipeline]:

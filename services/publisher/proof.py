@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from services.publisher import audit as audits
 from services.publisher.audit import Audit, Ledger
 from services.publisher.backend import Backend
-from services.publisher.join import Record, backend_key
+from services.publisher.join import Record
 from services.publisher.outbox import Attempt, Outbox
 from services.publisher.posting import Posted, Poster, Sizes
 from services.publisher.report import Proof, Report, shortfall
@@ -18,6 +18,7 @@ from services.publisher.wire import Away, Snapshot
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.logs import EventLog
+from shared.model import backend_key
 
 REPOSTS = 3  # in a row, of batches that were accepted and are not served; after that, one POST a sweep
 LOOKS = 10  # answers with nothing readable in them, before an attempt in doubt is given up and posted again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, get_args
 
-from services.publisher.audit import Audit, Ledger, Row, Verdict, served_rows
+from services.publisher.audit import Audit, Ledger, Served, Verdict, served_rows
 from services.publisher.join import FETCH_FAILED
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Attempt, Outbox
@@ -75,7 +75,7 @@ class Report:
 
     async def cycle(self, proof: Proof, *, late: bool, backlog: int) -> None:
         now_ms = self._clock.now_ms()
-        rows: Mapping[str, Row] | None = None
+        rows: Mapping[str, Served] | None = None
         if proof.snapshot is not None:
             universe = proof.attempt.universe_keys()
             self._ledger.see(proof.snapshot, proof.audit.foreign, universe, now_ms)

@@ -9,12 +9,12 @@ from typing import NoReturn
 from redis.asyncio import Redis
 
 from services.publisher.backend import Backend
-from services.publisher.join import backend_key
 from services.publisher.metrics import Metrics
 from services.publisher.report import Report
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.model import backend_key
 from shared.store import UNIVERSE
 
 LOOK_EVERY_S = 2.0

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.publisher.join import Record, backend_key
+from services.publisher.join import Record
 from shared import http
 from shared.clock import iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.http import Reply
-from shared.model import Member
+from shared.model import Member, backend_key
 
 SOURCE = "realtime"
 DEFAULT_429_S = 5.0

@@ -10,8 +10,8 @@ from services.publisher.audit import (
     ADOPT_AFTER_MS,
     Audit,
     Ledger,
-    Row,
     Sent,
+    Served,
     as_of_right,
     audit,
     is_replaced,
@@ -150,9 +150,9 @@ def test_served_rows_say_since_when_a_value_stands() -> None:
         ledger.see(snapshot, result.foreign, values.keys(), moment)
 
     assert served_rows(values, snapshot, result, ledger, NOW_MS + 5000) == {
-        "A": Row(1.0, NOW_MS, "verified"),
-        "B": Row(None, NOW_MS + 5000, "missing"),
-        "X": Row(5.0, NOW_MS, "foreign"),
+        "A": Served(1.0, NOW_MS, "verified"),
+        "B": Served(None, NOW_MS + 5000, "missing"),
+        "X": Served(5.0, NOW_MS, "foreign"),
     }
 
 
@@ -178,7 +178,9 @@ def test_a_foreign_value_inside_the_universe_never_becomes_ours() -> None:
 
 def test_a_restart_remembers_what_was_served() -> None:
     ledger = Ledger()
-    ledger.recall({"A": Row(1.0, NOW_MS, "verified"), "B": Row(2.0, NOW_MS, "foreign"), "C": Row(None, 0, "missing")})
+    ledger.recall(
+        {"A": Served(1.0, NOW_MS, "verified"), "B": Served(2.0, NOW_MS, "foreign"), "C": Served(None, 0, "missing")}
+    )
 
     assert ledger.is_ours("A", 1.0)
     assert not ledger.is_ours("B", 2.0)

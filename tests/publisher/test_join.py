@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.publisher.join import LEFT_OUT, SKEW_MS, Books, Limits, backend_key, join, own_marks
-from shared.model import MarkPrice, OpenInterest, Reading, Sweep
+from services.publisher.join import LEFT_OUT, SKEW_MS, Books, Limits, join, own_marks
+from shared.model import MarkPrice, OpenInterest, Reading, Sweep, backend_key
 from tests.builders import NOW_MS, mark, reading, sweep
 from tests.fakes import FakeClock
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from services.publisher.audit import Row
+from services.publisher.audit import Served
 from services.publisher.outbox import Attempt, Outbox, entry_order
 from shared.store import round_trip
 from shared.sweeplog import append
@@ -86,11 +86,11 @@ async def test_what_a_hand_wrote_there_is_learned_anew(own_redis: Redis, value: 
 
 async def test_the_report_holds_exactly_the_last_cycle(own_redis: Redis) -> None:
     outbox = Outbox(own_redis)
-    await outbox.report({"A": "stale_mark"}, {"B": Row(1.5, NOW_MS, "verified"), "C": Row(None, 0, "missing")})
-    await outbox.report({"D": "missing_mark"}, {"B": Row(2.5, NOW_MS, "verified")})
+    await outbox.report({"A": "stale_mark"}, {"B": Served(1.5, NOW_MS, "verified"), "C": Served(None, 0, "missing")})
+    await outbox.report({"D": "missing_mark"}, {"B": Served(2.5, NOW_MS, "verified")})
 
     assert await own_redis.hgetall("oi:left_out") == {b"D": b"missing_mark"}
-    assert await outbox.last_served() == {"B": Row(2.5, NOW_MS, "verified")}
+    assert await outbox.last_served() == {"B": Served(2.5, NOW_MS, "verified")}
     assert msgspec.json.decode(await own_redis.hget("oi:served", "B")) == {
         "usd": 2.5,
         "since": NOW_MS,

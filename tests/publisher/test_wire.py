@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.publisher import wire
-from services.publisher.join import Record, backend_key
+from services.publisher.join import Record
 from services.publisher.wire import InDoubt, Snapshot, TooLarge
 from shared.errors import RateLimited, Refused, Rejected, WireError
 from shared.http import Reply
-from shared.model import Member
+from shared.model import Member, backend_key
 from tests.builders import NOW_MS
 
 HTML = b"<html><body>502 Bad Gateway</body></html>"
