@@ -44,11 +44,11 @@ class Pace:
         self._due_s = self._clock.monotonic_s() + seconds
 
     def may_begin(self, symbols: int) -> bool:
-        """Whether a sweep is due by what is known now, and fits in what is left of this minute.
+        """Whether a sweep is due, and fits in what is left of this minute; if not, when to ask again.
 
         An interval stretched for others on the address ends as soon as they are seen to have ended.
         """
-        self._set_interval(self._interval_s(symbols), symbols)
+        self._set_interval(min(self.interval_s, self._interval_s(symbols)), symbols)
         early_s = self._began_s + self.interval_s - self._clock.monotonic_s()
         if early_s > 0:
             self.nap(min(early_s, LOOK_AGAIN_S))

@@ -48,6 +48,19 @@ async def test_an_interval_stretched_for_others_ends_when_they_do(clock: FakeClo
     assert pace.interval_s == pytest.approx(10.29)
 
 
+async def test_after_a_ban_the_next_minute_is_tried_at_once(clock: FakeClock) -> None:
+    """The interval grows when a sweep begins, not before: only a sweep can tell whether others still send."""
+    governor = Governor(2000, 200)
+    pace = Pace(load(Settings, {}), governor, Metrics(CollectorRegistry()), clock)
+    pace.begin(SYMBOLS)
+    send(governor, 1, clock.now_ms(), used=1)
+    clock.advance(45)
+    send(governor, 1, clock.now_ms(), used=5000)
+    pace.nap(8)
+
+    assert await until_due(pace, clock, within_s=60) <= 15
+
+
 async def test_while_others_use_up_the_limit_the_interval_stays_long(clock: FakeClock) -> None:
     governor = Governor(2000, 200)
     pace = Pace(load(Settings, {}), governor, Metrics(CollectorRegistry()), clock)
