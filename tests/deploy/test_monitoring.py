@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 from dev.env_example import service_names, settings_of
+from services.publisher.metrics import Metrics as PublisherMetrics
 from shared.settings import declared
 from tests.deploy.exported import EVERYONE, Exported, all_series, exported
 
@@ -150,3 +151,12 @@ def test_what_every_service_exports_is_really_there() -> None:
     ProcessCollector(registry=registry)
     page = generate_latest(registry).decode()
     assert [name for name in EVERYONE if name.startswith("process_") and f"\n{name} " not in page] == []
+
+
+def test_counters_that_alerts_watch_for_an_increase_begin_at_zero() -> None:
+    """A series that first appears at 1 has not increased, for Prometheus: the first event would be missed."""
+    registry = CollectorRegistry()
+    PublisherMetrics(registry)
+    page = generate_latest(registry).decode()
+    assert 'pipeline_cycles_total{verdict="FOREIGN"} 0.0' in page
+    assert 'pipeline_lost_sweeps_total{cause="retention"} 0.0' in page

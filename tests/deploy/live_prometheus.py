@@ -1,0 +1,176 @@
+"""A real Prometheus on a running pipeline: every rule and board expression answers, and a fault fires its own alert.
+
+Run by `make test-prometheus`, not by the ordinary suite: minutes of real time pass. Scrapes and rules come every second
+instead of every five; the alerts are the shipped ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from dev.env_example import service_names
+from dev.processes import Child
+from dev.redis_server import free_port
+from tests.deploy.test_monitoring import PROMETHEUS, board_expressions, expressions
+from tests.pipeline.harness import SERVICES, Pipeline
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+
+class Watched:
+    """A pipeline and the Prometheus that scrapes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pipeline = Pipeline(folder)
+        self.port = free_port()
+        self.others = [name for name in service_names() if name not in SERVICES]
+        self.pipeline.ports |= {name: free_port() for name in self.others}
+        self._config(folder)
+        listen = f"--web.listen-address=127.0.0.1:{self.port}"
+        command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", listen]
+        self.child = Child("prometheus", command, {}, folder)
+
+    def _config(self, folder: Path) -> None:
+        text = (PROMETHEUS / "prometheus.yml").read_text()
+        for name in service_names():
+            text, count = re.subn(
+                rf'"127\.0\.0\.1:\d+"(\], labels: {{ service: {name} }})',
+                rf'"127.0.0.1:{self.pipeline.ports[name]}"\1',
+                text,
+            )
+            assert count == 1, name
+        text = re.sub(r"(scrape|evaluation)_interval: \S+", r"\1_interval: 1s", text).replace(
+            "timeout: 4s", "timeout: 1s"
+        )
+        (folder / "prometheus.yml").write_text(text)
+        for rules in ("rules.yml", "alerts.yml"):
+            shutil.copy(PROMETHEUS / rules, folder)
+
+    def start(self) -> None:
+        """The harness has the services of the pipeline proper; the board and the rules look at all of them."""
+        self.pipeline.start()
+        for name in self.others:
+            env = {**self.pipeline._env, "METRICS_PORT": str(self.pipeline.ports[name]), "FUNDING_API_PORT": "0"}
+            self.pipeline._child(name, [sys.executable, "-m", f"services.{name}"], env)
+
+    async def ask(self, path: str, **query: str) -> Any:
+        answer = await self.pipeline.api.get(f"http://127.0.0.1:{self.port}/api/v1/{path}", params=query)
+        body = answer.json()
+        assert body["status"] == "success", (query, body)
+        return body["data"]
+
+    async def query(self, expr: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.ask("query", query=expr))["result"]
+        return found
+
+    async def firing(self) -> set[str]:
+        alerts = (await self.ask("alerts"))["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    async def fires(self, name: str, within_s: float) -> None:
+        async def found() -> bool:
+            return name in await self.firing()
+
+        try:
+            await eventually(found, within_s, every_s=0.2)
+        except AssertionError:
+            raise AssertionError(f"{name} does not fire; {await self.firing()} does\n{self.pipeline.logs()}") from None
+
+    async def calm(self, within_s: float) -> None:
+        async def none() -> bool:
+            return not await self.firing()
+
+        try:
+            await eventually(none, within_s, every_s=0.5)
+        except AssertionError:
+            raise AssertionError(f"still firing: {await self.firing()}") from None
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    it = Watched(tmp_path_factory.mktemp("watched"))
+    it.start()
+    try:
+        await it.pipeline.next_verified(within_s=30)
+        it.child.start()
+        await eventually(lambda: scraped(it), within_s=20, every_s=0.2)
+        yield it
+    finally:
+        it.child.stop()
+        await it.pipeline.close()
+
+
+async def scraped(it: Watched) -> bool:
+    try:
+        up = await it.query("sum(up)")
+    except OSError:
+        return False
+    except Exception as e:  # httpx: not listening yet
+        if "connect" in str(e).lower():
+            return False
+        raise
+    return bool(up and float(up[0]["value"][1]) == len(service_names()))
+
+
+async def test_a_healthy_pipeline_raises_nothing(watched: Watched) -> None:
+    """A pager that cries at every start is switched off by the second week."""
+    await asyncio.sleep(20)
+    pending = (await watched.ask("alerts"))["alerts"]
+    assert await watched.firing() == set(), pending
+    assert float((await watched.query("pipeline:served_fresh:ratio"))[0]["value"][1]) == 1
+
+
+async def test_every_expression_of_the_board_answers(watched: Watched) -> None:
+    """`> 0` may leave nothing, and so may a service that has not met the case; that it is an error may not be."""
+    empty = [expr for expr in board_expressions() if not await watched.query(expr)]
+    assert [expr for expr in empty if not expr.endswith("> 0") and "stream_endings" not in expr] == []
+
+
+async def test_every_series_of_the_rules_exists(watched: Watched) -> None:
+    asked = {
+        name for file in ("rules.yml", "alerts.yml") for expr in expressions(PROMETHEUS / file) for name in names(expr)
+    }
+    assert [name for name in sorted(asked) if not await watched.query(name)] == []
+
+
+def names(expr: str) -> list[str]:
+    return re.findall(r"\b(?:pipeline_\w+|process_start_time_seconds|up)\b", re.sub(r'"[^"]*"', "", expr))
+
+
+async def test_mute_streams_are_a_mute_feed_and_not_more(watched: Watched) -> None:
+    await watched.pipeline.fault("exchange", {"fault": "ws_mute"})
+    await watched.fires("FeedMute", within_s=40)
+    assert not await watched.firing() & {"MarksStale", "NotVerified", "SweepOverdue"}, "premiumIndex stands in"
+    await watched.pipeline.fault("exchange", {}, "/control/reset")
+    await watched.calm(within_s=45)
+
+
+async def test_another_writer_is_named(watched: Watched) -> None:
+    """One batch of somebody else's is enough; the counter tells of it though the next cycle is verified again."""
+    await watched.pipeline.fault(
+        "backend", {"fault": {"kind": "second-writer", "values": {"BTCUSDT": 123.45}, "times": 1}}
+    )
+    await watched.fires("ForeignWriter", within_s=20)
+
+
+async def test_a_ban_is_named(watched: Watched) -> None:
+    await watched.pipeline.fault("exchange", {"fault": "ban", "ban_s": 8})
+    await watched.fires("Banned", within_s=15)
+    await watched.pipeline.fault("exchange", {}, "/control/reset")
+
+
+async def test_a_service_that_is_gone_is_named(watched: Watched) -> None:
+    watched.pipeline["publisher"].kill()
+    await watched.fires("ServiceDown", within_s=45)
+    assert float((await watched.query("pipeline:served_fresh:ratio"))[0]["value"][1]) == 0
+    watched.pipeline["publisher"].start()
