@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+import httpx
+from redis.exceptions import RedisError
+
 from shared.clock import iso
 from tests.chaos.faults import Fault
 from tests.chaos.rig import BOUNDS, Rig, healthy
@@ -92,15 +95,18 @@ class Bench:
         closed = told.get("verdict") == "VERIFIED" and told.get("leftOut") == told.get("failed") == "0"
         if not closed or told.get("batch", "") <= iso(since_ms) or told["served"] != told["universe"]:
             return False
-        universe = await self.rig.universe()
-        return int(told["served"]) == len(universe) and not await self._missing(universe)
+        try:
+            universe = await self.rig.universe()
+            return int(told["served"]) == len(universe) and not await self._missing(universe)
+        except (RedisError, httpx.HTTPError):
+            return False
 
     async def _missing(self, universe: set[str]) -> set[str]:
         """Expected symbols that are not in the universe, without those that left for want of volume."""
         missing = self.served.expected - universe
         if missing:
             volumes = await self.rig.quote_volumes()
-            left = {symbol for symbol in missing if volumes.get(symbol, 0.0) < ENTER_QUOTE}
+            left = {symbol for symbol in missing if volumes.get(symbol, ENTER_QUOTE) < ENTER_QUOTE}
             self.served.expected -= left
             missing -= left
         return missing

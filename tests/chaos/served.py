@@ -15,7 +15,7 @@ from tests.chaos.rig import Rig
 from tests.chaos.watch import now_ms
 
 EVERY_S = 0.4
-ROWS_KEPT = 6  # per symbol, for what may be served while batches come in
+ROWS_KEPT = 40  # per symbol: more than a burst of late batches brings between two questions
 SHOWN = 200  # wrong values that are kept with their text
 
 
