@@ -4,8 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run incident test test-redis test-long lint up down install uninstall test-systemd \
-  env-example lock clean
+.PHONY: help setup setup-test demo run incident test test-redis test-long lint audit up down install uninstall test-systemd \
+  test-compose test-prometheus env-example lock clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ test-redis: setup-test ## the tests that need Redis, against the server that RED
 test-long: setup-test ## what cannot be scaled down
 	$(PY) -m pytest -m long
 
+audit: ## known weaknesses in what a service installs; asks PyPI, and fails where it has no answer
+	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/base.lock
+
 up: ## the pipeline in containers, on the stand-in exchange
 	docker compose up --build --detach --wait
 
@@ -66,6 +70,12 @@ uninstall: ## remove them; the settings and the key stay
 
 test-systemd: ## as root: a real systemd in a throw-away overlay, installed and mistreated
 	tests/deploy/systemd/boot.sh
+
+test-compose: ## as root: the compose file on a Docker daemon of its own
+	tests/deploy/compose.sh
+
+test-prometheus: setup-test ## a real Prometheus on a running pipeline; faults fire their alerts
+	$(PY) -m pytest tests/deploy/live_prometheus.py
 
 env-example: setup ## write .env.example anew from what the services declare
 	$(PY) -m dev.env_example > .env.example
