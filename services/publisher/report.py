@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, get_args
 
-from services.publisher.audit import Audit, Ledger, Served, Verdict, served_rows
+from services.publisher.audit import Audit, Ledger, Verdict, served_rows
 from services.publisher.join import FETCH_FAILED
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Attempt, Outbox
@@ -13,6 +13,7 @@ from services.publisher.wire import Snapshot
 from shared.clock import Clock, iso
 from shared.errors import Refused
 from shared.logs import EventLog, OncePer
+from shared.model import Served
 from shared.runner import Service
 
 NAMES = 5
