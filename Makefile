@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run incident test test-redis test-long lint audit up down install uninstall test-systemd \
+.PHONY: help setup setup-test demo run incident test test-redis test-long chaos soak lint audit up down install uninstall test-systemd \
   test-compose test-prometheus env-example lock clean
 
 help: ## what can be done here
@@ -42,15 +42,24 @@ lint: setup-test ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy services shared
 
+# Tests wait more than they compute: four at a time on two cores, each file in one process.
+PYTEST := $(PY) -m pytest -n 4 --dist loadfile
+
 test: lint ## lint, types and all tests
-	$(PY) -m pytest -m "not long"
+	$(PYTEST) -m "not long"
 
 test-redis: setup-test ## the tests that need Redis, against the server that REDIS_SERVER names
-	REDIS_SERVER="$(or $(REDIS_SERVER),redis-server)" $(PY) -m pytest -m "not long" \
-	  tests/shared tests/ws_daemon tests/oi_poller tests/publisher tests/pipeline
+	REDIS_SERVER="$(or $(REDIS_SERVER),redis-server)" $(PYTEST) -m "not long" tests/shared tests/ws_daemon \
+	  tests/oi_poller tests/publisher tests/oi_alerter tests/funding_api tests/pipeline
 
 test-long: setup-test ## what cannot be scaled down
 	$(PY) -m pytest -m long
+
+chaos: setup-test ## named faults through the real processes, and a table of what came of each
+	$(PY) -m tests.chaos
+
+soak: setup-test ## an hour of random kills and faults
+	$(PY) -m tests.chaos.soak --minutes 60
 
 audit: ## known weaknesses in what a service installs; asks PyPI, and fails where it has no answer
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
