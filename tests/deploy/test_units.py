@@ -173,7 +173,7 @@ def test_only_an_accident_delays_the_next_start(starts: Starts, how: dict[str, s
     assert (starts.next_s(), starts.next_s()) == delays
 
 
-@pytest.mark.parametrize("text", ["", "x y", "12", "08 08", "9" * 40 + " 1", f"{int(time.time()) + 86_400} 30", "-1 2"])
+@pytest.mark.parametrize("text", ["", "x y", "12", "08 08", "9" * 40 + " 1", "4102444800 30", "-1 2"])  # year 2100
 def test_a_record_that_cannot_be_used_never_keeps_a_service_down(starts: Starts, text: str) -> None:
     starts.record.write_text(text)
     assert starts.next_s() == 0
