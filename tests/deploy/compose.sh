@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 [ "$(id -u)" = 0 ] || { echo "$0: needs root" >&2; exit 2; }
 work=$(mktemp -d /var/tmp/oi-compose.XXXXXX)
-cache=${OI_COMPOSE_CACHE:-$work} # a folder to keep the base image in from one run to the next
+tar=${OI_COMPOSE_CACHE:-$work}/oi-base.tar # the base image; a folder of one's own keeps it from one run to the next
 export DOCKER_HOST=unix://$work/docker.sock COMPOSE_PROJECT_NAME=oi-test-$$ DOCKER_CONFIG=$work/config
 export PAGE_PORT=18787 PROMETHEUS_PORT=19090
 daemon=''
@@ -45,8 +45,9 @@ J
   exit 1
 }
 
-base_image() { # one image that can play Python's, Redis's, Node's and Prometheus's part
-  local node tar=$cache/oi-base.tar
+# shellcheck disable=SC2016 # $1 is for mmdebstrap to fill in
+make_base() { # one image that can play Python's, Redis's, Node's and Prometheus's part
+  local node
   if [ ! -s "$tar" ]; then
     node=$(readlink -f "$(command -v node)")
     mmdebstrap -q --variant=minbase \
@@ -55,6 +56,9 @@ base_image() { # one image that can play Python's, Redis's, Node's and Prometheu
       --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' \
       bookworm - "$(sed -n 's/^URIs: *//p; s/^deb \([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -1)" >"$tar"
   fi
+}
+
+use_base() {
   docker import -c 'CMD ["python3"]' "$tar" localhost/oi-base >/dev/null
   export PY_IMAGE=localhost/oi-base REDIS_IMAGE=localhost/oi-base NODE_IMAGE=localhost/oi-base PROMETHEUS_IMAGE=localhost/oi-base
 }
@@ -83,22 +87,32 @@ killed_comes_back() { # as the kernel would kill it, not as `docker kill`, which
   say "$1 killed, back and healthy"
 }
 
+refused() { # commands that must fail inside; `! command` alone would not end the script
+  local command
+  for command in "$@"; do
+    if compose exec -T publisher sh -c "$command" >/dev/null 2>&1; then echo "possible in a container: $command" >&2; return 1; fi
+  done
+  compose exec -T publisher sh -c 'ls /app/services' >/dev/null # the way of asking works
+}
+
 hardened() {
   local id
   for name in ws_daemon oi_poller publisher oi_alerter funding_api; do
     id=$(compose ps -q $name)
     [ "$(docker inspect -f '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$id")" = '65532:65532 true [ALL]' ]
   done
-  ! compose exec -T publisher sh -c 'touch /app/x /venv/x' 2>/dev/null
-  ! compose exec -T publisher sh -c 'ls /venv/bin/pip /usr/bin/gcc' >/dev/null 2>&1
+  refused 'touch /app/x' 'touch /venv/x' 'ls /venv/bin/pip' 'ls /usr/bin/gcc'
 }
 
+start_docker
+make_base & # Debian's packages and PyPI's at the same time
+base=$!
 tools
 "$work/tools/bin/hadolint" --failure-threshold info deploy/Dockerfile deploy/Dockerfile.backend
 compose --profile monitoring config -q
 say 'docker-compose config and hadolint have nothing to say'
-start_docker
-base_image
+wait $base
+use_base
 say 'base image made'
 compose build -q ws_daemon # first: a builder without BuildKit would build the same image five times at once
 compose build -q exchange backend

@@ -36,8 +36,8 @@ furnish() { # nothing of the host's own is started; the sources and the packages
   rm -rf "$root"/etc/systemd/system/*.wants "$root/etc/oi-pipeline" "$root/opt/oi-pipeline"
   rm -f "$root"/usr/local/lib/systemd/system/oi-* "$root"/etc/systemd/system/oi-*
   mkdir -p "$root/srv/source" "$root/srv/wheels"
-  git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
-    tar --null -T - -cf - | tar -xf - -C "$root/srv/source"
+  git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -T - -cf - 2>/dev/null |
+    tar -xf - -C "$root/srv/source"
   cp tests/deploy/systemd/*.service "$root/etc/systemd/system/"
   /usr/bin/python3 -m venv "$work/pip" # Debian's, as inside: another Python may need other packages
   "$work/pip/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/base.lock \

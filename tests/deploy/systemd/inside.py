@@ -205,6 +205,32 @@ def an_upgrade_restarts_one_at_a_time() -> None:
     verified_again()
 
 
+def an_upgrade_that_fails_changes_nothing() -> None:
+    """Packages that cannot be had, half-way: the version in use stays whole, and runs on."""
+    lock, before = CLONE / "requirements/base.lock", {unit: show(unit, "MainPID") for unit in UNITS}
+    text = lock.read_text()
+    lock.write_text(text + "# another lock\n")
+    command = ["make", "-C", str(CLONE), "install"]
+    failed = subprocess.run(command, env={**os.environ, "PIP_FIND_LINKS": "/nowhere"}, capture_output=True, timeout=120)
+    lock.write_text(text)
+    assert failed.returncode != 0
+    assert {unit: show(unit, "MainPID") for unit in UNITS} == before
+    sh("systemctl restart oi-ws-daemon")
+    verified_again()
+
+
+def a_package_of_it_can_be_made() -> None:
+    """DESTDIR and PREFIX are honoured, and nothing is started or restarted."""
+    before = {unit: show(unit, "MainPID") for unit in UNITS}
+    sh(f"make -C {CLONE} install DESTDIR=/srv/dest PREFIX=/usr/lib/oi-pipeline")
+    units = Path("/srv/dest/usr/local/lib/systemd/system")
+    assert {path.stem for path in units.glob("*.service")} == set(UNITS)
+    assert "/opt/" not in "".join(path.read_text() for path in units.iterdir())
+    assert Path("/srv/dest/etc/oi-pipeline/oi-pipeline.env").stat().st_mode & 0o777 == 0o600
+    sh("/srv/dest/usr/lib/oi-pipeline/.venv/bin/python -c 'import redis, msgspec, aiohttp, websockets'")
+    assert {unit: show(unit, "MainPID") for unit in UNITS} == before
+
+
 def all_stop_within_five_seconds() -> None:
     start_s = time.monotonic()
     sh("systemctl stop oi-pipeline.target")
@@ -238,6 +264,8 @@ CHECKS = (
     a_bad_setting_stays_down_and_is_named,
     waiting_for_redis_is_no_failure,
     an_upgrade_restarts_one_at_a_time,
+    an_upgrade_that_fails_changes_nothing,
+    a_package_of_it_can_be_made,
     all_stop_within_five_seconds,
     uninstalls_and_leaves_the_settings,
 )
