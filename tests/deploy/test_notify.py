@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from shared.health import HANG_S, Health
 from shared.notify import START_WITHIN_S, Notifier, keep_notifying, message
 from tests.fakes import FakeClock
 
+ROOT = Path(__file__).resolve().parents[2]
 MORE_TIME = START_WITHIN_S * 1_000_000
 
 
@@ -136,3 +142,44 @@ async def test_it_is_told_again_and_again(clock: FakeClock, tmp_path: Path) -> N
 
     assert "READY" not in received[0]
     assert received[1] == "STATUS=ok: 745 marks\nREADY=1\nWATCHDOG=1"
+
+
+SERVICE = """
+import asyncio, sys, time
+from shared.runner import run
+from shared.settings import CommonSettings
+
+async def serve(settings, service):
+    await asyncio.sleep(1.2)
+    service.health.good("the job is done")
+    await asyncio.sleep(1.2)
+    time.sleep(4)  # a call that blocks: the loop stands still, and so must the watchdog's food
+    service.health.good("and again")
+    await asyncio.Event().wait()
+
+sys.exit(run("blocked", "", CommonSettings, serve, limit_s=lambda _: 5))
+"""
+
+
+def test_a_process_whose_loop_is_blocked_falls_silent_and_one_that_ends_says_so(tmp_path: Path) -> None:
+    """Redis is away throughout: that alone silences nothing."""
+    env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "REDIS_URL": "redis://127.0.0.1:1/0", "METRICS_PORT": "0"}
+    told: list[tuple[float, str]] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(env["NOTIFY_SOCKET"])
+        listener.settimeout(20)
+        process = subprocess.Popen([sys.executable, "-c", SERVICE], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+        while not told or "STOPPING" not in told[-1][1]:
+            text = listener.recv(4096).decode()
+            told.append((time.monotonic(), text))
+            if "and again" in told[-1][1]:
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+    fed = [at for at, text in told if "WATCHDOG=1" in text]
+    gaps = [later - earlier for earlier, later in pairwise(fed)]
+    ready = [text for _, text in told if "READY=1" in text]
+    assert "READY" not in told[0][1]
+    assert ready[0] == "STATUS=ok: the job is done\nREADY=1\nWATCHDOG=1"
+    assert len([gap for gap in gaps if gap > 3.5]) == 1
+    assert told[-1][1] == "STOPPING=1\nSTATUS=stopping: SIGTERM"
