@@ -77,10 +77,10 @@ install: ## on this machine, as root: services, venv, systemd units, settings; a
 uninstall: ## remove them; the settings and the key stay
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" deploy/install.sh uninstall
 
-test-systemd: ## as root: a real systemd in a throw-away overlay, installed and mistreated
+test-systemd: setup ## as root: a real systemd in a throw-away overlay, installed and mistreated
 	tests/deploy/systemd/boot.sh
 
-test-compose: ## as root: the compose file on a Docker daemon of its own
+test-compose: setup ## as root: the compose file on a Docker daemon of its own
 	tests/deploy/compose.sh
 
 test-prometheus: setup-test ## a real Prometheus on a running pipeline; faults fire their alerts

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The compose file for real: images built, stack up and healthy, cycles VERIFIED, a killed container back by itself.
-# Needs root, Debian's docker.io and mmdebstrap, and a Node. No image registry is asked: the base image is made of
+# Needs root, Debian's docker.io, mmdebstrap and curl, and `make setup`. No image registry is asked: the base image is made of
 # Debian's packages, under a Docker daemon of its own, whose folders and socket are gone afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -49,7 +49,7 @@ J
 make_base() { # one image that can play Python's, Redis's, Node's and Prometheus's part
   local node
   if [ ! -s "$tar" ]; then
-    node=$(readlink -f "$(command -v node)")
+    node=$(.venv/bin/python -m dev.node | sed -n 's/^node: //p') # as `make setup` found or installed it
     mmdebstrap -q --variant=minbase \
       --include=python3,python3-venv,ca-certificates,redis-server,prometheus,libatomic1,libstdc++6 \
       --customize-hook="upload $node /usr/local/bin/node" --customize-hook='chmod 755 "$1/usr/local/bin/node"' \

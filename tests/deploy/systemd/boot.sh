@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Boots this host's own systemd as PID 1 in a throw-away overlay of /, installs the pipeline there as docs/operating.md
 # says, with stand-ins for the exchange and the backend, and checks what an operator relies on (inside.py).
-# Needs root, Debian's systemd-container, redis-server, python3-venv, make and a Node; no Docker, no network inside.
+# Needs root, Debian's systemd-container, redis-server, python3-venv, make and curl, and `make setup`;
+# no Docker, no network inside.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
 [ "$(id -u)" = 0 ] || { echo "$0: needs root" >&2; exit 2; }
-for tool in systemd-nspawn redis-server node make; do
+for tool in systemd-nspawn redis-server make curl; do
   command -v "$tool" >/dev/null || { echo "$0: needs $tool" >&2; exit 2; }
 done
+node=$(.venv/bin/python -m dev.node | sed -n 's/^node: //p') # as `make setup` found or installed it
 
 work=$(mktemp -d /var/tmp/oi-systemd.XXXXXX)
 nspawn=''
@@ -38,6 +40,7 @@ furnish() { # nothing of the host's own is started; the sources and the packages
   mkdir -p "$root/srv/source" "$root/srv/wheels"
   git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -T - -cf - 2>/dev/null |
     tar -xf - -C "$root/srv/source"
+  install -m 755 "$node" "$root/usr/local/bin/node"
   cp tests/deploy/systemd/*.service "$root/etc/systemd/system/"
   /usr/bin/python3 -m venv "$work/pip" # Debian's, as inside: another Python may need other packages
   "$work/pip/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/base.lock \
