@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+Key = tuple[str, str, str]
+
 
 class Rule(NamedTuple):
     name: str
@@ -67,13 +69,24 @@ def kept(run: list[Event], step_ms: int) -> list[Event]:
     return list(first.values())
 
 
+def forget(now_ms: int, rules: list[Rule], step_ms: int, fired: dict[Key, int], outside_at: dict[Key, int]) -> None:
+    """What can hold nothing back any more is not kept; only where time jumps back would it have mattered."""
+    horizon = max(rule.lookback_ms + tolerance_ms(rule) for rule in rules) + step_ms
+    cooldowns = {rule.name: rule.cooldown_ms for rule in rules}
+    for key in list(fired):
+        if now_ms - outside_at.get(key, 0) > horizon and now_ms - fired[key] >= cooldowns[key[2]]:
+            del fired[key]
+            outside_at.pop(key, None)
+
+
 def alerts(events: list[Event], rules: list[Rule], min_contracts: float, step_ms: int) -> list[Told]:
     """All that should have been told, in order."""
     hole = max(hole_ms(rule) for rule in rules)
     told: list[Told] = []
-    fired: dict[tuple[str, str, str], int] = {}
-    outside_at: dict[tuple[str, str, str], int] = {}
+    fired: dict[Key, int] = {}
+    outside_at: dict[Key, int] = {}
     for number, now in enumerate(events):
+        forget(now.at_ms if number == 0 else events[number - 1].at_ms, rules, step_ms, fired, outside_at)
         run = run_of([e for e in events[: number + 1] if e.symbol == now.symbol], hole)
         if run[-1] is not now or now.at_ms < now.onboard_ms:
             continue

@@ -44,7 +44,7 @@ async def test_an_alert_is_what_the_backend_takes(redis: Redis, start: Start, bo
             MARKS.put(pipe, {"ETHUSDT": mark("ETHUSDT", received_ms=SystemClock().now_ms())})
         await book.sweep({"ETHUSDT": "950000.5"}, price="1900")
         await book.looked_at()
-        assert sample(service, "pipeline_alerts_total", timeframe="5 min", direction="DOWN") == 1
+        await eventually(lambda: sample(service, "pipeline_alerts_total", timeframe="5 min", direction="DOWN") == 1)
 
     (entry,) = await redis.xrange("oi:alerts")
     (alert,) = await alerts(redis)
@@ -83,7 +83,7 @@ async def test_an_unreadable_mark_costs_the_rate_not_the_alert(redis: Redis, sta
         await book.hold(400, ETHUSDT="1000000")
         await book.sweep({"ETHUSDT": "1050000"})
         await book.looked_at()
-        assert sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_mark") == 1
+        await eventually(lambda: sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_mark") == 1)
 
     assert await told(redis) == ["ETHUSDT UP 5 min"]
 
@@ -94,7 +94,7 @@ async def test_stablecoins_carried_values_and_zeros_are_no_samples(redis: Redis,
         jump = {"ETHUSDT": "1500000", "BTCUSDT": "0", "USDCUSDT": "1500000"}
         await book.sweep(jump, failures={"ETHUSDT": "timeout", "SOLUSDT": "timeout"})
         await book.looked_at()
-        assert sample(service, "pipeline_alert_symbols_watched") == 2
+        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 2)
 
     assert await told(redis) == []
 
@@ -128,7 +128,7 @@ async def test_a_sweep_nobody_can_read_is_counted_and_passed_by(redis: Redis, st
         await book.put(b"\xc1")
         await book.sweep({"ETHUSDT": "1050000"})
         await book.looked_at()
-        assert sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_sweep") == 1
+        await eventually(lambda: sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_sweep") == 1)
 
     assert await told(redis) == ["ETHUSDT UP 5 min"]
     assert (await redis.xpending("oi:sweeps", "alerter"))["pending"] == 0
@@ -140,7 +140,7 @@ async def test_a_latch_nobody_can_read_costs_only_itself(redis: Redis, start: St
         await book.hold(400, ETHUSDT="1000000")
         await book.sweep({"ETHUSDT": "1050000"})
         await book.looked_at()
-        assert sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_latch") == 2
+        await eventually(lambda: sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_latch") == 2)
 
     assert await told(redis) == ["ETHUSDT UP 5 min"]
 
@@ -224,14 +224,14 @@ async def test_a_redis_that_went_away_and_came_back_empty(start: Start) -> None:
             await book.looked_at()
             server.kill()
             await eventually(lambda: "waiting for Redis" in service.health.report().detail)
-            assert sample(service, "pipeline_redis_failures_total") >= 1
+            await eventually(lambda: sample(service, "pipeline_redis_failures_total") >= 1)
 
             server.start()
             await eventually(lambda: _begun(client))
             await book.hold(400, ETHUSDT="1200000")
             await book.sweep({"ETHUSDT": "1300000"})
             await book.looked_at()
-            assert service.health.report().healthy
+            await eventually(lambda: service.health.report().healthy)
             assert await told(client) == ["ETHUSDT UP 5 min"]
     finally:
         await client.aclose()
@@ -255,11 +255,11 @@ async def test_latches_in_redis_are_what_is_in_force(redis: Redis, start: Start,
         await book.looked_at()
         row = await redis.hget("oi:alerter", "ETHUSDT UP 5 min")
         assert row.decode() == f'{{"firedAt":{fired_ms},"outsideAt":{book.now_ms}}}'
-        assert sample(service, "pipeline_alert_latches") == 1
+        await eventually(lambda: sample(service, "pipeline_alert_latches") == 1)
 
         await book.hold(700, ETHUSDT="1050000")
         await book.looked_at()
         assert await redis.hkeys("oi:alerter") == [b"cursor"]
-        assert sample(service, "pipeline_alert_latches") == 0
-        assert sample(service, "pipeline_alert_history_seconds") == pytest.approx(1130)
-        assert sample(service, "pipeline_alerts_suppressed_total", reason="no_baseline") > 0
+        await eventually(lambda: sample(service, "pipeline_alert_latches") == 0)
+        await eventually(lambda: sample(service, "pipeline_alert_history_seconds") == pytest.approx(1130))
+        await eventually(lambda: sample(service, "pipeline_alerts_suppressed_total", reason="no_baseline") > 0)

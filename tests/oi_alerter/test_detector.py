@@ -389,7 +389,7 @@ def path_of(drawn: list[tuple[str, int, float, str, int, int]]) -> list[Event | 
         if kind == "restart":
             path.append(None)
         if kind == "relist":
-            onboard_ms[symbol] = at_ms - listed_ms
+            onboard_ms[symbol] = max(onboard_ms[symbol], at_ms - listed_ms)  # a later listing only
         level[symbol] = max(1.0, round(level[symbol] * move, 3))
         path.append(Event(symbol, at_ms + jitter_ms, level[symbol], onboard_ms[symbol]))
     return path

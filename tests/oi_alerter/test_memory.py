@@ -99,7 +99,7 @@ async def test_symbols_that_left_are_no_longer_watched(start: Start, book: Book)
     async with start() as service:
         await book.hold(100, ETHUSDT="1000000", GONEUSDT="1000000")
         await book.looked_at()
-        assert sample(service, "pipeline_alert_symbols_watched") == 2
+        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 2)
         await book.hold(610, ETHUSDT="1000000")
         await book.looked_at()
-        assert sample(service, "pipeline_alert_symbols_watched") == 1
+        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 1)

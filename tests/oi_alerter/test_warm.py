@@ -225,7 +225,7 @@ async def test_a_cold_start_is_warm_and_a_restart_does_not_ask_again(redis: Redi
         async with start(**options) as service:
             await book.sweep({"ETHUSDT": "1010000"})
             await book.looked_at()
-            assert sample(service, "pipeline_alert_history_seconds") > 3000
+            await eventually(lambda: sample(service, "pipeline_alert_history_seconds") > 3000)
             await book.sweep({"ETHUSDT": "1010000"})
             await book.looked_at()
         assert [symbol for symbol, _ in past.asked] == ["ETHUSDT"]
