@@ -120,7 +120,7 @@ NETWORK = [
     Fault("redis-cut", "both ways", net("redis", cut="up down"), 7, ws(NO_REDIS)),
     Fault("redis-cut-up", "commands are lost", net("redis", cut="up"), 7, ws(NO_REDIS)),
     Fault("redis-cut-down", "obeyed, the answer lost", net("redis", cut="down"), 7, ws(NO_REDIS)),
-    Fault("redis-rst", "every connection reset", net("redis", reset=True), 0, ws(NO_REDIS)),
+    Fault("redis-rst", "every connection reset, idle or not", net("redis", reset=True), 0, (), age_s=10),
 ]
 # fmt: on
 
