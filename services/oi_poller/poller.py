@@ -61,9 +61,10 @@ class Poller:
 
     async def run(self) -> NoReturn:
         while True:
-            self._service.health.quiet(self._pace.rest_s())
-            await self._pace.rest()
             try:
+                await self._settle()  # what Redis missed lands as soon as it is back, not an interval later
+                self._service.health.quiet(self._pace.rest_s())
+                await self._pace.rest()
                 await self.turn()
                 self._redis_away.reset()
             except Transient as e:
@@ -75,7 +76,6 @@ class Poller:
         """One sweep, or a wait for what stands in its way."""
         if not self._desk.recalled.is_set():
             self._last = await self._desk.recall()
-        await self._settle()
         await self._ban.refresh(self._clock.now_ms())
         await self._listings.tried.wait()
         remaining_s = self._ban.remaining_s(self._clock.now_ms())

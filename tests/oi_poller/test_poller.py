@@ -206,6 +206,22 @@ async def test_polling_rests_while_nothing_can_be_written_and_the_newest_sweep_l
     await redis.aclose()
 
 
+async def test_a_sweep_that_redis_missed_lands_as_soon_as_it_is_back(own_redis: EmbeddedRedis, start: Start) -> None:
+    """Not when the next sweep is due: what is served would be an interval older than it need be."""
+    redis = store.connect(own_redis.url)
+    await put_market(redis, SYMBOLS)
+    venue = Venue(SYMBOLS)
+    venue.delay_s = dict.fromkeys(SYMBOLS, 0.3)
+    async with serving(venue), start(venue, using=redis, OI_MIN_INTERVAL_SEC="30") as service:
+        await eventually(lambda: venue.requests > len(SYMBOLS) // 2)
+        own_redis.kill()  # in mid-sweep
+        await eventually(lambda: "waiting for Redis" in service.health.report().detail)
+        own_redis.start()
+
+        await eventually(lambda: redis.xlen(SWEEPS), within_s=10)
+    await redis.aclose()
+
+
 async def test_a_blocked_address_is_said_once_and_retried_slowly(redis: Redis, start: Start) -> None:
     """A 451 is for a person to mend; asking four times a minute is enough to see that it is."""
     clock = FastClock(speed=50)
