@@ -130,6 +130,16 @@ async def test_a_healthy_pipeline_raises_nothing(watched: Watched) -> None:
     assert float((await watched.query("pipeline:served_fresh:ratio"))[0]["value"][1]) == 1
 
 
+async def test_no_service_is_near_its_memory_limit(watched: Watched) -> None:
+    """The units and the containers allow 256 MB."""
+    used = {
+        row["metric"]["service"]: float(row["value"][1]) for row in await watched.query("process_resident_memory_bytes")
+    }
+    print({service: f"{size / 1e6:.0f} MB" for service, size in used.items()})
+    assert sorted(used) == service_names()
+    assert max(used.values()) < 128e6, used
+
+
 async def test_every_expression_of_the_board_answers(watched: Watched) -> None:
     """`> 0` may leave nothing, and so may a service that has not met the case; that it is an error may not be."""
     empty = [expr for expr in board_expressions() if not await watched.query(expr)]
