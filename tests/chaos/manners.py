@@ -50,8 +50,9 @@ class Manners:
             self._until_s = max(self._until_s, now_s + self._told_s(int(told[1]), chunk))
 
     def forget(self) -> None:
-        """A ban that was lifted from outside forbids nothing any more."""
+        """Begin anew: a ban that was lifted from outside forbids nothing any more."""
         self._until_s = 0.0
+        self.refusals = 0
         self.during_ban.clear()
 
     def _told_s(self, status: int, chunk: bytes) -> float:

@@ -38,7 +38,7 @@ class Result:
     lost: list[str] = field(default_factory=list)
     wrong: int = 0
     judged: int = 0
-    during_ban: int = 0
+    during_ban: list[str] = field(default_factory=list)
     worst_age_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -123,7 +123,7 @@ async def measure(bench: Bench, fault: Fault) -> Result:
     await _hold(bench, fault, result, begun_ms)
     result.problems += bench.rig.crashed()
     ended_ms = now_ms()
-    result.during_ban = len(bench.rig.manners.during_ban)
+    result.during_ban = list(bench.rig.manners.during_ban)
     await bench.rig.heal()
     await _recover(bench, result, ended_ms)
     _count(bench, result)
@@ -184,7 +184,8 @@ def _count(bench: Bench, result: Result) -> None:
     if result.wrong:
         result.problems.append(f"{result.wrong} wrong values, such as {served.wrong[0]}")
     if result.during_ban:
-        result.problems.append(f"{result.during_ban} requests during a ban")
+        asked = len(result.during_ban)
+        result.problems.append(f"{asked} requests during a ban, such as {result.during_ban[0]}")
     if result.lost:
         result.problems.append(f"{len(result.lost)} symbols lost: {', '.join(result.lost[:5])}")
     if not result.judged:

@@ -24,7 +24,7 @@ def cells(result: Result) -> tuple[str, ...]:
         _s(result.recover_s, "never"),
         str(len(result.lost)),
         str(result.wrong),
-        str(result.during_ban),
+        str(len(result.during_ban)),
         f"{result.worst_age_s:.1f}",
         str(result.judged),
     )

@@ -61,5 +61,5 @@ async def ask_during_a_ban(rig: Rig) -> None:
 
 async def test_a_request_during_a_ban_does_not_go_unseen(bench: Bench) -> None:
     result = await measure(bench, Fault("rude", "", ask_during_a_ban, 1, ()))
-    assert result.during_ban == 1
-    assert "1 requests during a ban" in result.problems
+    assert result.during_ban == ["GET /fapi/v1/ping HTTP/1.1"]
+    assert any("requests during a ban" in problem for problem in result.problems)
