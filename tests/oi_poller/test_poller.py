@@ -200,9 +200,11 @@ async def test_polling_rests_while_nothing_can_be_written_and_the_newest_sweep_l
 
         own_redis.start()  # empty
 
-        await eventually(lambda: redis.xlen(SWEEPS))
-        assert await redis.hlen(UNIVERSE.key) == await redis.hlen(CONTRACTS.key) == 4
+        after = store.connect(own_redis.url)  # the connections of before are dead, and say so when next used
+        await eventually(lambda: after.xlen(SWEEPS))
+        assert await after.hlen(UNIVERSE.key) == await after.hlen(CONTRACTS.key) == 4
         await eventually(lambda: service.health.report().healthy)
+    await after.aclose()
     await redis.aclose()
 
 
@@ -218,7 +220,9 @@ async def test_a_sweep_that_redis_missed_lands_as_soon_as_it_is_back(own_redis: 
         await eventually(lambda: "waiting for Redis" in service.health.report().detail)
         own_redis.start()
 
-        await eventually(lambda: redis.xlen(SWEEPS), within_s=10)
+        after = store.connect(own_redis.url)
+        await eventually(lambda: after.xlen(SWEEPS), within_s=10)
+    await after.aclose()
     await redis.aclose()
 
 

@@ -284,7 +284,7 @@ async def test_a_redis_that_answers_nothing_costs_one_timeout(monkeypatch: pytes
 
 
 async def test_a_full_redis_is_transient(own_redis: EmbeddedRedis, client: Redis) -> None:
-    await client.config_set("maxmemory", "1mb")
+    await client.config_set("maxmemory", "1")
 
     with pytest.raises(Transient, match="OutOfMemoryError"):
         async with round_trip(client) as pipe:
