@@ -42,8 +42,8 @@ lint: setup-test ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy services shared
 
-# Tests wait more than they compute: four at a time on two cores, each file in one process.
-PYTEST := $(PY) -m pytest -n 4 --dist loadfile
+# Tests wait as much as they compute: three at a time on two cores, each file in one process.
+PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 
 test: lint ## lint, types and all tests
 	$(PYTEST) -m "not long"

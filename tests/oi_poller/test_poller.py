@@ -144,7 +144,7 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
         await put_market(redis, MANY, clock)
         async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
             await eventually(lambda: redis.xlen(SWEEPS))
-            venue.answers["S30USDT"] = (status, body, {"Retry-After": "60"})
+            venue.answers["S30USDT"] = (status, body, {"Retry-After": "300"})
             await eventually(lambda: sample(service, "pipeline_ban_until_timestamp_seconds"))
             until_ms = int(await redis.get(BAN))
             await asyncio.sleep(0.05)
