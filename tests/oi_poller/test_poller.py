@@ -246,9 +246,10 @@ async def test_a_blocked_address_is_said_once_and_retried_slowly(redis: Redis, s
             await eventually(lambda: service.health.report().healthy)
 
 
+@pytest.mark.long
 async def test_minute_after_minute_the_exchange_never_has_to_say_stop(redis: Redis, start: Start) -> None:
     """Six of its minutes, other scripts in three of them: no 429, our share kept, and back to pace by itself."""
-    clock = FastClock(speed=60)
+    clock = FastClock(speed=10)
     async with serving(Venue(MANY, clock)) as venue:
         venue.limit = 400  # 400 - 40 for us: six sweeps of 60 a minute, by ourselves
         await put_market(redis, MANY, clock)
