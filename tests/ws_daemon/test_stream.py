@@ -175,8 +175,7 @@ async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> No
     async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_LIFETIME_SEC="1") as feeding:
         await eventually(lambda: len(connections) >= 4, within_s=20)
         assert endings(feeding, "closed") + endings(feeding, "idle") == 0
-
-    assert (least_alive, overlapped >= 3) == (1, True)
+        assert (least_alive, overlapped >= 3) == (1, True)
 
 
 async def test_an_announced_shutdown_is_obeyed_with_overlap() -> None:
