@@ -6,7 +6,7 @@ A value is given only while it may be relied on; else there is a `Problem` that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -57,15 +57,16 @@ def pays_funding(mark: MarkPrice) -> bool:
     return mark.funding_rate is not None and mark.next_funding_ms > 0
 
 
-def mark_body(mark: MarkPrice) -> Mark:
+def mark_fields(mark: MarkPrice) -> dict[str, Any]:
+    """The fields of `Mark`, which `Funding` has too."""
     rate = mark.funding_rate if pays_funding(mark) else None
-    return Mark(
-        mark_price=float(mark.mark_price),
-        funding_rate=None if rate is None else float(rate),
-        next_funding_time=mark.next_funding_ms,
-        index_price=None if mark.index_price is None else float(mark.index_price),
-        updated_at=mark.received_ms / 1000,
-    )
+    return {
+        "mark_price": float(mark.mark_price),
+        "funding_rate": None if rate is None else float(rate),
+        "next_funding_time": mark.next_funding_ms,
+        "index_price": None if mark.index_price is None else float(mark.index_price),
+        "updated_at": mark.received_ms / 1000,
+    }
 
 
 class Answers:
@@ -83,18 +84,18 @@ class Answers:
         return _several(self._funding, symbols)
 
     def funding_all(self) -> Answer:
-        return _several(self._funding, sorted(self._snapshot.marks))
+        return _several(self._funding, sorted(self._snapshot.marks.all))
 
     def open_interest(self, symbol: str) -> Answer:
         return _single(self._open_interest(symbol.upper()))
 
     def open_interest_all(self) -> Answer:
-        return _several(self._open_interest, sorted(self._snapshot.contracts))
+        return _several(self._open_interest, sorted(self._snapshot.contracts.all))
 
     def state(self) -> dict[str, Mark]:
         """Every symbol whose mark is not stale."""
-        marks = self._snapshot.marks.values()
-        return {mark.symbol: mark_body(mark) for mark in marks if not self._is_stale(mark.received_ms)}
+        marks = self._snapshot.marks.all.values()
+        return {mark.symbol: Mark(**mark_fields(mark)) for mark in marks if not self._is_stale(mark.received_ms)}
 
     def trouble(self) -> str | None:
         """Why these answers cannot be relied on, in one line; None while they can."""
@@ -114,7 +115,7 @@ class Answers:
         body = Health(
             status="unhealthy" if trouble else "healthy",
             websocket_connected=self._connected(),
-            symbol_count=len(self._snapshot.marks),
+            symbol_count=len(self._snapshot.marks.all),
             uptime_seconds=None if started_s is None else round(max(0.0, self._now_ms / 1000 - started_s), 3),
             last_connected_time=_instant_s(daemon.get("lastConnected")),
             messages_received=_count(daemon.get("messagesReceived")),
@@ -130,8 +131,7 @@ class Answers:
             return Problem("Symbol not found", symbol=symbol)
         if self._is_stale(mark.received_ms):
             return self._stale(mark.symbol, mark.received_ms)
-        fields = structs.asdict(mark_body(mark))
-        return Funding(**fields, symbol=mark.symbol, age_seconds=self._age_s(mark.received_ms))
+        return Funding(**mark_fields(mark), symbol=mark.symbol, age_seconds=self._age_s(mark.received_ms))
 
     def _open_interest(self, symbol: str) -> Row:
         reading, mark = self._snapshot.contracts.get(symbol), self._snapshot.marks.get(symbol)
@@ -174,7 +174,7 @@ class Answers:
         return Problem("Data stale", symbol=symbol, age_seconds=age_s, max_age_seconds=self._limit_s)
 
     def _ages(self) -> list[float]:
-        ages = [self._age_s(mark.received_ms) for mark in self._snapshot.marks.values()]
+        ages = [self._age_s(mark.received_ms) for mark in self._snapshot.marks.all.values()]
         return [age_s for age_s in ages if age_s >= 0]
 
     def _connected(self) -> bool:

@@ -1,15 +1,15 @@
 """What all answers are made of: one read of Redis, shared by everybody who asks within `FRESH_S`.
 
-Decoding is pure, and done where it is needed; `Reader` owns the one read in flight. Keys are upper-cased symbols, which
-is how requests are matched.
+Decoding is pure, and done for what is asked for: a batch wants a third of the marks, and no open interest. `Reader`
+owns the one read in flight. Keys are upper-cased symbols, which is how requests are matched.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
@@ -26,39 +26,61 @@ Hash = Mapping[bytes, bytes]
 T = TypeVar("T")
 
 
-def _rows(rows: Hash, decode: Callable[[str, bytes], T], on_bad: Callable[[WireError], None]) -> dict[str, T]:
-    """Every row that can be trusted; each other one costs only itself."""
-    items: dict[str, T] = {}
+class Rows(Generic[T]):
+    """One hash, each row decoded when first asked for; one that cannot be trusted is as if absent."""
+
+    def __init__(self, rows: Hash, decode: Callable[[str, bytes], T], on_bad: Callable[[WireError], None]) -> None:
+        self._raw = {name.upper(): (name, blob) for name, blob in _named(rows, on_bad)}
+        self._decode = decode
+        self._on_bad = on_bad
+        self._items: dict[str, T | None] = {}
+
+    def get(self, symbol: str) -> T | None:
+        if symbol not in self._items:
+            if symbol not in self._raw:
+                return None
+            self._items[symbol] = self._decoded(*self._raw[symbol])
+        return self._items[symbol]
+
+    @cached_property
+    def all(self) -> dict[str, T]:
+        return {symbol: item for symbol in self._raw if (item := self.get(symbol)) is not None}
+
+    def _decoded(self, name: str, blob: bytes) -> T | None:
+        try:
+            return self._decode(name, blob)
+        except WireError as e:
+            self._on_bad(e)
+            return None
+
+
+def _named(rows: Hash, on_bad: Callable[[WireError], None]) -> Iterator[tuple[str, bytes]]:
     for name, blob in rows.items():
         try:
-            symbol = name.decode()
-            items[symbol.upper()] = decode(symbol, blob)
+            yield name.decode(), blob
         except UnicodeDecodeError:
             on_bad(WireError("stored_symbol", f"{name!r:.40}"))
-        except WireError as e:
-            on_bad(e)
-    return items
 
 
 class Snapshot:
-    """The hashes named in `HASHES`, in that order; each is decoded when somebody asks for it, once."""
+    """The hashes named in `HASHES`, in that order."""
 
     def __init__(self, hashes: Sequence[Hash], on_bad: Callable[[WireError], None]) -> None:
         self._marks, self._contracts, self._served, self._daemon, self._publisher = hashes
         self._on_bad = on_bad
 
     @cached_property
-    def marks(self) -> dict[str, MarkPrice]:
-        return _rows(self._marks, decode_mark, self._on_bad)
+    def marks(self) -> Rows[MarkPrice]:
+        return Rows(self._marks, decode_mark, self._on_bad)
 
     @cached_property
-    def contracts(self) -> dict[str, Reading]:
-        return _rows(self._contracts, decode_reading, self._on_bad)
+    def contracts(self) -> Rows[Reading]:
+        return Rows(self._contracts, decode_reading, self._on_bad)
 
     @cached_property
-    def served(self) -> dict[str, Served]:
+    def served(self) -> Rows[Served]:
         """By the backend's spelling; empty while the publisher's heartbeat is gone, for nobody vouches for it then."""
-        return _rows(self._served, decode_served, self._on_bad) if self._publisher else {}
+        return Rows(self._served if self._publisher else {}, decode_served, self._on_bad)
 
     @cached_property
     def daemon(self) -> dict[str, str]:
