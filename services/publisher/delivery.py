@@ -215,6 +215,9 @@ class Delivery:
                 unsent=[row.symbol for row in books.records if row.symbol not in chosen],
                 left_out=books.left_out,
                 failed=sorted(books.failed),
+                received={
+                    backend_key(row.symbol): sweep.readings[row.symbol].open_interest.received_ms for row in rows
+                },
             )
 
         return note

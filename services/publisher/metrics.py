@@ -41,6 +41,9 @@ class Metrics:
             "pipeline_served_batch_timestamp_seconds", "The asOf the backend was last seen to serve"
         )
         self.served = gauge("pipeline_served_symbols", "Symbols sent and served right, last cycle")
+        self.old = gauge(
+            "pipeline_served_old_symbols", "Of them, those whose open interest was received over 30 s ago, by now"
+        )
         self.sent = gauge("pipeline_sent_symbols", "Symbols sent, last cycle")
         self.unserved = gauge("pipeline_unserved_symbols", "Symbols sent and not served right, by how", "reason")
         self.ghosts = gauge("pipeline_ghost_symbols", "Symbols served that left the universe")

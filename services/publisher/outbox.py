@@ -42,6 +42,7 @@ class Attempt(msgspec.Struct, frozen=True):
     unsent: list[str]  # fit to be published, more than the backend takes
     left_out: dict[str, LeftOut]
     failed: list[str]
+    received: dict[str, int] = {}  # the backend's spelling -> Unix ms at which the open interest in it was received
 
     @property
     def as_sent(self) -> Sent:

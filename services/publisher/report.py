@@ -18,6 +18,7 @@ from shared.runner import Service
 
 NAMES = 5
 SAY_AGAIN_S = 60.0
+OLD_MS = 30_000  # the promise of freshness
 log = EventLog("publisher")
 
 
@@ -73,6 +74,8 @@ class Report:
         self._ledger = ledger
         self._metrics = metrics
         self._once = OncePer(service.clock, SAY_AGAIN_S)
+        self._served_received: list[int] = []  # of each symbol served right: when its open interest was received
+        metrics.old.set_function(self._old_symbols)
 
     async def cycle(self, proof: Proof, *, late: bool, backlog: int) -> None:
         now_ms = self._clock.now_ms()
@@ -100,6 +103,8 @@ class Report:
         if proof.snapshot is None:
             return  # what is served is not known; the gauges keep what was last seen
         metrics.served.set(audit.right)
+        wrong = audit.missing | audit.outdated | audit.foreign
+        self._served_received = [ms for key, ms in attempt.received.items() if key not in wrong]
         metrics.ghosts.set(len(audit.ghosts))
         for reason in ("missing", "outdated", "foreign"):
             metrics.unserved.labels(reason).set(len(getattr(audit, reason)))
@@ -107,6 +112,11 @@ class Report:
             metrics.served_batch.set(proof.snapshot.as_of_ms / 1000)
         if proof.snapshot.unreadable:
             metrics.bad_rows.labels("backend", "served_value").inc(proof.snapshot.unreadable)
+
+    def _old_symbols(self) -> int:
+        """Asked at each scrape, so that the answer ages with what is served though nothing happens here."""
+        now_ms = self._clock.now_ms()
+        return sum(now_ms - received_ms > OLD_MS for received_ms in self._served_received)
 
     def _log(self, proof: Proof, now_ms: int, extra: Mapping[str, object]) -> None:
         attempt, audit = proof.attempt, proof.audit

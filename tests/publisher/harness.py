@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import msgpack
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -40,7 +41,8 @@ class Poller:
         self.symbols = [f"S{n:03}USDT" for n in range(symbols)]
         self.landed: list[Sweep] = []
 
-    async def land(self, *, without_mark: str = "") -> Sweep:
+    async def land(self, *, without_mark: str = "", carried: str = "", carried_s: float = 40) -> Sweep:
+        """``carried``: a symbol whose request failed; its last good reading is so many seconds old."""
         stamp_ms = max(now_ms(), self.landed[-1].ended_ms + 1 if self.landed else 0)
         prices = {s: Decimal(self._random.randint(10_000, 99_999)) / 1000 + n for n, s in enumerate(self.symbols)}
         prices.pop(without_mark, None)
@@ -51,7 +53,13 @@ class Poller:
             )
             for n, s in enumerate(self.symbols)
         }
-        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, {})
+        failures = {}
+        if carried:
+            failures[carried] = "timeout"
+            young = readings[carried]
+            received_ms = young.open_interest.received_ms - int(carried_s * 1000)
+            readings[carried] = replace(young, open_interest=replace(young.open_interest, received_ms=received_ms))
+        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, failures)
         members = {s: Member(s, Decimal(5_000_000), stamp_ms - 60_000, stamp_ms, 0) for s in self.symbols}
         async with round_trip(self._redis) as pipe:
             pipe.delete(MARKS.key, UNIVERSE.key)

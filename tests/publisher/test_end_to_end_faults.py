@@ -63,6 +63,23 @@ async def test_a_symbol_that_cannot_be_published_is_named_and_never_zero(publish
     assert set(await one.redis.hkeys("oi:served")) == {s.encode() for s in one.served()}
 
 
+async def test_a_carried_reading_is_served_and_counted_as_old(publisher: Make) -> None:
+    """Its batch is young; the number in it is not."""
+    one = publisher()
+    await one.start()
+
+    await one.poller.land(carried="S003USDT", carried_s=40)
+    await one.until_verdict("VERIFIED")
+
+    assert one.served() == expected(one)
+    assert await one.metric("pipeline_served_symbols") == SYMBOLS
+    assert await one.metric("pipeline_served_old_symbols") == 1
+
+    await one.poller.land()
+    await one.until_verdict("VERIFIED")
+    assert await one.metric("pipeline_served_old_symbols") == 0
+
+
 async def test_chunks_into_a_replacing_backend_heal_into_single_batches(publisher: Make) -> None:
     """The incident itself: pieces replace one another, and only the last is served."""
     one = publisher(BACKEND_MAX_ROWS="7")
