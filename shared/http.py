@@ -1,7 +1,6 @@
 """One HTTP exchange with another host: bounded in time and size, every fault of the way there one `Transient`.
 
-httpx speaks over aiohttp's transport: 341 requests cost a third of the CPU, and httpx's own pool collapses at 64 in
-flight. There are no retries here; the caller's loop is the one layer that retries.
+There are no retries here; the caller's loop is the one layer that retries.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ import asyncio
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from shared.errors import Transient, WireError
 
@@ -23,11 +20,15 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def client(connections: int, keepalive_s: float = 30.0) -> httpx.AsyncClient:
+def client(
+    connections: int,
+    keepalive_s: float = 30.0,
+    transport: type[httpx.AsyncBaseTransport] = httpx.AsyncHTTPTransport,
+) -> httpx.AsyncClient:
     """An HTTP client that follows no redirect (a key must not travel) and reads no proxy from the environment."""
     limits = httpx.Limits(max_connections=connections, keepalive_expiry=keepalive_s)
-    transport = AiohttpTransport(limits=limits)
-    return httpx.AsyncClient(transport=transport, timeout=None, follow_redirects=False)  # noqa: S113 - send() has the deadline
+    chosen = transport(limits=limits)  # type: ignore[call-arg]  # every transport has its own arguments; both take these
+    return httpx.AsyncClient(transport=chosen, timeout=None, follow_redirects=False)  # noqa: S113 - send() has the deadline
 
 
 async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: float, max_bytes: int) -> Reply:
@@ -41,9 +42,16 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
                 await response.aclose()
     except TimeoutError as e:
         raise Transient(f"no complete answer within {timeout_s:g} s") from e
-    except (httpx.HTTPError, aiohttp.ClientError, OSError) as e:
-        cause = e.__cause__ or e  # the transport's own name: httpx-aiohttp calls a refused connection ConnectTimeout
-        raise Transient(f"{type(cause).__name__}: {cause}") from e
+    except (httpx.HTTPError, OSError) as e:
+        cause = _root(e)
+        raise Transient(f"{type(cause).__name__}: {cause} ({request.url.host}:{request.url.port or 443})") from e
+
+
+def _root(error: BaseException) -> BaseException:
+    """What really happened, in the words of who saw it: above it they are "All connection attempts failed"."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:

@@ -12,14 +12,13 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from aiohttp import web
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 
-from shared import logs, store
+from shared import endpoint, logs, store
 from shared.clock import Clock, SystemClock
 from shared.errors import Refused, SettingsError
 from shared.health import Health
@@ -96,17 +95,25 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
     clock = SystemClock()
     redis = store.connect(settings.redis_url)
     service = Service(name, redis, Health(clock, limit_s), _registry(), clock)
+    healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
+    healthy.set_function(lambda: float(service.health.report().healthy))
     try:
-        endpoint = await _listen(service, settings.metrics_host, settings.metrics_port)
-        log.info("started", service=name, pid=os.getpid(), health=endpoint)
-        async with asyncio.TaskGroup() as jobs:
-            notifying = jobs.create_task(keep_notifying(notifier, service.health, clock))
-            beating = jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
-            await serve(settings, service)
-            notifying.cancel()  # the work has ended, untold: the process must not outlive it
-            beating.cancel()
+        told = partial(_told, service)
+        with endpoint.serve(service.registry, told, settings.metrics_host, settings.metrics_port) as address:
+            log.info("started", service=name, pid=os.getpid(), health=address)
+            async with asyncio.TaskGroup() as jobs:
+                notifying = jobs.create_task(keep_notifying(notifier, service.health, clock))
+                beating = jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
+                await serve(settings, service)
+                notifying.cancel()  # the work has ended, untold: the process must not outlive it
+                beating.cancel()
     finally:
         await redis.aclose()
+
+
+def _told(service: Service) -> tuple[bool, dict[str, Any]]:
+    report = service.health.report()
+    return report.healthy, {"service": service.name, **report.as_json(), **service.facts}
 
 
 def _registry() -> CollectorRegistry:
@@ -115,29 +122,3 @@ def _registry() -> CollectorRegistry:
     registry.register(GC_COLLECTOR)
     ProcessCollector(registry=registry)
     return registry
-
-
-async def _listen(service: Service, host: str, port: int) -> str:
-    """Serve /metrics and /healthz for as long as the process lives; returns the address."""
-    healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
-    healthy.set_function(lambda: float(service.health.report().healthy))
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(service.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def healthz(_: web.Request) -> web.Response:
-        report = service.health.report()
-        body = {"service": service.name, **report.as_json(), **service.facts}
-        return web.json_response(body, status=200 if report.healthy else 503)
-
-    app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-    except OSError as e:
-        raise Refused(f"METRICS_HOST={host} METRICS_PORT={port}: cannot listen there: {e.strerror}") from e
-    bound = runner.addresses[0]
-    return f"http://{bound[0]}:{bound[1]}"

@@ -5,10 +5,9 @@ The key travels in a header of three routes and nowhere else. A 429 silences eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import aiohttp
 import httpx
 import msgspec
 
@@ -90,13 +89,6 @@ class Backend:
 
 def _unanswered(error: Transient) -> Away:
     """A connection that never came about carried nothing; any other silence leaves open what happened."""
-    if any(isinstance(cause, aiohttp.ClientConnectorError) for cause in _causes(error)):
+    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
         return Away(str(error), answered=False)
     return InDoubt(str(error), answered=False, timed_out=isinstance(error.__cause__, TimeoutError))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

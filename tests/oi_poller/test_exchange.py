@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.oi_poller.exchange import Fapi
+from services.oi_poller.transport import SweepTransport
 from services.oi_poller.weight import Governor
 from shared import http
 from shared.ban import Ban
@@ -29,7 +30,7 @@ async def venue() -> AsyncIterator[Venue]:
 @pytest.fixture
 async def fapi(venue: Venue, redis: Redis, governor: Governor) -> AsyncIterator[Fapi]:
     clock, ban = SystemClock(), Ban(redis)
-    async with http.client(connections=8) as client:
+    async with http.client(8, transport=SweepTransport) as client:
         yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, governor, clock)
 
 
@@ -96,7 +97,7 @@ async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, g
 
 async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, governor: Governor) -> None:
     clock, ban = SystemClock(), Ban(redis)
-    async with http.client(connections=1) as client:
+    async with http.client(1, transport=SweepTransport) as client:
         nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, governor, clock)
         with pytest.raises(Transient) as raised:
             await nobody.open_interest(BTC)

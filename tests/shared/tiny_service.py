@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from dataclasses import dataclass
 
 from shared.errors import Transient
@@ -13,6 +14,7 @@ from shared.settings import CommonSettings, number, setting, text
 from shared.store import redis_faults
 
 ORDERS = "tiny:orders"
+HANG_S = 60.0
 log = EventLog("tiny")
 
 
@@ -37,6 +39,8 @@ async def serve(settings: Settings, service: Service) -> None:
             service.facts["looks"] = str(int(service.facts.get("looks", "0")) + 1)
         elif orders == b"bug":
             raise ZeroDivisionError("a bug on order")
+        elif orders == b"hang":
+            time.sleep(HANG_S)  # noqa: ASYNC251 - which is the point
         elif orders == b"return":
             return
         await asyncio.sleep(settings.pace_s)
