@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.dev ## only the environment: .venv/bin/python works after it
+setup: $(VENV)/.dev $(VENV)/bin/oi ## only the environment: .venv/bin/python and .venv/bin/oi work after it
 
 setup-test: $(VENV)/.test
 
@@ -23,6 +23,9 @@ $(VENV)/.dev: requirements/dev.lock | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	$(PY) -m dev.node --install
 	@touch $@
+
+$(VENV)/bin/oi: | $(PY)
+	@ln -sf ../../cli/oi $@
 
 $(VENV)/.test: requirements/test.lock $(VENV)/.dev
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/test.lock
@@ -40,7 +43,7 @@ incident: setup ## replay the incident, and see it found, named and healed
 lint: setup-test ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy services shared
+	$(PY) -m mypy services shared cli
 
 # Tests wait as much as they compute: three at a time on two cores, each file in one process.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile

@@ -2,6 +2,7 @@
 # make install, make uninstall: what they put where, and how a running pipeline gets to a new version.
 #
 #   $PREFIX                            the services and their venv; replaced as a whole, or not at all
+#   $BINDIR/oi                         a link to the operator's command in it
 #   $UNITDIR/oi-*                      the units
 #   /etc/oi-pipeline/oi-pipeline.env   settings; written once, never overwritten, never removed
 #   /etc/oi-pipeline/backend_api_key   the backend's key, likewise; empty: none
@@ -12,6 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DESTDIR=${DESTDIR:-} PREFIX=${PREFIX:-/opt/oi-pipeline} UNITDIR=${UNITDIR:-/usr/local/lib/systemd/system}
+BINDIR=${BINDIR:-/usr/local/bin}
 PYTHON=${PYTHON:-python3}
 READY_WITHIN_S=${READY_WITHIN_S:-90}
 ETC=$DESTDIR/etc/oi-pipeline
@@ -25,8 +27,7 @@ manager_runs() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
 stage() { # the new version beside the one in use
   rm -rf "$HOME_DIR.new"
   mkdir -p "$HOME_DIR.new/requirements"
-  cp -R shared services systemd docs "$HOME_DIR.new/"
-  [ ! -d cli ] || cp -R cli "$HOME_DIR.new/"
+  cp -R shared services cli systemd docs "$HOME_DIR.new/"
   cp requirements/base.lock "$HOME_DIR.new/requirements/"
   find "$HOME_DIR.new" -name __pycache__ -prune -exec rm -rf {} +
   rm -f "$HOME_DIR.new"/systemd/*.service "$HOME_DIR.new"/systemd/*.target
@@ -47,7 +48,7 @@ packages() { # a venv for this lock and this Python; the one in use is taken ove
 
 readable() { # by every user, writable by none: services run as users that exist for the moment only
   chmod -R u=rwX,go=rX "$HOME_DIR.new"
-  "$HOME_DIR.new/.venv/bin/python" -m compileall -q "$HOME_DIR.new/shared" "$HOME_DIR.new/services" "$HOME_DIR.new/.venv"
+  "$HOME_DIR.new/.venv/bin/python" -m compileall -q "$HOME_DIR.new/shared" "$HOME_DIR.new/services" "$HOME_DIR.new/cli" "$HOME_DIR.new/.venv"
 }
 
 swap() {
@@ -55,6 +56,15 @@ swap() {
   [ ! -d "$HOME_DIR" ] || mv "$HOME_DIR" "$HOME_DIR.old"
   mv "$HOME_DIR.new" "$HOME_DIR"
   rm -rf "$HOME_DIR.old"
+}
+
+command_link() { # `oi` for everybody; a file of that name that is not ours stays
+  mkdir -p "$DESTDIR$BINDIR"
+  if [ -e "$DESTDIR$BINDIR/oi" ] && [ ! -L "$DESTDIR$BINDIR/oi" ]; then
+    say "$DESTDIR$BINDIR/oi is something else and stays; the command is $PREFIX/cli/oi"
+    return
+  fi
+  ln -sfn "$PREFIX/cli/oi" "$DESTDIR$BINDIR/oi"
 }
 
 units() {
@@ -94,6 +104,7 @@ do_install() {
   packages
   readable
   swap
+  command_link
   units
   settings
   say "installed in $HOME_DIR"
@@ -108,6 +119,7 @@ do_uninstall() {
     systemctl stop "${SERVICES[@]/%/.service}" 2>/dev/null || true
   fi
   for unit in systemd/*.service systemd/*.target; do rm -f "$DESTDIR$UNITDIR/$(basename "$unit")"; done
+  if [ "$(readlink "$DESTDIR$BINDIR/oi")" = "$PREFIX/cli/oi" ]; then rm -f "$DESTDIR$BINDIR/oi"; fi
   rm -rf "$HOME_DIR" "$HOME_DIR.new" "$HOME_DIR.old"
   if manager_runs; then systemctl daemon-reload; fi
   say "removed; $ETC is left, with the settings and the key"

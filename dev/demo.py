@@ -33,6 +33,7 @@ def start(stage: Stage, args: argparse.Namespace) -> None:
         stage.backend(args.port, args.cache_mode)
     for name in PORTS:
         stage.service(name)
+    stage.write_env()
 
 
 def introduce(stage: Stage) -> None:
@@ -44,6 +45,7 @@ def introduce(stage: Stage) -> None:
     print(f"  redis     {redis_cli} HGET oi:mark BTCUSDT      (more: docs/inspecting.md)")
     for name, url in stage.health.items():
         print(f"  health    {url}  {name}")
+    print("  look      .venv/bin/oi status      (also: top, explain ETHUSDT, tail, doctor; more: docs/cli.md)")
     print(f"  logs      tail -f {place}/log/publisher.log")
     print(f"  kill one  kill -9 $(cat {place}/run/publisher.pid)      started again after a second, as by systemd")
     print("  stop all  Ctrl-C\n", flush=True)

@@ -1,0 +1,1 @@
+"""`oi`, the operator's command: reads what the services wrote to Redis, changes nothing."""

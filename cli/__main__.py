@@ -1,0 +1,169 @@
+"""oi: is it right, since when not, and which hop is at fault? Reads what the services left in Redis; changes nothing.
+
+Exit status of every command: 0 good, 1 degraded, 2 down, 3 cannot tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from cyclopts import App, CycloptsError, Parameter
+from redis.asyncio import Redis
+from rich.text import Text
+
+from cli import show
+from cli.settings import Told, tell
+from shared import http, store
+from shared.clock import SystemClock
+from shared.errors import SettingsError, Transient
+
+CANNOT_TELL = show.EXIT[show.UNKNOWN]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON instead of text")]
+EnvFile = Annotated[Path | None, Parameter(name="--env-file", help="settings, instead of those found by themselves")]
+app = App(name="oi", help=__doc__, version_flags=[], help_format="plaintext")
+
+
+class Desk(NamedTuple):
+    told: Told
+    redis: Redis
+
+
+@asynccontextmanager
+async def desk(env_file: Path | None) -> AsyncIterator[Desk]:
+    told = tell(os.environ, env_file)
+    redis = store.connect(told.settings.redis_url)
+    try:
+        yield Desk(told, redis)
+    finally:
+        await redis.aclose()
+
+
+@app.command
+def status(*, json: Json = False, env_file: EnvFile = None) -> int:
+    """One screen: each hop from the exchange to what is served, how it stands, since when, and why."""
+    return _run(_status(json, env_file))
+
+
+async def _status(json: bool, env_file: Path | None) -> int:
+    from cli.outside import health
+    from cli.state import read_or_none
+    from cli.status import status, without_redis
+
+    async with desk(env_file) as at:
+        seen, why = await read_or_none(at.redis)
+        if seen is None:
+            said = await health(at.told.settings.health)
+            found = without_redis(why, said, SystemClock().now_ms(), at.told.source)
+        else:
+            found = status(seen, at.told.settings, at.told.source)
+    if json:
+        show.emit(found)
+    else:
+        head = Text.assemble("oi-pipeline ", show.mark(found.state), f"  {show.clock(found.at)} UTC  ")
+        show.say(head.append(f"{at.told.settings.redis_shown}, {found.source}", "dim"), "", show.hop_table(found.hops))
+    return found.exit_status
+
+
+@app.command
+def explain(symbol: str, *, json: Json = False, env_file: EnvFile = None) -> int:
+    """The whole life of one number, and why it is missing where it is.
+
+    Exit status: 0 right, 1 served but not to be trusted, 2 not served, 3 unknown symbol or no Redis.
+
+    Parameters
+    ----------
+    symbol
+        BTCUSDT, or btc
+    """
+    return _run(_explain(symbol, json, env_file))
+
+
+async def _explain(typed: str, json: bool, env_file: Path | None) -> int:
+    from cli import explain as explaining
+    from cli import outside
+    from cli.state import SWEEPS_READ, read
+
+    async with desk(env_file) as at, http.client(connections=1) as client:
+        settings = at.told.settings
+        seen = await read(at.redis, sweeps=1)
+        symbol, near = explaining.resolve(typed, seen)
+        if symbol:
+            seen = await read(at.redis, wanted=[symbol], sweeps=SWEEPS_READ)
+        live: dict[str, float] | str | None = None
+        if symbol and settings.backend_url:
+            try:
+                live = (await outside.served(client, settings.backend_url)).values
+            except Transient as e:
+                live = str(e)
+    found = explaining.explain(symbol, seen, settings, live) if symbol else explaining.unknown(typed, near)
+    if json:
+        show.emit(found)
+        return found.exit_status
+    show.say(Text(found.answer, show.STYLE[found.state]))
+    if found.hops:
+        show.say("", show.hop_table(found.hops))
+    if found.look:
+        show.say("", Text(f"look  {found.look}", "dim"))
+    return found.exit_status
+
+
+@app.command
+def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int:
+    """Cycles as they end, until Ctrl-C. The exit status is that of the last one.
+
+    Parameters
+    ----------
+    count
+        end after so many; 0: never
+    """
+    return _run(_tail(count, json, env_file))
+
+
+async def _tail(count: int, json: bool, env_file: Path | None) -> int:
+    import msgspec
+
+    from cli.tail import Tail
+
+    out, said = show.console(), 0
+    async with desk(env_file) as at:
+        cycles = Tail(at.redis, SystemClock())
+        while True:
+            found = await cycles.next()
+            if json:
+                sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                out.print(found.line(), soft_wrap=True)
+            said += 1
+            if said == count:
+                return found.exit_status
+
+
+def _run(command: Coroutine[Any, Any, int]) -> int:
+    return asyncio.run(command)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status, which is never a stand-in for another meaning."""
+    try:
+        return int(app(argv, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+    except CycloptsError:
+        return CANNOT_TELL  # it has said what is wrong with the command line
+    except (SettingsError, Transient) as e:
+        sys.stderr.write(f"oi: {e}\n")
+        return CANNOT_TELL
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no complaint at exit either
+        return CANNOT_TELL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""``oi explain``: the whole life of one number, hop by hop, and in one sentence why it is not there. Pure.
+
+The first hop that is down is at fault; those behind it only pass on what they were not given.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import msgspec
+
+from cli.settings import Settings
+from cli.show import DEGRADED, DOWN, EXIT, GOOD, NONE, UNKNOWN, Hop, age, clock, money
+from cli.state import Snapshot
+from cli.status import UNITS, delivering, silent, stale_marks, trouble
+from cli.words import FAILURES, LEFT_OUT, SERVED, sentence
+from shared.clock import iso
+from shared.model import backend_key
+
+SKEW_S = 10.0  # how far the publisher lets another machine's clock be off
+HANDS = {"price": "ws_daemon", "mark": "ws_daemon", "universe": "oi_poller", "reply": "oi_poller"}
+PATIENCE_MS = 15_000  # a symbol that entered so lately may not have been swept and delivered yet
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """``answer`` is for people, ``fault`` the hop it blames; ``near`` are names like an unknown one."""
+
+    symbol: str
+    state: str
+    answer: str
+    fault: str = ""
+    look: str = ""
+    usd: float | None = None
+    hops: list[Hop] = []
+    near: list[str] = []
+
+    @property
+    def exit_status(self) -> int:
+        return EXIT[self.state]
+
+
+def resolve(typed: str, seen: Snapshot) -> tuple[str, list[str]]:
+    """The symbol that is meant, or "" and the nearest names: ``eth`` and ``ETH-USDT`` are ETHUSDT."""
+    known = known_symbols(seen)
+    plain = typed.strip().upper()
+    for name in (plain, backend_key(plain), f"{plain}USDT", plain.replace("/", "")):
+        if name in known:
+            return name, []
+    begin = sorted((s for s in known if plain and s.startswith(plain)), key=len)
+    close = difflib.get_close_matches(plain, known, 5, 0.5) + difflib.get_close_matches(f"{plain}USDT", known, 5, 0.6)
+    return "", list(dict.fromkeys([*begin[:3], *close]))[:5]
+
+
+def known_symbols(seen: Snapshot) -> set[str]:
+    swept: set[str] = set().union(*(sweep.universe() for sweep in seen.sweeps))
+    return {*seen.listed, *seen.universe, *seen.contracts, *seen.left_out, *swept}
+
+
+def unknown(typed: str, near: list[str]) -> Explained:
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    return Explained(typed, UNKNOWN, f"nobody here has ever heard of {typed!r:.60}{hint}", near=near)
+
+
+def explain(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, float] | str | None) -> Explained:
+    """``live``: what the backend serves at this moment, by its own spelling; a text: why it could not be asked."""
+    hops = [
+        _price(symbol, seen, settings),
+        _mark(symbol, seen, settings),
+        _universe(symbol, seen, settings),
+        _reply(symbol, seen, settings),
+        _join(symbol, seen),
+        _batch(symbol, seen),
+        _post(seen, settings),
+        _served(symbol, seen, settings, live),
+    ]
+    usd = live.get(backend_key(symbol)) if isinstance(live, Mapping) else _last_usd(symbol, seen)
+    fault = next((hop for hop in hops if hop.state == DOWN), None)
+    last = hops[-1]
+    if not fault and last.state == GOOD:
+        answer = f"{symbol} is right: ${money(usd)}, {age(last.age_s)} old; {last.counts}"
+        return Explained(symbol, GOOD, answer, usd=usd, hops=hops)
+    fault = fault or next(hop for hop in hops if hop.state != GOOD)
+    state = DOWN if usd is None else DEGRADED if DOWN in {hop.state for hop in hops} else last.state
+    return Explained(symbol, state, _answer(symbol, fault, usd, last), fault.hop, _look(symbol, fault), usd, hops)
+
+
+def _answer(symbol: str, fault: Hop, usd: float | None, last: Hop) -> str:
+    if usd is None:
+        return f"{symbol} is missing: {fault.cause}"
+    held = f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
+    return f"{symbol} is not to be trusted: {fault.cause}; {held}"
+
+
+def _look(symbol: str, fault: Hop) -> str:
+    return f"journalctl -u {UNITS[HANDS.get(fault.hop, 'publisher')]} -g {symbol} -n 5, and docs/runbook.md"
+
+
+def _last_usd(symbol: str, seen: Snapshot) -> float | None:
+    row = seen.served.get(backend_key(symbol))
+    return row.usd if row else None
+
+
+def _price(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
+    mark = seen.marks.get(symbol)
+    if mark is None:
+        return Hop("price", UNKNOWN, cause="no price of the exchange is known here")
+    when = (seen.now_ms - mark.event_ms) / 1000
+    counts = f"mark {mark.mark_price:f} at the exchange's {clock(iso(mark.event_ms))}"
+    if (seen.now_ms - mark.received_ms) / 1000 <= settings.mark_max_age_s < abs(when) - SKEW_S:
+        cause = f"the exchange stamps its price {age(abs(when))} {'ago' if when > 0 else 'ahead'}: clocks differ"
+        return Hop("price", DOWN, when, counts, None, cause)
+    return Hop("price", GOOD, when, counts)
+
+
+def _mark(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
+    mark = seen.marks.get(symbol)
+    when = seen.age_s(mark.received_ms) if mark else None
+    if mark and when is not None and when <= settings.mark_max_age_s:
+        return Hop("mark", GOOD, when, f"mark {mark.mark_price:f} in Redis")
+    if symbol not in seen.universe:
+        return Hop("mark", DEGRADED, when, cause="it is no longer updated" if mark else "there is none")
+    what = f"its mark price is {age(when)} old" if mark else "it has no mark price"
+    others, stale = len(seen.universe), len(stale_marks(seen, settings))
+    cause = trouble(seen, "ws_daemon")
+    if not cause and 2 * stale > others:
+        cause = f"no mark price comes for {stale} of {others} symbols"
+    unusable = (
+        f"the stream sends no usable price for it (no row, or malformed), while {others - stale} others are fresh"
+    )
+    cause = cause or unusable
+    return Hop("mark", DOWN, when, "", None, f"{what}: {cause}")
+
+
+def last_failure(symbol: str, seen: Snapshot) -> tuple[str, int] | None:
+    """Its latest failure among the newest sweeps: reason, and when."""
+    return next(((s.failures[symbol], s.ended_ms) for s in seen.sweeps if symbol in s.failures), None)
+
+
+def _universe(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
+    member = seen.universe.get(symbol)
+    if member:
+        counts = f"in it since {iso(member.entered_ms)[:16]}Z, 24 h volume ${money(float(member.quote_volume))}"
+        return Hop("universe", GOOD, seen.age_s(member.last_seen_ms), counts)
+    failed, volume = last_failure(symbol, seen), seen.volumes.get(symbol)
+    if failed and failed[0] in {"not_trading", "invalid_symbol"}:
+        why = f"{sentence(FAILURES, failed[0])}; it said so at {clock(iso(failed[1]))}"
+    elif not seen.universe:
+        why = trouble(seen, "oi_poller") or "nothing is polled at all"
+    elif volume and volume.quote_volume < _threshold(symbol, seen, settings):
+        limit = _threshold(symbol, seen, settings)
+        verb = "stay in" if limit == settings.exit_quote else "enter"
+        why = f"its 24 h volume of ${money(float(volume.quote_volume))} is under the ${money(limit)} it takes to {verb}"
+    else:
+        why = "the exchange lists it as not TRADING, or OI_CONTRACT_TYPES or OI_QUOTE_ASSETS leaves out its kind"
+    return Hop("universe", DOWN, None, "", None, f"it is not polled: {why}")
+
+
+def _threshold(symbol: str, seen: Snapshot, settings: Settings) -> float:
+    """One that was swept a moment ago fell under the lower threshold; any other never reached the upper."""
+    left = any(symbol in sweep.readings for sweep in seen.sweeps)
+    return settings.exit_quote if left else settings.enter_quote
+
+
+def _reply(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
+    reading, failed = seen.contracts.get(symbol), last_failure(symbol, seen)
+    cause = trouble(seen, "oi_poller")
+    now = bool(seen.sweeps) and symbol in seen.sweeps[0].failures
+    if now and failed:
+        cause = sentence(FAILURES, failed[0])
+    if reading is None:
+        return Hop("reply", UNKNOWN if symbol not in seen.universe else DOWN, None, "", None, cause or "not swept yet")
+    oi = reading.open_interest
+    when = seen.age_s(oi.received_ms)
+    counts = f"{oi.open_interest:f} contracts, last changed {age(seen.age_s(oi.changed_ms))} ago"
+    if when is not None and when > settings.oi_max_age_s:
+        cause = cause or "no sweep has brought it since"
+        return Hop("reply", DOWN, when, counts, None, f"its open interest is {age(when)} old: {cause}")
+    if oi.open_interest <= 0:
+        return Hop("reply", DOWN, when, counts, None, LEFT_OUT["zero_open_interest"])
+    if cause:
+        return Hop("reply", DEGRADED, when, counts, None, f"{cause}; its last good value is carried")
+    return Hop("reply", GOOD, when, counts)
+
+
+def _join(symbol: str, seen: Snapshot) -> Hop:
+    why = seen.left_out.get(symbol)
+    when = seen.age_s(seen.batch_ms)
+    if why:
+        return Hop("join", DOWN, when, why, None, sentence(LEFT_OUT, why))
+    if symbol not in seen.universe:
+        return Hop("join", UNKNOWN, when, "", None, "nothing to join")
+    return Hop("join", GOOD, when, "open interest met a fresh mark price")
+
+
+def _batch(symbol: str, seen: Snapshot) -> Hop:
+    when, row = seen.age_s(seen.batch_ms), seen.served.get(backend_key(symbol))
+    if when is None:
+        return Hop("batch", UNKNOWN, cause=trouble(seen, "publisher") or "no batch has gone out yet")
+    if row is None or row.verdict in {"kept", "ghost"}:
+        member = seen.universe.get(symbol)
+        new = member and not row and seen.now_ms - member.entered_ms < PATIENCE_MS
+        cause = "it entered the universe a moment ago" if new else "it was not in the last batch"
+        return Hop("batch", UNKNOWN if symbol not in seen.left_out else DOWN, when, "", None, cause)
+    return Hop("batch", GOOD, when, f"in the batch of {clock(iso(seen.batch_ms or 0))}")
+
+
+def _post(seen: Snapshot, settings: Settings) -> Hop:
+    cause, when = delivering(seen), seen.age_s(seen.learnt.delivered_ms)
+    if "publisher" not in seen.beats:
+        return Hop("post", DOWN, when, "", None, silent("publisher"))
+    if cause:
+        old = when is None or when > settings.verified_max_age_s
+        return Hop("post", DOWN if old else DEGRADED, when, "", None, cause)
+    counts = f"accepted (HTTP 2xx) after {seen.learnt.post_s:.2f} s" if seen.learnt.delivered_ms else NONE
+    return Hop("post", GOOD, when, counts + (", the next on its way" if seen.learnt.in_flight else ""))
+
+
+def _served(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, float] | str | None) -> Hop:
+    row = seen.served.get(backend_key(symbol))
+    fresh = row is not None and row.verdict not in {"kept", "ghost", "outdated"}
+    when = seen.age_s(seen.batch_ms) if fresh else seen.age_s(row.since_ms) if row else None
+    counts = f"${money(row.usd)}, {sentence(SERVED, row.verdict)}" if row and row.usd is not None else ""
+    counts += f"; the backend cannot be asked now: {live}" if isinstance(live, str) else ""
+    if isinstance(live, Mapping) and backend_key(symbol) not in live:
+        gone = row is not None and row.verdict == "verified"
+        cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if gone else ""
+        return Hop("served", DOWN, when, "", None, cause or (sentence(SERVED, row.verdict) if row else "not served"))
+    if row is None:
+        return Hop("served", DOWN, None, counts, None, "no audit has seen it served")
+    if row.verdict == "missing":
+        return Hop("served", DOWN, when, counts, None, SERVED["missing"])
+    if row.verdict != "verified":
+        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), sentence(SERVED, row.verdict))
+    if when is None or when > settings.verified_max_age_s:
+        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), f"what is served is {age(when)} old")
+    return Hop("served", GOOD, when, counts, iso(row.since_ms))

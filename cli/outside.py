@@ -1,0 +1,63 @@
+"""What `oi` asks of others: the backend's public endpoint and the services' health. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+import msgspec
+
+from shared import http
+from shared.errors import UNREADABLE, Transient, WireError
+from shared.http import Reply
+from shared.model import backend_key
+
+PATIENCE_S = 3.0
+REPLY_LIMIT = 4 * 1024 * 1024
+OPEN_INTEREST = "/api/market/open-interest"
+
+
+class _Served(msgspec.Struct, rename="camel"):
+    data: dict[str, float | None]
+    as_of: float | None = None
+
+
+class Live(msgspec.Struct, frozen=True):
+    """What the backend serves now, by its own spelling."""
+
+    values: dict[str, float]
+    as_of_ms: int | None
+
+
+async def get(client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_S) -> Reply:
+    return await http.send(client, client.build_request("GET", url), timeout_s=patience_s, max_bytes=REPLY_LIMIT)
+
+
+async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
+    """Raises `Transient` with the reason where there is nothing to read."""
+    try:
+        reply = await get(client, backend_url + OPEN_INTEREST)
+        if reply.status != 200:
+            raise Transient(f"{reply.status} {http.excerpt(reply.body)}")
+        body = msgspec.json.decode(reply.body, type=_Served)
+    except (WireError, *UNREADABLE) as e:
+        raise Transient(f"its answer cannot be read: {e}"[:160]) from e
+    values = {backend_key(symbol): usd for symbol, usd in body.data.items() if usd is not None}
+    return Live(values, None if body.as_of is None else int(body.as_of))
+
+
+async def health(urls: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
+    """What each service says of itself; None where it does not answer."""
+
+    async def ask(client: httpx.AsyncClient, url: str) -> dict[str, str] | None:
+        try:
+            reply = await get(client, url)
+            said = msgspec.json.decode(reply.body)
+        except (Transient, WireError, *UNREADABLE):
+            return None
+        return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else None
+
+    async with http.client(connections=len(urls) or 1) as client:
+        answers = await asyncio.gather(*(ask(client, url) for url in urls.values()))
+    return dict(zip(urls, answers, strict=True))

@@ -1,0 +1,94 @@
+"""``oi tail``: cycles as they end, by the publisher's heartbeat, which is written every two seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from rich.text import Text
+
+from cli.show import DEGRADED, DOWN, EXIT, GOOD, STYLE, UNKNOWN, age, clock
+from cli.state import stamp_ms
+from cli.status import silent
+from shared.clock import Clock, iso
+from shared.errors import Transient
+from shared.store import STATUS, redis_faults
+
+LOOK_EVERY_S = 1.0
+
+
+class Cycle(msgspec.Struct, frozen=True, rename="camel"):
+    """One cycle, or what stands in the way of the next. ``batch``: the time of the sweep in it, ISO 8601."""
+
+    at: str
+    state: str
+    detail: str
+    verdict: str = ""
+    batch: str = ""
+    age_s: float | None = None
+    served: str = ""
+    universe: str = ""
+    left_out: str = ""
+    failed: str = ""
+    ghosts: str = ""
+    backlog: str = ""
+
+    @property
+    def exit_status(self) -> int:
+        return EXIT[self.state]
+
+    def line(self) -> Text:
+        words = [clock(self.at), f"{self.verdict or '-':<10}", f"{self.served or '?'}/{self.universe or '?'} served"]
+        words += [f"{self.left_out or 0} left out", f"{self.failed or 0} failed", f"{age(self.age_s)} old"]
+        words += [f"{self.backlog} waiting"] if self.backlog not in {"", "0"} else []
+        words += [self.detail] if self.state != GOOD else []
+        return Text("  ".join(words), "" if self.state == GOOD else STYLE[self.state])
+
+
+def cycle(beat: Mapping[str, str], now_ms: int) -> Cycle:
+    """Pure: what a heartbeat says of the last cycle."""
+    batch = beat.get("batch", "")
+    batch_ms = stamp_ms(batch)
+    state = {"": DOWN, "ok": GOOD, "starting": UNKNOWN}.get(beat.get("state", ""), DEGRADED)
+    counts = {name: beat.get(name, "") for name in ("served", "universe", "failed", "ghosts", "backlog")}
+    old_s = None if batch_ms is None else max(0.0, (now_ms - batch_ms) / 1000)
+    detail = beat.get("detail", "") if beat else silent("publisher")
+    return Cycle(
+        iso(now_ms),
+        state,
+        detail,
+        verdict=beat.get("verdict", ""),
+        batch=batch,
+        age_s=old_s,
+        left_out=beat.get("leftOut", ""),
+        **counts,
+    )
+
+
+class Tail:
+    """``next`` waits for the next thing to say: a new cycle, or a change of what is wrong."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._said: Any = None
+
+    async def next(self) -> Cycle:
+        while True:
+            found = await self._look()
+            what = (found.batch, found.verdict, found.state)
+            if what != self._said:
+                self._said = what
+                return found
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> Cycle:
+        now_ms = self._clock.now_ms()
+        try:
+            async with redis_faults():
+                fields = cast("dict[bytes, bytes]", await self._redis.hgetall(STATUS + "publisher"))
+        except Transient as e:
+            return Cycle(iso(now_ms), UNKNOWN, str(e))
+        return cycle({k.decode(): v.decode(errors="replace") for k, v in fields.items()}, now_ms)
