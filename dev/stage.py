@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -91,8 +92,19 @@ class Stage:
             env["FUNDING_API_PORT"] = str(api)
         self.add(name, [sys.executable, "-m", f"services.{name}"], {**env, "METRICS_PORT": str(port)})
 
+    def write_env(self) -> None:
+        """The settings in force, where `oi` looks for them; readable by this user alone, for the key is among them."""
+        known = re.findall(r"^#([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+        told = {**os.environ, **self.env}
+        told["PIPELINE_HEALTH"] = ",".join(f"{name}={urls.split()[0]}" for name, urls in self.health.items())
+        lines = [f"{name}={told[name]}\n" for name in (*known, "PIPELINE_HEALTH") if told.get(name)]
+        path = FOLDER / "env"
+        path.touch(mode=0o600)
+        path.write_text("".join(lines))
+
     def stop(self) -> None:
         """All at once: SIGTERM to each, then wait for each."""
+        (FOLDER / "env").unlink(missing_ok=True)
         for child in reversed(self.children):
             child.stop()
         (FOLDER / "run" / "stage.pid").unlink(missing_ok=True)
