@@ -1,0 +1,66 @@
+"""How old what is held is, over time; pure. A value ages from when it was made until a newer one replaces it."""
+
+from __future__ import annotations
+
+import bisect
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+DAY_MS = 86_400_000
+
+
+class Seen(NamedTuple):
+    """One value as it came to be held: when it came, when the exchange made it; Unix ms."""
+
+    symbol: str
+    got_ms: int
+    made_ms: int
+
+
+class Ages(NamedTuple):
+    median_s: float
+    worst_s: float
+    symbols: int
+
+
+def made_ms(value: float | str, got_ms: int) -> int:
+    """The instant written into the decimals of a value: ms of the UTC day / 10^8, the last such moment before it came.
+
+    The stand-in's clock is this machine's, so a value never comes before it was made, but for rounding.
+    """
+    into_day = round(float(value) % 1 * 1e8)
+    today = got_ms // DAY_MS * DAY_MS + into_day
+    return today - DAY_MS if today > got_ms + 1000 else today
+
+
+def ages(seen: Iterable[Seen], from_ms: int, until_ms: int, step_ms: int = 250) -> Ages:
+    """Sampled on a grid, for all symbols; the worst is looked for just before each replacement as well."""
+    by_symbol: dict[str, list[Seen]] = defaultdict(list)
+    for one in seen:
+        by_symbol[one.symbol].append(one)
+    samples: list[int] = []
+    worst = 0
+    for rows in by_symbol.values():
+        rows.sort(key=lambda row: row.got_ms)
+        worst = max(worst, _oldest(rows, from_ms, until_ms))
+        samples += _sampled(rows, range(from_ms, until_ms, step_ms))
+    if not samples:
+        raise ValueError("no value was held")
+    return Ages(statistics.median(samples) / 1000, worst / 1000, len(by_symbol))
+
+
+def _sampled(rows: list[Seen], grid: range) -> list[int]:
+    times = [row.got_ms for row in rows]
+    found = ((at, bisect.bisect_right(times, at)) for at in grid)
+    return [at - rows[index - 1].made_ms for at, index in found if index]
+
+
+def _oldest(rows: list[Seen], from_ms: int, until_ms: int) -> int:
+    """The age a value had reached when the next one came, or when the window closed."""
+    ends = [row.got_ms for row in rows[1:]] + [until_ms]
+    reached = [
+        min(end, until_ms) - row.made_ms for row, end in zip(rows, ends, strict=True) if end > from_ms and row.got_ms < until_ms
+    ]
+    return max(reached, default=0)

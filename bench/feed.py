@@ -1,0 +1,41 @@
+"""What ws_daemon costs for each second of the whole feed: two mark frames, one of tickers, on one connection or two."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bench.results import Results
+from bench.rig import Rig, until
+from bench.usage import cpu_s
+from bench.watch import counter
+
+SECONDS, WARM_UP_S = 12.0, 3.0
+ROWS = "pipeline_mark_rows_total"
+
+
+async def measure(results: Results) -> None:
+    async with Rig() as rig:
+        await rig.start_redis()
+        await rig.start_exchange()
+        for connections in (1, 2):
+            await rig.start_service("ws_daemon", BINANCE_WS_CONNECTIONS=str(connections))
+            cost_s, rows = await cost(rig, SECONDS)
+            results.ours(f"feed_cpu_{connections}", cost_s * 1000)
+            results.notes[f"mark rows a second, {connections} connection(s)"] = round(rows)
+            rig.children["ws_daemon"].stop()
+
+
+async def cost(rig: Rig, seconds: float) -> tuple[float, float]:
+    """CPU seconds and mark rows, both per second of feed, of a ws_daemon that was just started."""
+
+    async def written() -> bool:
+        return int(await rig.redis.hlen("oi:mark")) > 0
+
+    await until("marks in Redis", written)
+    await asyncio.sleep(WARM_UP_S)
+    begun_s, rows, used_s = time.monotonic(), await counter(rig, "ws_daemon", ROWS), cpu_s(rig.pid("ws_daemon"))
+    await asyncio.sleep(seconds)
+    used_s = cpu_s(rig.pid("ws_daemon")) - used_s
+    took_s = time.monotonic() - begun_s
+    return used_s / took_s, (await counter(rig, "ws_daemon", ROWS) - rows) / took_s

@@ -1,0 +1,99 @@
+"""How old what is served is, at the pace the limits allow: 2,400 of weight a minute, answers 50 ms away, 341 symbols.
+
+Ours is read at the backend, from the clock that the stand-in writes into its values; the age of a mark is taken when
+its batch arrives. A peer has no backend: its values count from when it holds them. Everybody has a stand-in, and so a
+weight limit, of his own, at the same time. Resident memory is read at the end of this run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from typing import Any
+
+from bench import ages
+from bench.ages import Seen, made_ms
+from bench.peer import PEERS, NotThereError, Peer
+from bench.results import Results
+from bench.rig import Rig, now_ms
+from bench.rows import SERVICES
+from bench.usage import resident_mb
+from bench.watch import Batch, batches
+
+SECONDS, WARM_UP_S, LATENCY_MS = 70.0, 13.0, 50.0
+AGE_ROWS = ("oi_age_median", "oi_age_worst", "refused")
+STAND_IN = ("--clock-in-values", "--weight-limit", "2400")
+
+
+async def measure(results: Results) -> None:
+    peers = [theirs(results, peer) for peer in PEERS]
+    await asyncio.gather(ours(results), *peers)
+
+
+async def ours(results: Results) -> None:
+    async with Rig(*STAND_IN) as rig:
+        await rig.start_redis()
+        await rig.start_exchange(LATENCY_MS)
+        await rig.start_backend()
+        for name in SERVICES:
+            await rig.start_service(name, **({"FUNDING_API_PORT": "0"} if name == "funding_api" else {}))
+        book = Book(rig)
+        await book.follow(WARM_UP_S + SECONDS)
+        for name in SERVICES:
+            results.ours(f"memory_{name}", resident_mb(rig.pid(name)))
+        until_ms = now_ms()
+        found = ages.ages(book.interests, until_ms - int(SECONDS * 1000), until_ms)
+        await _tell(results, "ours", rig, found)
+        results.ours("mark_age", statistics.median(book.mark_ages_s))
+        results.notes["batches judged for freshness"] = book.judged
+
+
+class Book:
+    """The batches as they reach the backend, and the ages written in their values."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._last = 0
+        self.interests: list[Seen] = []
+        self.mark_ages_s: list[float] = []
+        self.judged = 0
+
+    async def follow(self, seconds: float) -> None:
+        until_ms = now_ms() + int(seconds * 1000)
+        while now_ms() < until_ms:
+            for batch in await batches(self._rig, self._last):
+                self._last = batch.number
+                await self._read(batch)
+            await asyncio.sleep(0.1)
+
+    async def _read(self, batch: Batch) -> None:
+        rows: list[dict[str, Any]] = (await self._rig.get("backend", f"/control/rows?limit={batch.rows}"))["rows"]
+        self.judged += 1
+        for row in rows:
+            made = made_ms(row["openInterest"], batch.answered_ms)
+            self.interests.append(Seen(row["symbol"], batch.answered_ms, made))
+            self.mark_ages_s.append((batch.received_ms - made_ms(row["markPrice"], batch.received_ms)) / 1000)
+
+
+async def theirs(results: Results, peer: Peer) -> None:
+    async with Rig(*STAND_IN) as rig:
+        symbols = await rig.start_exchange(LATENCY_MS)
+        try:
+            seen = await peer.follow(rig.origin("exchange"), symbols, WARM_UP_S + SECONDS)
+        except NotThereError as e:
+            results.not_measured(peer.name, AGE_ROWS, str(e))
+            return
+        until_ms = now_ms()
+        found = ages.ages(seen, until_ms - int(SECONDS * 1000), until_ms)
+        if found.symbols < len(symbols):
+            results.notes[f"{peer.name}: symbols ever got"] = found.symbols
+        await _tell(results, peer.name, rig, found)
+
+
+async def _tell(results: Results, who: str, rig: Rig, found: ages.Ages) -> None:
+    state = await rig.get("exchange", "/control")
+    results.theirs("oi_age_median", who, found.median_s)
+    results.theirs("oi_age_worst", who, found.worst_s)
+    results.theirs("refused", who, state["weight"]["answered_429"] + state["weight"]["answered_418"])
+    sent = state["requests"].get("openInterest", 0)
+    results.notes[f"{who}: openInterest requests a minute"] = round(60 * sent / (WARM_UP_S + SECONDS))

@@ -1,0 +1,44 @@
+"""The figures of one run: ours, the peers', and why one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.rows import BY_KEY, ROWS, Row
+
+OURS = "ours"
+
+
+@dataclass
+class Results:
+    """``figures[row][who]``, in the unit of the row. ``notes`` are further figures worth keeping, by name."""
+
+    figures: dict[str, dict[str, float]] = field(default_factory=lambda: {row.key: {} for row in ROWS})
+    missing: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def ours(self, key: str, value: float) -> None:
+        self.theirs(key, OURS, value)
+
+    def theirs(self, key: str, who: str, value: float) -> None:
+        self.figures[BY_KEY[key].key][who] = value
+
+    def not_measured(self, who: str, keys: Iterable[str], why: str) -> None:
+        for key in keys:
+            self.missing[f"{who}: {BY_KEY[key].what}"] = why
+
+    def met(self, row: Row) -> bool | None:
+        """Whether ours reaches what it has to; None where it was not measured."""
+        value = self.figures[row.key].get(OURS)
+        return None if value is None else value <= row.reach
+
+    def ratio(self, row: Row) -> float | None:
+        """The best peer over ours: 4 is four times as good. The floor is no peer."""
+        ours = self.figures[row.key].get(OURS)
+        peers = [value for who, value in self.figures[row.key].items() if who not in (OURS, "bare aiohttp")]
+        if not ours or not peers:
+            return None
+        return min(peers) / ours
