@@ -71,7 +71,7 @@ async def _status(json: bool, env_file: Path | None) -> int:
 
 
 @app.command
-def explain(symbol: str, *, json: Json = False, env_file: EnvFile = None) -> int:
+def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = None) -> int:
     """The whole life of one number, and why it is missing where it is.
 
     Exit status: 0 right, 1 served but not to be trusted, 2 not served, 3 unknown symbol or no Redis.
@@ -114,6 +114,34 @@ async def _explain(typed: str, json: bool, env_file: Path | None) -> int:
 
 
 @app.command
+def top(*, once: bool = False, json: Json = False, env_file: EnvFile = None) -> int:
+    """The universe live: value served, contracts, mark, funding, changes, age and verdict of each symbol.
+
+    Parameters
+    ----------
+    once
+        print one screen and end, as where there is no terminal
+    """
+    return _run(_top(once, json, env_file))
+
+
+async def _top(once: bool, json: bool, env_file: Path | None) -> int:
+    from cli import top
+
+    console = show.console()
+    async with desk(env_file) as at:
+        watch = top.Watch(at.redis, at.told)
+        if json:
+            await watch.look(console.width)
+            show.emit({"state": watch.status.state, "at": watch.status.at, "note": watch.note, "rows": watch.rows})
+        elif once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            await top.once(watch, console)
+        else:
+            await top.live(watch, console)
+    return show.EXIT[show.UNKNOWN] if watch.note else watch.status.exit_status
+
+
+@app.command
 def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int:
     """Cycles as they end, until Ctrl-C. The exit status is that of the last one.
 
@@ -143,6 +171,33 @@ async def _tail(count: int, json: bool, env_file: Path | None) -> int:
             said += 1
             if said == count:
                 return found.exit_status
+
+
+@app.command
+def doctor(*, probe_backend: bool = False, json: Json = False, env_file: EnvFile = None) -> int:
+    """Checks from the outside in, heaviest finding first, each with its fix. Safe beside production.
+
+    Parameters
+    ----------
+    probe_backend
+        find out whether the backend replaces or merges, by posting one row as it is served already; where it
+        replaces, only that row is served until the next batch
+    """
+    return _run(_doctor(probe_backend, json, env_file))
+
+
+async def _doctor(probe: bool, json: bool, env_file: Path | None) -> int:
+    from cli import doctor
+    from cli.state import read_or_none
+
+    async with desk(env_file) as at, http.client(connections=2) as client:
+        seen, why = await read_or_none(at.redis)
+        findings = await doctor.examine(doctor.Patient(at.told, at.redis, client, seen, why, probe))
+    if json:
+        show.emit({"findings": findings})
+    else:
+        show.say(*(line for finding in findings for line in doctor.lines(finding)))
+    return doctor.exit_status(findings)
 
 
 def _run(command: Coroutine[Any, Any, int]) -> int:

@@ -76,9 +76,11 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, 
     ]
     usd = live.get(backend_key(symbol)) if isinstance(live, Mapping) else _last_usd(symbol, seen)
     fault = next((hop for hop in hops if hop.state == DOWN), None)
-    last = hops[-1]
+    *_, post, last = hops
+    if fault is last and post.state != GOOD:
+        fault = post  # what keeps batches from the backend is why it does not show them
     if not fault and last.state == GOOD:
-        answer = f"{symbol} is right: ${money(usd)}, {age(last.age_s)} old; {last.counts}"
+        answer = f"{symbol} is right: ${money(usd)}, served as it was sent, {age(last.age_s)} old"
         return Explained(symbol, GOOD, answer, usd=usd, hops=hops)
     fault = fault or next(hop for hop in hops if hop.state != GOOD)
     state = DOWN if usd is None else DEGRADED if DOWN in {hop.state for hop in hops} else last.state

@@ -1,0 +1,263 @@
+"""What ``oi top`` shows: rows of the universe, and how a screen of any size holds them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.cells import set_cell_size
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
+from rich.style import Style
+
+from cli.history import History
+from cli.settings import Settings
+from cli.show import DEGRADED, DOT, DOWN, GOOD, NONE, STYLE, UNKNOWN, age, money
+from cli.state import Snapshot
+from cli.status import Status
+from shared.model import backend_key
+
+HEAD_AND_FOOT = 4
+
+
+class Row(msgspec.Struct, frozen=True, rename=lambda name: name.replace("age_s", "ageS").replace("_", "")):
+    """``usd`` is what is served; changes are fractions; ``verdict``: the audit's word, or why it was left out."""
+
+    symbol: str
+    usd: float | None
+    contracts: float | None
+    mark: float | None
+    funding: float | None
+    change_5m: float | None
+    change_15m: float | None
+    change_1h: float | None
+    age_s: float | None
+    verdict: str
+    state: str
+    hour: str = ""
+
+
+def rows(seen: Snapshot, settings: Settings, history: History, spark: int) -> list[Row]:
+    """Every symbol of the universe, and what is served besides."""
+    members = {backend_key(symbol) for symbol in seen.universe}
+    ghosts = [key for key, row in seen.served.items() if key not in members and row.usd is not None]
+    return [_row(symbol, seen, settings, history, spark) for symbol in (*seen.universe, *ghosts)]
+
+
+def _row(symbol: str, seen: Snapshot, settings: Settings, history: History, spark: int) -> Row:
+    served, mark, reading = seen.served.get(backend_key(symbol)), seen.marks.get(symbol), seen.contracts.get(symbol)
+    usd = served.usd if served else None
+    verdict = seen.left_out.get(symbol) or (served.verdict if served else "")
+    old_s = seen.age_s(reading.open_interest.received_ms) if reading else None
+    late = old_s is None or old_s > settings.oi_max_age_s
+    state = GOOD if verdict == "verified" and not late else DOWN if usd is None else DEGRADED
+    return Row(
+        symbol,
+        usd,
+        float(reading.open_interest.open_interest) if reading else None,
+        float(mark.mark_price) if mark else None,
+        float(mark.funding_rate) if mark and mark.funding_rate is not None else None,
+        history.change(symbol, 5),
+        history.change(symbol, 15),
+        history.change(symbol, 60),
+        old_s,
+        verdict,
+        state if verdict else UNKNOWN,
+        history.sparkline(symbol, spark),
+    )
+
+
+def _price(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:.{7 if value < 1 else max(2, 6 - len(str(int(value))))}f}"
+
+
+def _percent(value: float | None, digits: int) -> str:
+    return NONE if value is None else f"{100 * value:+.{digits}f}"
+
+
+def _rise(value: float | None) -> str:
+    return "dim" if value is None else "green" if value > 0 else "red" if value < 0 else ""
+
+
+class Column(NamedTuple):
+    """``wide``: the screen from which on it is shown; ``grow``: how many more cells it takes on a wide one."""
+
+    title: str
+    width: int
+    cell: Callable[[Row], str]
+    key: Callable[[Row], float | str | None]
+    style: Callable[[Row], str] = lambda _: ""
+    wide: int = 0
+    grow: int = 0
+    left: bool = False
+
+
+COLUMNS = (
+    Column("symbol", 12, lambda r: r.symbol, lambda r: r.symbol, lambda _: "bold", grow=6, left=True),
+    Column("OI USD", 7, lambda r: money(r.usd), lambda r: r.usd, grow=2),
+    Column("contracts", 9, lambda r: money(r.contracts), lambda r: r.contracts, wide=100),
+    Column("mark", 9, lambda r: _price(r.mark), lambda r: r.mark, grow=2),
+    Column("fund%", 7, lambda r: _percent(r.funding, 4), lambda r: r.funding, lambda r: _rise(r.funding), grow=1),
+    Column("Δ5m%", 6, lambda r: _percent(r.change_5m, 2), lambda r: r.change_5m, lambda r: _rise(r.change_5m), grow=1),
+    Column(
+        "Δ15m%", 6, lambda r: _percent(r.change_15m, 2), lambda r: r.change_15m, lambda r: _rise(r.change_15m), grow=1
+    ),
+    Column("Δ1h%", 6, lambda r: _percent(r.change_1h, 2), lambda r: r.change_1h, lambda r: _rise(r.change_1h), grow=1),
+    Column("1 h", 6, lambda r: r.hour, lambda r: r.change_1h, lambda _: "cyan", grow=54, left=True),
+    Column("age", 4, lambda r: age(r.age_s), lambda r: r.age_s, lambda r: "" if r.state == GOOD else STYLE[r.state]),
+    Column(
+        "verdict", 8, lambda r: r.verdict or NONE, lambda r: r.verdict, lambda r: STYLE[r.state], grow=12, left=True
+    ),
+)
+
+
+class View(msgspec.Struct, frozen=True):
+    """How a person looks at the table."""
+
+    sort: int = 1
+    down: bool = True
+    pattern: str = ""
+    typing: bool = False
+    top: int = 0
+    left: bool = False  # the person has gone
+
+
+def press(view: View, key: str, page: int, count: int) -> View:
+    """What a key does; of ``count`` rows, ``page`` fit on the screen."""
+    view = _pressed(view, key, page)
+    return msgspec.structs.replace(view, top=max(0, min(view.top, count - page)))
+
+
+def _pressed(view: View, key: str, page: int) -> View:
+    if view.typing:
+        changes = {"enter": (view.pattern, False), "esc": ("", False), "back": (view.pattern[:-1], True)}
+        more = view.pattern + key.upper() if len(key) == 1 and key.isprintable() else view.pattern
+        pattern, typing = changes.get(key, (more, True))
+        return msgspec.structs.replace(view, pattern=pattern, typing=typing, top=0)
+    steps = {
+        "up": -1,
+        "k": -1,
+        "down": 1,
+        "j": 1,
+        "pgup": -page,
+        "pgdn": page,
+        " ": page,
+        "home": -(10**6),
+        "end": 10**6,
+    }
+    sorts = {"left": -1, "<": -1, "right": 1, ">": 1, "s": 1}
+    if key in steps:
+        return msgspec.structs.replace(view, top=view.top + steps[key])
+    if key in sorts:
+        return msgspec.structs.replace(view, sort=(view.sort + sorts[key]) % len(COLUMNS), top=0)
+    singles: dict[str, dict[str, Any]] = {
+        "r": {"down": not view.down},
+        "/": {"typing": True},
+        "esc": {"pattern": "", "top": 0},
+        "q": {"left": True},
+    }
+    return msgspec.structs.replace(view, **singles.get(key, {}))
+
+
+def chosen(all_rows: Iterable[Row], view: View) -> list[Row]:
+    """Filtered and sorted; what has no value stands last, whichever way."""
+    key = COLUMNS[view.sort].key
+    named = [row for row in all_rows if view.pattern in row.symbol or view.pattern.lower() in row.verdict]
+    known = [row for row in named if key(row) is not None]
+    # Texts read from A on when numbers read from the largest on.
+    downward = view.down != isinstance(next((key(row) for row in known), 0.0), str)
+    known.sort(key=lambda row: key(row), reverse=downward)  # type: ignore[arg-type, return-value]  # one type a column
+    return known + [row for row in named if key(row) is None]
+
+
+def widths(total: int) -> list[tuple[Column, int]]:
+    """The columns that fit, and how wide each is: the space left over goes to those that can use it, in order."""
+    shown = [column for column in COLUMNS if column.wide <= total]
+    over = max(0, total - sum(column.width + 1 for column in shown) + 1)
+    fitted = []
+    for column in shown:
+        more = min(column.grow, over)
+        over -= more
+        fitted.append((column, column.width + more))
+    return fitted
+
+
+def page(height: int) -> int:
+    """Rows of the table on a screen so high."""
+    return max(1, height - HEAD_AND_FOOT)
+
+
+def spark_width(total: int) -> int:
+    return next(width for column, width in widths(total) if column.title == "1 h")
+
+
+class Screen:
+    """One frame, exactly as wide and as high as the console."""
+
+    def __init__(self, table: list[Row], view: View, status: Status, note: str) -> None:
+        self._table = table
+        self._view = view
+        self._status = status
+        self._note = note
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        width, height = options.max_width, options.height or console.height
+        picked = chosen(self._table, self._view)
+        room = page(height)
+        top = max(0, min(self._view.top, len(picked) - room))
+        yield from self._head(width, len(picked))
+        for row in picked[top : top + room]:
+            yield from _line([(c.cell(row), c.style(row), c.left, w) for c, w in widths(width)], width)
+        for _ in range(room - len(picked)):
+            yield Segment.line()
+        yield from self._foot(width)
+
+    def _head(self, width: int, count: int) -> Iterator[Segment]:
+        total = money(sum(row.usd or 0 for row in self._table))
+        state = self._status.state
+        says = f"{self._status.at[11:19]} UTC  {count} of {len(self._table)} symbols  ${total} open interest"
+        yield from _line([(f"{DOT[state]} {state}", STYLE[state], True, 11), (says, "", True, width - 12)], width)
+        hops = [(f"{DOT[hop.state]} {hop.hop}", STYLE[hop.state], True, len(hop.hop) + 2) for hop in self._status.hops]
+        yield from _line(hops if sum(hop[3] + 1 for hop in hops) <= width else self._few(), width)
+        titles = [(self._title(c), "bold" if self._sorted(c) else "dim", c.left, w) for c, w in widths(width)]
+        yield from _line(titles, width)
+
+    def _few(self) -> list[tuple[str, str, bool, int]]:
+        """On a narrow screen: the hops that are not well, and how many are."""
+        odd = [hop for hop in self._status.hops if hop.state != GOOD]
+        well = f"{DOT[GOOD]} {len(self._status.hops) - len(odd)} hops good"
+        return [(well, STYLE[GOOD], True, len(well))] + [
+            (f"{DOT[hop.state]} {hop.hop}", STYLE[hop.state], True, len(hop.hop) + 2) for hop in odd
+        ]
+
+    def _sorted(self, column: Column) -> bool:
+        return COLUMNS[self._view.sort] is column
+
+    def _title(self, column: Column) -> str:
+        return column.title + (("▼" if self._view.down else "▲") if self._sorted(column) else "")
+
+    def _foot(self, width: int) -> Iterator[Segment]:
+        keys = "←→ sort  r reverse  / filter  ↑↓ scroll  q quit"
+        text = f"/{self._view.pattern}" + ("▏" if self._view.typing else "") if self._searching() else keys
+        note = self._note or next((hop.cause for hop in self._status.hops if hop.state in {DOWN, DEGRADED}), "")
+        line = f"{text}   {note}" if note else text
+        yield Segment(set_cell_size(line, width), Style.parse("dim" if not note else "yellow"))
+
+    def _searching(self) -> bool:
+        return self._view.typing or bool(self._view.pattern)
+
+
+def _line(cells: list[tuple[str, str, bool, int]], width: int) -> Iterator[Segment]:
+    used = 0
+    for n, (text, style, left, wide) in enumerate(cells):
+        gap = 1 if n else 0
+        wide = min(wide, width - used - gap)
+        if wide < 1:
+            break
+        sized = set_cell_size(text, wide) if left or len(text) > wide else text.rjust(wide)
+        yield Segment(" " * gap + sized, Style.parse(style) if style else None)
+        used += gap + wide
+    yield Segment.line()
