@@ -52,6 +52,7 @@ class Stage:
         self.env = {"PYTHONUNBUFFERED": "1", "LOG_FORMAT": "text"}
         self.children: list[Child] = []
         self.health: dict[str, str] = {}
+        self.ports = {name: preferred_port(port) for name, port in PORTS.items()}
         claim(FOLDER)
 
     def add(self, name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Child:
@@ -81,10 +82,11 @@ class Stage:
         port, key = preferred_port(preferred), secrets.token_hex(16)
         self.env |= {"BACKEND_URL": f"http://127.0.0.1:{port}", "BACKEND_API_KEY": key}
         env = {"PORT": str(port), "HOST": "127.0.0.1", "API_KEY": key, "CACHE_MODE": cache_mode}
+        env["PIPELINE_HEALTH"] = ",".join(f"{name}=http://127.0.0.1:{at}/healthz" for name, at in self.ports.items())
         self.add("backend", [require_node(), "dev/backend/server.mjs"], env, port)
 
     def service(self, name: str, **env: str) -> None:
-        port = preferred_port(PORTS[name])
+        port = self.ports[name]
         self.health[name] = f"http://127.0.0.1:{port}/healthz"
         if name == "funding_api":
             api = preferred_port(8888)

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { control } from './control.mjs';
 import { Events } from './events.mjs';
 import { Faults } from './faults.mjs';
+import { Pipeline } from './health.mjs';
 import { BatchLog } from './log.mjs';
 import { pageFile } from './page.mjs';
 import { ROUTES, requireKey } from './routes.mjs';
@@ -25,6 +26,7 @@ export class App {
     this.log = new BatchLog();
     this.faults = new Faults();
     this.held = new Held();
+    this.pipeline = new Pipeline(settings.pipeline);
     this.events = new Events(this);
     this.requests = {};
     this.underway = new AbortController(); // ends what still waits when everything is forgotten
@@ -47,9 +49,11 @@ export class App {
     this.server.listen(this.settings.port, this.settings.host);
     await once(this.server, 'listening'); // rejects when the address cannot be had
     this.settings.port = this.server.address().port;
+    this.pipeline.start();
   }
 
   close() {
+    this.pipeline.close();
     this.events.close();
     this.server.close();
     this.server.closeAllConnections();
@@ -85,10 +89,15 @@ export class App {
       const route = ROUTES.find(({ method, path }) => method === req.method && path === url.pathname);
       if (route) await this.serve(route, req, res, url);
       else if (req.method === 'GET' && url.pathname === '/events') this.events.connect(res);
+      else if (req.method === 'GET' && url.pathname === '/history') send(res, this.history(url.searchParams.get('symbol')));
       else send(res, (await control(this, req, url)) ?? (await file(req, url)) ?? json(404, { error: 'Not found' }));
     } catch (error) {
       this.fail(error, req, res);
     }
+  }
+
+  history(symbol) {
+    return json(200, { symbol, points: this.store.history.of(symbol, Date.now()) });
   }
 
   fail(error, req, res) {

@@ -57,7 +57,7 @@ const set = (name, value) => (app) => {
 };
 
 function state(app) {
-  const { port, host, apiKey, ...settings } = app.settings;
+  const { port, host, apiKey, pipeline, ...settings } = app.settings;
   return {
     settings,
     faults: app.faults.view(),

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 
 const FOLDER = new URL('./page/', import.meta.url);
-const TYPES = { html: 'text/html', css: 'text/css', mjs: 'text/javascript' };
+const TYPES = { html: 'text/html', css: 'text/css', mjs: 'text/javascript', js: 'text/javascript' };
 const HEADERS = {
   'Cache-Control': 'no-cache',
   'Content-Security-Policy': "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -13,7 +13,7 @@ const HEADERS = {
 /** Reply with a file of the page; null when the address is none. */
 export async function pageFile(path) {
   const name = path === '/' ? 'index.html' : path.slice(1);
-  const type = TYPES[/^[a-z]+\.(html|css|mjs)$/.exec(name)?.[1]];
+  const type = TYPES[/^[a-z]+\.(html|css|mjs|js)$/.exec(name)?.[1]];
   if (!type) return null;
   try {
     const body = await readFile(new URL(name, FOLDER));

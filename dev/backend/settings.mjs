@@ -19,6 +19,8 @@ Settings come from the environment:
                 arrival: asOf is when the batch came in
   BODY_LIMIT    largest body, in bytes or as 100kb, 10mb     (10mb)
   ROW_DELAY_MS  how long the database takes for one row      (0)
+  PIPELINE_HEALTH  the services the page is to show, in order, as
+                name=http://127.0.0.1:9101/healthz,...       (none)
 
 Faults are set while it runs: see dev/backend/README.md.`;
 
@@ -55,6 +57,18 @@ function bytes(name, value) {
   return parsed;
 }
 
+/** [name, address] of each service; [] when none is named. */
+function addresses(name, value) {
+  const entries = value.split(',').map((entry) => entry.trim());
+  return entries.filter(Boolean).map((entry) => {
+    const [, service, url] = /^([a-z_]+)=(https?:\/\/\S+)$/.exec(entry) ?? [];
+    if (!url || !URL.canParse(url)) {
+      throw new SettingsError(`${name}=${value}: services such as publisher=http://127.0.0.1:9103/healthz are wanted`);
+    }
+    return [service, url];
+  });
+}
+
 export const CACHE_MODES = ['merge', 'replace'];
 export const AS_OF_MODES = ['batch', 'arrival'];
 
@@ -67,6 +81,7 @@ export function readSettings(env) {
     asOf: choice('AS_OF', env.AS_OF ?? 'batch', AS_OF_MODES),
     bodyLimit: bytes('BODY_LIMIT', env.BODY_LIMIT ?? '10mb'),
     rowDelayMs: delay('ROW_DELAY_MS', env.ROW_DELAY_MS ?? '0'),
+    pipeline: addresses('PIPELINE_HEALTH', env.PIPELINE_HEALTH ?? ''),
     reportCached: true, // false: an older backend, whose answer has no `cached`
   };
 }

@@ -2,6 +2,8 @@
 
 import { randomUUID } from 'node:crypto';
 
+import { History } from './history.mjs';
+
 const STALE_MS = 5 * 60_000;
 const DANGEROUS_MS = STALE_MS + 90_000;
 const ALERTS_KEPT = 500;
@@ -9,6 +11,7 @@ const ALERTS_KEPT = 500;
 export class Store {
   constructor(settings) {
     this.settings = settings;
+    this.history = new History();
     this.clear();
   }
 
@@ -22,6 +25,7 @@ export class Store {
   /** What a restart of the backend does: the cache lives in its memory, everything else in the database. */
   dropCache() {
     this.cache = new Map(); // symbol -> {openInterestUsd, openInterest, markPrice, fundingRate, at}
+    this.history.clear();
     this.batchMs = null;
     this.arrivalMs = null;
   }
@@ -34,6 +38,7 @@ export class Store {
     }
     this.batchMs = timestampMs;
     this.arrivalMs = Date.now();
+    this.history.take(rows, timestampMs, this.arrivalMs);
     return this.cache.size;
   }
 

@@ -3,8 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { readReport } from '../../dev/backend/health.mjs';
+import { History, Ring, SPAN_MS, STEP_MS } from '../../dev/backend/history.mjs';
 import * as format from '../../dev/backend/page/format.mjs';
-import { Book, comparator, verdict } from '../../dev/backend/page/model.mjs';
+import * as lines from '../../dev/backend/page/lines.mjs';
+import { Book, comparator, movers, verdict } from '../../dev/backend/page/model.mjs';
+import { hopOf, strip } from '../../dev/backend/page/pipeline.mjs';
 
 const NOW = Date.UTC(2025, 11, 3, 12, 3, 30);
 const NO_UNIVERSE = { updatedAt: null, symbols: [] };
@@ -97,7 +101,7 @@ test('a time of another day carries its date', () => {
   assert.equal(format.clock(NOW - 86_400_000, NOW, 'UTC'), '2025-12-02 12:03:30');
 });
 
-const row = (symbol, usd, at = NOW) => [symbol, usd, 1, usd, null, at];
+const row = (symbol, usd, at = NOW, ...changes) => [symbol, usd, 1, usd, null, at, ...changes];
 const universe = (...symbols) => ({ updatedAt: 'now', symbols: symbols.map((symbol) => [symbol, 5e6]) });
 
 function bookOf(rows, liquid = NO_UNIVERSE, batchMs = NOW) {
@@ -141,6 +145,33 @@ test('a merging batch leaves the others with their age', () => {
   assert.deepEqual(say(book), ['good', 'Live']);
 });
 
+test('a symbol that newer batches lack is stale, and keeps its value and its age', () => {
+  const book = bookOf([row('AUSDT', 2, NOW - 31_000), row('BUSDT', 3)]);
+  assert.equal(book.mark(book.rows.get('AUSDT')), 'stale');
+  assert.equal(book.mark(book.rows.get('BUSDT')), '');
+  assert.equal(book.summary(NOW).stale, 1);
+  assert.equal(book.rows.get('AUSDT').usd, 2);
+});
+
+test('the largest moves come first, and what is old or unknown is none', () => {
+  const book = bookOf([
+    row('AUSDT', 1, NOW, 0.01),
+    row('BUSDT', 1, NOW, -0.05),
+    row('CUSDT', 1, NOW, null),
+    row('DUSDT', 1, NOW - 40_000, 0.9),
+    row('EUSDT', 1, NOW, 0),
+  ]);
+  assert.deepEqual(movers(book, 'd5', 9, NOW).map(({ symbol }) => symbol), ['BUSDT', 'AUSDT']);
+  assert.deepEqual(movers(book, 'd5', 1, NOW).map(({ symbol }) => symbol), ['BUSDT']);
+});
+
+test('the change of the total leaves prices out, and is unknown while much of it is', () => {
+  const book = bookOf([row('AUSDT', 110, NOW, 0.1), row('BUSDT', 90, NOW, -0.1)]);
+  assert.equal(book.totalChange('d5', NOW, 200), 0);
+  assert.equal(book.totalChange('d15', NOW, 200), null);
+  assert.equal(book.totalChange('d5', NOW, 300), null);
+});
+
 test('the worst is said first: a lost line, then silence', () => {
   const book = bookOf([row('AUSDT', 2)], universe('AUSDT', 'BUSDT'));
   const since = format.clock(NOW, NOW);
@@ -160,4 +191,114 @@ test('missing values come last whichever way a column is sorted', () => {
   assert.deepEqual(order('usd', 'ascending'), ['A10', 'B', 'A2']);
   assert.deepEqual(order('age', 'ascending'), ['A10', 'B', 'A2']);
   assert.deepEqual(order('symbol', 'ascending'), ['A2', 'A10', 'B']);
+});
+
+const ringOf = (...readings) => {
+  const ring = new Ring();
+  for (const [at, contracts, mark = 1] of readings) ring.put(at, contracts, mark);
+  return ring;
+};
+
+test('of each step the newest reading stays, whatever the order of arrival', () => {
+  const first = Math.floor(NOW / STEP_MS) * STEP_MS;
+  const ring = ringOf([first + 9, 3], [first, 1], [first + 5, 2], [first - STEP_MS, 0]);
+  assert.deepEqual(ring.points(0), [[first - STEP_MS, 0, 1], [first + 9, 3, 1]]);
+});
+
+test('a ring holds three hours and no more', () => {
+  const ring = new Ring();
+  for (let at = NOW; at < NOW + 2 * SPAN_MS; at += STEP_MS / 2) ring.put(at, at, 1);
+  const points = ring.points(0);
+  assert.equal(points.length, SPAN_MS / STEP_MS);
+  assert.equal(points.at(-1)[0] - points[0][0], SPAN_MS - STEP_MS);
+  ring.put(NOW, 7, 1); // long gone: it must not stand for what took its place
+  assert.deepEqual(ring.points(0), points);
+});
+
+test('a change needs a reading near enough to where it looks, and above nothing', () => {
+  const change = (...readings) => ringOf(...readings).change(300_000, 30_000);
+  assert.equal(change([NOW - 300_000, 100], [NOW, 105]), 0.05);
+  assert.equal(change([NOW - 329_000, 100], [NOW, 105]), 0.05);
+  assert.equal(change([NOW - 331_000, 100], [NOW, 105]), null);
+  assert.equal(change([NOW - 325_000, 50], [NOW - 290_000, 100], [NOW, 105]), 0.05, 'the nearest counts');
+  assert.equal(change([NOW - 300_000, 0], [NOW, 105]), null);
+  assert.equal(change([NOW, 105]), null);
+  assert.equal(new Ring().change(300_000, 30_000), null);
+});
+
+test('an hour becomes a letter a minute, with dots for what is not known', () => {
+  const minute = (count) => NOW - count * 60_000;
+  const spark = ringOf([minute(2), 100], [minute(0), 200]).spark(NOW);
+  assert.equal(spark, `${'.'.repeat(57)}0.z`);
+  assert.equal(ringOf([minute(1), 100], [minute(0), 100.001]).spark(NOW).slice(-2), 'hi', 'hardly moved is all but flat');
+  assert.equal(ringOf([minute(1), 100]).spark(NOW), '', 'one reading is no line');
+});
+
+test('memory is bounded: symbols beyond the limit wait until others are gone', () => {
+  const history = new History();
+  const rows = (prefix, count) => Array.from({ length: count }, (_, index) => ({ symbol: `${prefix}${index}`, openInterest: 1 }));
+  history.take(rows('A', 3_000), NOW, NOW);
+  assert.equal(history.rings.size, 2_000);
+  history.take(rows('B', 10), NOW + SPAN_MS + 1, NOW + SPAN_MS + 1);
+  assert.equal(history.rings.size, 10);
+  history.take([{ symbol: 'C', openInterest: null }], NOW, NOW);
+  assert.deepEqual(history.of('C', NOW), []);
+});
+
+test('a report is read or refused, and never breaks the reader', () => {
+  const whole = { state: 'ok', since: '2025-12-03T12:00:00.000Z', lastSuccess: null, detail: 'a\nb', pid: 7 };
+  assert.deepEqual(readReport(JSON.stringify(whole)), { state: 'ok', since: Date.UTC(2025, 11, 3, 12), lastSuccess: null, detail: 'a b' });
+  for (const body of ['', '{', 'null', '[]', '7', '"ok"', '{}', '{"state":""}', '{"state":{}}', '{"state":null}']) {
+    assert.equal(readReport(body), null, body);
+  }
+  const odd = readReport(JSON.stringify({ state: 'x'.repeat(999), since: 'soon', lastSuccess: [], detail: { a: 1 } }));
+  assert.equal(odd.state.length, 300);
+  assert.deepEqual([odd.since, odd.lastSuccess], [null, null]);
+});
+
+const hop = (state, more = {}) => ({ name: 'publisher', state, since: NOW - 90_000, lastSuccess: NOW - 4_000, detail: 'why', ...more });
+
+test('a hop is green while it does its job, amber for a minute of trouble, then red', () => {
+  const levels = (...hops) => hops.map((one) => hopOf(one, NOW).level);
+  assert.deepEqual(levels(hop('ok'), hop('degraded'), hop('stalled'), hop('silent'), hop('unread')), ['good', 'warn', 'bad', 'bad', 'bad']);
+  assert.deepEqual(levels(hop('degraded', { lastSuccess: NOW - 61_000 })), ['bad']);
+  assert.deepEqual(levels(hop('starting', { lastSuccess: null })), ['bad'], 'starting for a minute and a half');
+  assert.deepEqual(levels(hop('starting', { lastSuccess: null, since: NOW - 5_000 })), ['warn']);
+});
+
+test('a silent hop says since when, and its age is that of the silence', () => {
+  const silent = hopOf(hop('silent', { detail: 'nothing listens there' }), NOW);
+  const since = format.clock(NOW - 90_000, NOW);
+  assert.equal(silent.ageMs, 90_000);
+  assert.equal(silent.text.split('\n')[0], `Delivery: no answer since ${since}`);
+  assert.match(silent.text, /nothing listens there/);
+});
+
+test('without a line nothing is claimed of the services', () => {
+  const facts = { batchMs: NOW, heardMs: NOW - 9_000, connected: false, nowMs: NOW };
+  const [path] = strip([hop('ok')], facts);
+  assert.deepEqual(path.map(({ name, level }) => [name, level]), [['publisher', 'none'], ['backend', 'none'], ['page', 'bad']]);
+});
+
+test('trouble upstream is said while values are still fresh', () => {
+  const book = bookOf([row('AUSDT', 2)]);
+  const hops = [hop('ok', { name: 'oi_poller' }), hop('silent')];
+  const say = verdict(book, book.summary(NOW), { connected: true, nowMs: NOW, hops });
+  assert.deepEqual(say, ['warn', `Delivery: no answer since ${format.clock(NOW - 90_000, NOW)}`]);
+});
+
+test('lines lift the pen over holes, and a point alone can be seen', () => {
+  assert.equal(lines.path([[0, 1], [2, 3], null, [5, 5]]), 'M0 1L2 3M4 5h2');
+  assert.equal(lines.sparkPath('0z.z', 30, 20), 'M0 19L10 1M29 1h2');
+  assert.deepEqual([lines.sparkTrend('0.z'), lines.sparkTrend('z..0'), lines.sparkTrend('5.5'), lines.sparkTrend('')], [1, -1, 0, 0]);
+  assert.deepEqual(lines.withHoles([[0], [1], [9]], 5), [[0], [1], null, [9]]);
+});
+
+test('ticks are round and within, and written as short as they can be', () => {
+  assert.deepEqual(lines.ticks(0.3, 10.2, 5), [2, 4, 6, 8, 10]);
+  assert.deepEqual([lines.tickText(128, 2), lines.tickText(128.5, 0.5), lines.tickText(0.00012, 0.00002)], ['128', '128.5', '0.00012']);
+  const [low, high] = lines.extent([100, 100]);
+  assert.ok(low < 100 && high > 100, 'a still value has a scale');
+  assert.equal(lines.nearest([[0], [10], [20]], 14), 1);
+  assert.equal(lines.nearest([], 14), -1);
 });

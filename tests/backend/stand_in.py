@@ -17,7 +17,7 @@ from dev.node import require_node
 
 T = TypeVar("T")
 SERVER = Path(__file__).parents[2] / "dev" / "backend" / "server.mjs"
-SETTINGS = ("PORT", "HOST", "API_KEY", "CACHE_MODE", "AS_OF", "BODY_LIMIT", "ROW_DELAY_MS")
+SETTINGS = ("PORT", "HOST", "API_KEY", "CACHE_MODE", "AS_OF", "BODY_LIMIT", "ROW_DELAY_MS", "PIPELINE_HEALTH")
 OPEN_INTEREST = "/api/market/open-interest"
 ALERTS = "/api/open-interest-alerts"
 STAMP = "2025-12-03T05:10:00Z"

@@ -12,14 +12,14 @@ def test_a_snapshot_comes_first_and_then_the_changes(backend: Backend) -> None:
     with backend.events() as events:
         name, snapshot = next(events)
         assert name == "snapshot"
-        assert snapshot["rows"] == [["AUSDT", 2.0, 1.0, 2.0, 0.0001, STAMP_MS]]
+        assert snapshot["rows"] == [["AUSDT", 2.0, 1.0, 2.0, 0.0001, STAMP_MS, None, None, None]]
         assert snapshot["universe"]["symbols"] == [["AUSDT", 4.5e6], ["BUSDT", 4.5e6]]
         assert snapshot["alerts"] == []
 
         backend.ingest([row("BUSDT", 3.0, 4.0)], "2025-12-03T05:10:01Z")
         name, batch = next(events)
         assert (name, batch["replaces"], batch["batchMs"]) == ("batch", False, STAMP_MS + 1000)
-        assert batch["rows"] == [["BUSDT", 12.0, 3.0, 4.0, None, STAMP_MS + 1000]]
+        assert batch["rows"] == [["BUSDT", 12.0, 3.0, 4.0, None, STAMP_MS + 1000, None, None, None]]
 
         backend.http.post(f"{ALERTS}/ingest", json=alert("BUSDT"))
         name, told = next(events)
@@ -48,6 +48,7 @@ def test_silence_is_filled_with_ticks(backend: Backend) -> None:
         next(events)
         name, tick = next(events)
     assert name == "tick"
+    assert tick["hops"] == []
     assert tick["now"] > STAMP_MS
 
 

@@ -47,6 +47,8 @@ def test_sigterm_ends_it_at_once_whatever_is_open(start_backend: Callable[..., B
         ("BODY_LIMIT", "0"),
         ("ROW_DELAY_MS", "-1"),
         ("ROW_DELAY_MS", "soon"),
+        ("PIPELINE_HEALTH", "http://127.0.0.1:9101/healthz"),
+        ("PIPELINE_HEALTH", "publisher=ftp://x"),
     ],
 )
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
@@ -71,7 +73,7 @@ def test_a_taken_port_is_named(backend: Backend) -> None:
 def test_help_names_every_setting() -> None:
     text = subprocess.run([require_node(), str(SERVER), "--help"], capture_output=True, text=True, check=True).stdout
 
-    for name in ("PORT", "HOST", "API_KEY", "CACHE_MODE", "AS_OF", "BODY_LIMIT", "ROW_DELAY_MS"):
+    for name in ("PORT", "HOST", "API_KEY", "CACHE_MODE", "AS_OF", "BODY_LIMIT", "ROW_DELAY_MS", "PIPELINE_HEALTH"):
         assert f"\n  {name} " in text
 
 

@@ -1,69 +1,91 @@
 // The table: rows are made once and then written in place; only text that changed touches the document.
 
+import { button, element, order, say, set, svg } from './dom.mjs';
 import * as format from './format.mjs';
-import { COLUMNS, comparator } from './model.mjs';
+import { sparkPath, sparkTrend } from './lines.mjs';
+import { CHANGES, COLUMNS, comparator } from './model.mjs';
 
-const KEYS = Object.keys(COLUMNS);
-const TAGS = { missing: 'not served', ghost: 'not liquid' };
+export const TAGS = { missing: 'not served', ghost: 'not liquid', stale: 'stale' };
 const WRITERS = { usd: format.usd, contracts: format.contracts, mark: format.price, funding: format.percent, volume: format.usd };
+const [SPARK_WIDTH, SPARK_HEIGHT] = [64, 20];
 const FLASH_MS = 900;
-
-const element = (name, className, text = '') => Object.assign(document.createElement(name), { className, textContent: text });
 
 // The rows are laid out as grids, so that those out of sight cost nothing; their meaning has to be said in words then.
 const withRole = (node, role) => Object.assign(node, { role });
 
+/** A change that is known and not too old to be one; else a dash. */
+export const changeText = (row, key, level) => format.percent(level === 'bad' || level === 'none' ? null : row[key], 2);
+export const changeClass = (text) => ({ '+': 'up', '−': 'down' })[text[0]] ?? 'flat';
+
 /** The cells of one symbol, and what they say now. */
 class Line {
-  constructor(row) {
+  constructor(row, onSymbol) {
     this.row = row;
-    this.tr = withRole(element('tr', ''), 'row');
+    this.tr = withRole(element('tr'), 'row');
     this.tr.dataset.symbol = row.symbol;
     const [base, quote] = format.splitSymbol(row.symbol);
-    const name = element('span', 'name', base);
-    name.append(element('span', 'quote', quote));
+    this.name = button('name', () => onSymbol(row.symbol), base, element('span', 'quote', quote));
+    this.name.tabIndex = -1;
     this.tag = element('span', 'tag');
-    const head = withRole(element('th', 'symbol'), 'rowheader');
+    const head = withRole(element('th', 'symbol', element('i', 'dot'), this.name, this.tag), 'rowheader');
     head.scope = 'row';
-    head.append(element('i', 'dot'), name, this.tag);
     this.cells = {};
-    for (const key of KEYS.slice(1)) this.cells[key] = withRole(element('td', key), 'cell');
+    for (const key of ['usd', 'spark', ...Object.keys(COLUMNS).slice(2)]) this.cells[key] = withRole(element('td', key), 'cell');
+    this.path = svg('path');
+    this.cells.spark.append(svg('svg', { viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`, 'aria-hidden': 'true' }, this.path));
     this.tr.append(head, ...Object.values(this.cells));
   }
 
   write(row, mark, nowMs) {
     const before = this.row.usd;
     this.row = row;
-    for (const [key, writer] of Object.entries(WRITERS)) this.say(this.cells[key], writer(row[key]));
+    for (const [key, writer] of Object.entries(WRITERS)) say(this.cells[key], writer(row[key]));
     this.cells.usd.classList.toggle('wrong', row.usd !== null && row.usd <= 0);
     this.cells.funding.classList.toggle('negative', row.funding < 0);
-    this.say(this.tag, TAGS[mark] ?? '');
+    say(this.tag, TAGS[mark] ?? '');
+    this.writeSpark(row.spark);
     this.tick(nowMs);
+    this.writeChanges();
     return before === null || row.usd === null ? 0 : row.usd - before;
+  }
+
+  writeSpark(spark) {
+    if (this.spark === spark) return;
+    this.spark = spark;
+    this.path.setAttribute('d', sparkPath(spark, SPARK_WIDTH, SPARK_HEIGHT));
+    this.path.setAttribute('class', ['flat', 'up', 'down'].at(sparkTrend(spark)));
+  }
+
+  writeChanges() {
+    for (const key of CHANGES) {
+      const text = changeText(this.row, key, this.tr.dataset.level);
+      say(this.cells[key], text);
+      const name = `${key} ${changeClass(text)}`;
+      if (this.cells[key].className !== name) this.cells[key].className = name;
+    }
   }
 
   tick(nowMs) {
     const ms = this.row.at === null ? null : nowMs - this.row.at;
-    this.say(this.cells.age, format.age(ms));
+    say(this.cells.age, format.age(ms));
     const level = format.ageLevel(ms);
-    if (this.tr.dataset.level !== level) this.tr.dataset.level = level;
-  }
-
-  say(cell, text) {
-    if (cell.textContent !== text) cell.textContent = text;
+    if (this.tr.dataset.level === level) return;
+    this.tr.dataset.level = level;
+    this.writeChanges();
   }
 
   flash(change) {
-    const colour = getComputedStyle(this.tr).getPropertyValue(change > 0 ? '--up' : '--down');
+    const colour = change > 0 ? 'var(--rise)' : 'var(--fall)';
     this.cells.usd.animate([{ backgroundColor: colour }, { backgroundColor: 'transparent' }], FLASH_MS);
   }
 }
 
 export class Table {
-  constructor(table, scroller) {
+  constructor(table, scroller, onSymbol) {
     this.body = table.tBodies[0];
     this.scroller = scroller;
-    this.headers = [...table.tHead.rows[0].cells];
+    this.onSymbol = onSymbol;
+    this.headers = [...table.tHead.rows[0].cells].filter((th) => th.dataset.key in COLUMNS);
     this.lines = new Map();
     this.shown = [];
     this.filter = '';
@@ -71,6 +93,19 @@ export class Table {
     this.calm = matchMedia('(prefers-reduced-motion: reduce)');
     for (const th of this.headers) th.querySelector('button').onclick = () => this.sortBy(th.dataset.key);
     this.body.addEventListener('pointerover', (event) => this.tellExactly(event.target));
+    this.body.addEventListener('keydown', (event) => this.walk(event));
+    this.body.addEventListener('focusin', ({ target }) => this.enter(this.lineOf(target)));
+    this.body.addEventListener('click', ({ target }) => target.closest('button') ?? this.press(this.lineOf(target)));
+  }
+
+  lineOf(node) {
+    return this.lines.get(node.closest('tr')?.dataset.symbol);
+  }
+
+  /** A click anywhere in a row is one on its name. */
+  press(line) {
+    line?.name.focus({ preventScroll: true });
+    line?.name.click();
   }
 
   update(book, nowMs) {
@@ -78,7 +113,7 @@ export class Table {
     for (const [symbol, line] of this.lines) if (!book.rows.has(symbol)) this.remove(symbol, line);
     for (const row of book.rows.values()) {
       const isNew = !this.lines.has(row.symbol);
-      if (isNew) this.lines.set(row.symbol, new Line({ ...row }));
+      if (isNew) this.lines.set(row.symbol, new Line({ ...row }, this.onSymbol));
       const line = this.lines.get(row.symbol);
       const change = line.write({ ...row }, book.mark(row), nowMs);
       if (change !== 0 && !isNew) changes.set(line, change);
@@ -121,17 +156,33 @@ export class Table {
   arrange() {
     const compare = comparator(this.sort.key, this.sort.direction);
     const ordered = [...this.lines.values()].sort((a, b) => compare(a.row, b.row));
-    let next = this.body.firstElementChild;
+    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
+    order(this.body, ordered.map(({ tr }) => tr));
     for (const line of ordered) {
-      if (line.tr === next) next = next.nextElementSibling;
-      else this.body.insertBefore(line.tr, next);
       const hidden = !line.row.symbol.includes(this.filter);
       if (line.tr.hidden !== hidden) line.tr.hidden = hidden;
     }
+    if (focused && document.activeElement !== focused) focused.focus({ preventScroll: true }); // its row was moved
     this.shown = ordered.filter((line) => !line.tr.hidden);
-    for (const th of this.headers) {
-      th.setAttribute('aria-sort', th.dataset.key === this.sort.key ? this.sort.direction : 'none');
-    }
+    if (!this.shown.includes(this.entered)) this.enter(this.shown[0]);
+    for (const th of this.headers) set(th, 'aria-sort', th.dataset.key === this.sort.key ? this.sort.direction : 'none');
+  }
+
+  /** One row alone is a stop of the Tab key; the arrows go on from there. */
+  enter(line) {
+    if (this.entered) this.entered.name.tabIndex = -1;
+    this.entered = line;
+    if (line) line.name.tabIndex = 0;
+  }
+
+  walk(event) {
+    const page = Math.max(1, this.inSight().length - 3);
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    const here = this.shown.indexOf(this.lineOf(event.target));
+    const there = Math.min(this.shown.length - 1, Math.max(0, here + steps[event.key]));
+    this.shown[there]?.name.focus();
   }
 
   /** A short tint on values that moved, on the rows in sight alone. */
@@ -143,8 +194,8 @@ export class Table {
   /** The full value under the pointer; kept out of the document until somebody asks. */
   tellExactly(target) {
     const cell = target.closest('td');
-    const row = cell && this.lines.get(cell.parentElement.dataset.symbol)?.row;
-    if (!row) return;
+    const row = cell && this.lineOf(cell)?.row;
+    if (!row || cell.classList.contains('spark')) return;
     const value = cell.classList.contains('age') ? row.at && new Date(row.at).toISOString() : row[cell.classList[0]];
     cell.title = value ?? 'not known';
   }
