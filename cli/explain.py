@@ -170,6 +170,8 @@ def _reply(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     now = bool(seen.sweeps) and symbol in seen.sweeps[0].failures
     if now and failed:
         cause = sentence(FAILURES, failed[0])
+    if seen.ban_ms:
+        cause = f"banned by the exchange, or asked for quiet: nothing may be sent until {clock(iso(seen.ban_ms))} UTC"
     if reading is None:
         return Hop("reply", UNKNOWN if symbol not in seen.universe else DOWN, None, "", None, cause or "not swept yet")
     oi = reading.open_interest
@@ -222,11 +224,11 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, 
     row = seen.served.get(backend_key(symbol))
     fresh = row is not None and row.verdict not in {"kept", "ghost", "outdated"}
     when = seen.age_s(seen.batch_ms) if fresh else seen.age_s(row.since_ms) if row else None
-    counts = f"${money(row.usd)}, {sentence(SERVED, row.verdict)}" if row and row.usd is not None else ""
+    right = row is not None and row.verdict == "verified"
+    counts = f"${money(row.usd)}{', served as sent' if right else ''}" if row and row.usd is not None else ""
     counts += f"; the backend cannot be asked now: {live}" if isinstance(live, str) else ""
     if isinstance(live, Mapping) and backend_key(symbol) not in live:
-        gone = row is not None and row.verdict == "verified"
-        cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if gone else ""
+        cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if right else ""
         return Hop("served", DOWN, when, "", None, cause or (sentence(SERVED, row.verdict) if row else "not served"))
     if row is None:
         return Hop("served", DOWN, None, counts, None, "no audit has seen it served")

@@ -13,7 +13,7 @@ import msgspec
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, OFF, UNKNOWN, Hop, age
 from cli.state import Snapshot, stamp_ms
-from cli.words import FAILURES, LEFT_OUT, SERVED, VERDICTS, sentence
+from cli.words import VERDICTS, sentence
 from shared.clock import iso
 
 NAMES = 3
@@ -126,11 +126,10 @@ def _universe(seen: Snapshot, settings: Settings) -> Hop:
     )
 
 
-def by_reason(reasons: Mapping[str, str], words: dict[str, str]) -> str:
-    """``2 × …: A, B``, the commonest first."""
+def by_reason(reasons: Mapping[str, str]) -> str:
+    """``2 stale_mark (A, B)``, the commonest first; `oi explain` has the words for each."""
     counted = Counter(reasons.values()).most_common()
-    parts = [f"{n} × {sentence(words, why)} ({names(s for s in reasons if reasons[s] == why)})" for why, n in counted]
-    return "; ".join(parts)
+    return "; ".join(f"{n} {why} ({names(s for s in reasons if reasons[s] == why)})" for why, n in counted)
 
 
 def _sweep(seen: Snapshot, settings: Settings) -> Hop:
@@ -145,7 +144,7 @@ def _sweep(seen: Snapshot, settings: Settings) -> Hop:
     state = DOWN if "oi_poller" not in seen.beats else DEGRADED if cause or 20 * failed > total else GOOD
     if state is GOOD and (seen.age_s(last.ended_ms) or 0) > 3 * settings.max_interval_s + 5:
         state, cause = DEGRADED, "no sweep has landed lately"
-    cause = "; ".join(part for part in (cause, by_reason(last.failures, FAILURES) if state is not GOOD else "") if part)
+    cause = "; ".join(part for part in (cause, by_reason(last.failures) if state is not GOOD else "") if part)
     return Hop("sweep", state, seen.age_s(last.ended_ms), counts, _since(seen, "oi_poller"), cause)
 
 
@@ -159,7 +158,7 @@ def _join(seen: Snapshot, _: Settings) -> Hop:
     if not out:
         return Hop("join", GOOD, when, counts)
     state = DOWN if total.isdigit() and 2 * len(out) > int(total) else DEGRADED
-    return Hop("join", state, when, counts, None, by_reason(out, LEFT_OUT))
+    return Hop("join", state, when, counts, None, by_reason(out))
 
 
 def delivering(seen: Snapshot) -> str:
@@ -203,7 +202,7 @@ def _served(seen: Snapshot, settings: Settings) -> Hop:
         return Hop("served", DOWN, when, counts, since, trouble(seen, "publisher"))
     if verdict != "VERIFIED":
         odd = {s: row.verdict for s, row in seen.served.items() if row.verdict in {"missing", "outdated", "foreign"}}
-        return Hop("served", DEGRADED, when, counts, since, by_reason(odd, SERVED) or sentence(VERDICTS, verdict))
+        return Hop("served", DEGRADED, when, counts, since, by_reason(odd) or sentence(VERDICTS, verdict))
     confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
     return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)
 

@@ -174,15 +174,15 @@ def chosen(all_rows: Iterable[Row], view: View) -> list[Row]:
 
 
 def widths(total: int) -> list[tuple[Column, int]]:
-    """The columns that fit, and how wide each is: the space left over goes to those that can use it, in order."""
+    """The columns that fit, and how wide each is: what is left goes to the reason first, to the hour last."""
     shown = [column for column in COLUMNS if column.wide <= total]
     over = max(0, total - sum(column.width + 1 for column in shown) + 1)
-    fitted = []
-    for column in shown:
+    fitted: dict[str, int] = {}
+    for column in sorted(shown, key=lambda column: (column.title != "verdict", column.grow)):
         more = min(column.grow, over)
         over -= more
-        fitted.append((column, column.width + more))
-    return fitted
+        fitted[column.title] = column.width + more
+    return [(column, fitted[column.title]) for column in shown]
 
 
 def page(height: int) -> int:

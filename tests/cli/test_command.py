@@ -1,0 +1,104 @@
+"""The command as scripts see it: exit status, JSON, and nothing secret in sight."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.cli.command import oi
+from tests.cli.world import World
+from tests.pipeline.harness import ROOT
+
+SECRET = "a-word-that-must-never-be-seen"
+COMMANDS = (["status"], ["explain", "BTCUSDT"], ["top", "--once"], ["tail", "--count", "1"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+async def test_every_command_says_that_all_is_well(redis: Redis, redis_url: str, command: list[str]) -> None:
+    await World().write(redis)
+    said = await oi(*command, env={"REDIS_URL": redis_url})
+    as_json = await oi(*command, "--json", env={"REDIS_URL": redis_url})
+
+    assert (said.exit_status, said.err) == (0, "")
+    assert (as_json.exit_status, as_json.err) == (0, "")
+    assert as_json.json["state"] == "good"
+    assert said.out.strip()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["doctor"]], ids=lambda command: command[0])
+async def test_without_redis_nobody_pretends_to_know(command: list[str]) -> None:
+    env = {"REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0", "BACKEND_API_KEY": SECRET}
+    env |= {"PIPELINE_HEALTH": "publisher=http://127.0.0.1:1/healthz", "BINANCE_WS_URL": "ws://127.0.0.1:1"}
+    said = await oi(*command, env=env)
+
+    assert said.exit_status == (2 if command == ["doctor"] else 3)
+    assert "Redis" in said.out + said.err
+    assert SECRET not in said.out + said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("wrong", [["nonsense"], ["explain"], ["tail", "--count", "many"], ["status", "--nonsense"]])
+async def test_a_mistyped_command_is_no_verdict(wrong: list[str]) -> None:
+    """Status 2 means down; a typing error must not look like it."""
+    assert (await oi(*wrong, env={})).exit_status == 3
+
+
+async def test_a_bad_setting_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text(f"REDIS_URL=http://:{SECRET}@h\n")
+    said = await oi("status", "--env-file", str(path), env={})
+
+    assert said.exit_status == 3
+    assert said.err == "oi: REDIS_URL=(secret): must start with redis:// or rediss:// or unix://\n"
+
+
+async def test_an_unknown_symbol_gets_the_nearest_names(redis: Redis, redis_url: str) -> None:
+    await World().write(redis)
+    said = await oi("explain", "ETHUSTD", "--json", env={"REDIS_URL": redis_url})
+    assert (said.exit_status, said.json["near"][0]) == (3, "ETHUSDT")
+
+
+async def test_top_gives_its_rows_to_scripts(redis: Redis, redis_url: str) -> None:
+    world = World()
+    await world.write(redis)
+    found = {row["symbol"]: row for row in (await oi("top", "--json", env={"REDIS_URL": redis_url})).json["rows"]}
+
+    assert set(found) == world.universe
+    assert found["BTCUSDT"]["usd"] == world.usd("BTCUSDT")
+    assert found["BTCUSDT"]["change5m"] is None
+
+
+def test_the_command_that_setup_links_runs_from_anywhere(tmp_path: Path) -> None:
+    """Also where a folder named cli lies about."""
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "__main__.py").write_text("raise SystemExit(9)")
+    link = tmp_path / "oi"
+    link.symlink_to(ROOT / "cli" / "oi")
+    done = subprocess.run([link, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0
+    assert "explain" in done.stdout
+
+
+async def test_a_reader_that_leaves_is_no_trouble(redis: Redis, redis_url: str) -> None:
+    await World().write(redis)
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m cli top --json | head -c 10"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "REDIS_URL": redis_url},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (len(done.stdout), done.stderr) == (10, b"")
+
+
+async def test_tail_writes_one_json_object_a_line(redis: Redis, redis_url: str) -> None:
+    await World().write(redis)
+    said = await oi("tail", "--count", "1", "--json", env={"REDIS_URL": redis_url})
+    assert json.loads(said.out.splitlines()[0])["verdict"] == "VERIFIED"

@@ -1,0 +1,121 @@
+"""What `oi doctor` finds, and that looking does no harm: the real processes and both stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.cli.command import oi
+from tests.cli.test_why_is_eth_missing import told
+from tests.pipeline.harness import KEY, Pipeline
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest.mark.timeout(180)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
+    pipeline = Pipeline(tmp_path_factory.mktemp("doctor"))
+    pipeline.start()
+    try:
+        await pipeline.next_verified(within_s=60)
+        yield pipeline
+    finally:
+        await pipeline.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pipeline(running: Pipeline) -> AsyncIterator[Pipeline]:
+    yield running
+    await running.fault("exchange", {}, "/control/reset")
+    await running.fault("backend", {"faults": [], "cacheMode": "merge"})
+
+
+async def findings(pipeline: Pipeline, *args: str, **env: str) -> dict[str, dict[str, Any]]:
+    """By check, the heaviest of each."""
+    said = await oi("doctor", "--json", *args, env={**told(pipeline), **env})
+    assert KEY not in said.out + said.err
+    found: dict[str, dict[str, Any]] = {}
+    for finding in said.json["findings"]:
+        found.setdefault(finding["check"], finding)
+    return found
+
+
+async def test_a_sound_pipeline_is_left_as_it_is(pipeline: Pipeline) -> None:
+    """Weight 1 at the exchange, no batch at the backend, nothing written to Redis."""
+    before = (await pipeline.get("exchange", "/control"))["requests"]
+    found = await findings(pipeline)
+    after = (await pipeline.get("exchange", "/control"))["requests"]
+    batches = (await pipeline.get("backend", "/control/batches?since=0"))["batches"]
+
+    good = {"settings", "rest", "clock", "weight", "backend", "key", "size", "writers", "stream"}
+    assert {check: found[check]["state"] for check in good} == dict.fromkeys(good, "good")
+    assert after.get("time", 0) - before.get("time", 0) == 1
+    assert {name for name in after if after[name] > before.get(name, 0)} <= {"time", "openInterest", "exchangeInfo"}
+    assert [batch["rows"] for batch in batches if batch["stored"] and batch["rows"] < 300] == []
+    assert found["redis"]["what"].startswith("Redis keeps nothing on disk")
+    assert found["cache"]["state"] == "unknown"
+    assert found["cache"]["fix"].startswith("--probe-backend")
+
+
+async def test_what_is_wrong_stands_first_with_its_fix(pipeline: Pipeline) -> None:
+    said = await oi("doctor", "--json", env={**told(pipeline), "BACKEND_API_KEY": "wrong"})
+    first = said.json["findings"][0]
+    assert (said.exit_status, first["check"], first["state"]) == (2, "key", "down")
+    assert "backend_api_key" in first["fix"]
+
+
+async def test_the_retired_address_is_found_out(pipeline: Pipeline) -> None:
+    """It connects and acknowledges, and sends nothing."""
+    await pipeline.fault("exchange", {"fault": "ws_ack_mute"})
+    found = await findings(pipeline)
+    assert found["stream"]["state"] == "down"
+    assert found["stream"]["what"].startswith("the stream sends no mark price within 5 s")
+
+
+async def test_a_ban_silences_it_too(pipeline: Pipeline) -> None:
+    await pipeline.redis.set("oi:ban", "9999999999999", ex=30)
+    before = (await pipeline.get("exchange", "/control"))["requests"].get("time", 0)
+    try:
+        found = await findings(pipeline)
+    finally:
+        await pipeline.redis.delete("oi:ban")
+    assert found["ban"]["state"] == "down"
+    assert "do not delete oi:ban" in found["ban"]["fix"]
+    assert (await pipeline.get("exchange", "/control"))["requests"].get("time", 0) == before
+
+
+async def test_a_clock_that_is_off_is_measured(pipeline: Pipeline) -> None:
+    await pipeline.fault("exchange", {"fault": "clock_skew", "ms": 20_000})
+    assert (await findings(pipeline))["clock"]["state"] == "down"
+
+
+async def test_another_writer_is_named(pipeline: Pipeline) -> None:
+    await pipeline.fault("backend", {"fault": {"kind": "second-writer", "values": {"ETHUSDT": 123.45}}})
+
+    async def found() -> dict[str, Any] | None:
+        writers = (await findings(pipeline))["writers"]
+        return writers if writers["state"] == "down" else None
+
+    assert "ETHUSDT" in (await eventually(found, within_s=60))["evidence"]
+
+
+@pytest.mark.parametrize(("mode", "says"), [("merge", "merges"), ("replace", "replaces")])
+async def test_the_canary_tells_replace_from_merge_and_does_no_lasting_harm(
+    pipeline: Pipeline, mode: str, says: str
+) -> None:
+    await pipeline.fault("backend", {"cacheMode": mode})
+
+    async def told_apart() -> dict[str, Any] | None:
+        """A batch of the publisher may come between; then it says that it cannot tell."""
+        cache = (await findings(pipeline, "--probe-backend"))["cache"]
+        return cache if cache["state"] != "unknown" else None
+
+    cache = await eventually(told_apart, within_s=60)
+
+    assert says in cache["what"]
+    await pipeline.next_verified(within_s=60)
+    assert set(await pipeline.served()) >= await pipeline.universe()

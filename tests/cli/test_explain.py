@@ -1,0 +1,193 @@
+"""The life of one number: the first hop that fails it is blamed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from cli.explain import Explained, explain, resolve, unknown
+from cli.settings import tell
+from cli.state import Learnt, Snapshot
+from shared.model import Sweep
+from tests.cli.world import World
+
+SETTINGS = tell({"REDIS_URL": "redis://h"}).settings
+ETH = "ETHUSDT"
+Spoil = Callable[[World], object]
+
+
+async def asked(world: World, redis: Redis, live: dict[str, float] | str | None = None) -> Explained:
+    return explain(ETH, await world.seen(redis, wanted=[ETH], sweeps=20), SETTINGS, live)
+
+
+async def test_a_right_number_is_said_to_be_right(redis: Redis) -> None:
+    world = World()
+    found = await asked(world, redis, {ETH: world.usd(ETH)})
+
+    assert (found.state, found.exit_status, found.fault) == ("good", 0, "")
+    assert found.answer.startswith("ETHUSDT is right: $100K, served as it was sent, 2")
+    assert [hop.hop for hop in found.hops] == ["price", "mark", "universe", "reply", "join", "batch", "post", "served"]
+
+
+def out(world: World, reason: str, served: str = "") -> None:
+    """Left out of the last batch; a merging backend may keep the old value."""
+    world.left_out[ETH] = reason
+    world.served.pop(ETH)
+    if served:
+        world.served[ETH] = served
+
+
+def stale(world: World) -> None:
+    world.mark_age_s[ETH] = 60
+    out(world, "stale_mark")
+
+
+def all_stale(world: World) -> None:
+    world.mark_age_s = dict.fromkeys(world.universe, 60.0)
+    out(world, "stale_mark")
+
+
+def feed_dead(world: World) -> None:
+    del world.beats["ws_daemon"]
+    all_stale(world)
+
+
+def no_mark(world: World) -> None:
+    del world.mark_age_s[ETH]
+    out(world, "missing_mark")
+
+
+def failed(reason: str) -> Spoil:
+    def spoil(world: World) -> None:
+        world.oi_age_s[ETH] = 90
+        world.failures = {ETH: reason}
+        out(world, "fetch_failed")
+
+    return spoil
+
+
+def zero(world: World) -> None:
+    world.contracts[ETH] = "0"
+    out(world, "zero_open_interest")
+
+
+def gone(world: World) -> None:
+    world.universe.remove(ETH)
+    world.served.pop(ETH)
+
+
+def delisted(world: World) -> None:
+    gone(world)
+    before = Sweep("before", world.now_ms - 20_000, world.now_ms - 19_000, {}, {ETH: "not_trading"})
+    world.sweeps = [before, Sweep("last", world.now_ms - 3000, world.now_ms - 2000, {}, {"BTCUSDT": "timeout"})]
+
+
+def illiquid(world: World) -> None:
+    gone(world)
+    world.volume[ETH] = 1000
+
+
+def banned(world: World) -> None:
+    world.oi_age_s = dict.fromkeys(world.universe, 90.0)
+    world.batch_age_s = 90
+    world.beats["oi_poller"] |= {"state": "degraded", "detail": "nothing may be sent until 12:00"}
+
+
+def backend_away(world: World) -> None:
+    world.batch_age_s = 90
+    world.beats["publisher"] |= {"state": "degraded", "detail": "the backend is away: 502 Bad Gateway"}
+
+
+def word(verdict: str) -> Spoil:
+    return lambda world: world.served.update({ETH: verdict})
+
+
+CASES: list[tuple[Spoil, str, str, int]] = [
+    (stale, "mark", "the stream sends no usable price for it", 2),
+    (no_mark, "mark", "it has no mark price", 2),
+    (all_stale, "mark", "no mark price comes for 4 of 4 symbols", 2),
+    (feed_dead, "mark", "ws_daemon is not running", 2),
+    (failed("timeout"), "reply", "the exchange did not answer in time", 2),
+    (failed("server_error"), "reply", "a fault of its own (5xx)", 2),
+    (zero, "reply", "its open interest is zero", 2),
+    (delisted, "universe", "it does not trade (-4108)", 2),
+    (illiquid, "universe", "its 24 h volume of $1.00K is under", 2),
+    (gone, "universe", "OI_CONTRACT_TYPES", 2),
+    (lambda w: out(w, "symbol_collision"), "join", "the same spelling", 2),
+    (lambda w: out(w, "stale_mark", "kept"), "join", "stopped updating", 1),
+    (banned, "reply", "nothing may be sent until", 1),
+    (backend_away, "post", "502 Bad Gateway", 1),
+    (lambda w: w.beats.pop("publisher"), "post", "publisher is not running", 1),
+    (word("missing"), "served", "the backend took the batch and does not show this symbol", 2),
+    (word("outdated"), "served", "an earlier value of ours", 1),
+    (word("foreign"), "served", "another writer", 1),
+]
+
+
+@pytest.mark.parametrize(("spoil", "hop", "says", "exit_status"), CASES)
+async def test_the_first_hop_that_failed_is_blamed(
+    redis: Redis, spoil: Spoil, hop: str, says: str, exit_status: int
+) -> None:
+    world = World()
+    spoil(world)
+
+    found = await asked(world, redis)
+
+    assert found.fault == hop, found
+    assert says in found.answer
+    assert found.exit_status == exit_status
+    assert found.answer.startswith("ETHUSDT is missing: " if exit_status == 2 else "ETHUSDT is not to be trusted: ")
+    assert found.look.startswith("journalctl -u oi-")
+
+
+async def test_what_is_served_now_counts_for_more_than_the_last_audit(redis: Redis) -> None:
+    """A backend that restarted a moment ago has forgotten what it was seen to serve."""
+    found = await asked(World(), redis, {"BTCUSDT": 1.0})
+    assert (found.exit_status, found.fault, found.usd) == (2, "served", None)
+    assert "it has lost its cache" in found.answer
+
+
+async def test_a_backend_that_cannot_be_asked_now_leaves_the_audits_word(redis: Redis) -> None:
+    found = await asked(World(), redis, "ConnectionRefusedError")
+    assert found.exit_status == 0
+    assert "cannot be asked now: ConnectionRefusedError" in found.hops[-1].counts
+
+
+async def test_a_carried_value_is_still_right(redis: Redis) -> None:
+    world = World()
+    world.failures = {ETH: "timeout"}
+    found = await asked(world, redis)
+    assert (found.exit_status, found.hops[3].state) == (0, "degraded")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("ETHUSDT", ETH), ("eth", ETH), (" ethusdt ", ETH), ("ETH-USDT", ETH), ("eth/usdt", ETH), ("龙虾", "龙虾USDT")],
+)
+async def test_a_symbol_is_found_as_people_write_it(redis: Redis, typed: str, meant: str) -> None:
+    assert resolve(typed, await World().seen(redis)) == (meant, [])
+
+
+async def test_an_unknown_symbol_gets_the_nearest_names(redis: Redis) -> None:
+    symbol, near = resolve("EHTUSDT", await World().seen(redis))
+    found = unknown("EHTUSDT", near)
+    assert symbol == ""
+    assert near[0] == ETH
+    assert found.exit_status == 3
+    assert "did you mean ETHUSDT" in found.answer
+
+
+NOTHING_LEARNT = Learnt(None, False, 0, 0, False, 0, 0)
+LISTED = frozenset({"BTCUSDT", ETH})
+KNOWN = Snapshot(0, {}, {}, {}, LISTED, {}, {}, {}, {}, [], 0, NOTHING_LEARNT, {}, 0, 0, 0)
+
+
+@given(st.text())
+def test_whatever_is_typed_has_an_answer(typed: str) -> None:
+    symbol, near = resolve(typed, KNOWN)
+    assert symbol == "" or symbol in LISTED
+    assert unknown(typed, near).exit_status == 3

@@ -1,0 +1,146 @@
+"""Which hop is at fault, and what that means for what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from cli.settings import tell
+from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
+from cli.status import Status, status, without_redis
+from tests.cli.world import World
+
+SETTINGS = tell({"REDIS_URL": "redis://h"}).settings
+
+
+async def judged(world: World, redis: Redis) -> Status:
+    return status(await world.seen(redis), SETTINGS, "a test")
+
+
+def hops(found: Status) -> dict[str, str]:
+    return {hop.hop: hop.state for hop in found.hops}
+
+
+async def test_all_is_well(redis: Redis) -> None:
+    found = await judged(World(), redis)
+
+    assert set(hops(found).values()) == {GOOD}
+    assert (found.state, found.exit_status) == (GOOD, 0)
+    assert len(found.hops) == 10
+
+
+def kill(service: str) -> Callable[[World], object]:
+    return lambda world: world.beats.pop(service)
+
+
+def says(service: str, **fields: str) -> Callable[[World], object]:
+    return lambda world: world.beats[service].update(fields)
+
+
+def judges(verdict: str, served: str) -> Callable[[World], object]:
+    return says("publisher", state="degraded", detail=f"{verdict}: {served} served", verdict=verdict, served=served)
+
+
+def change(**parts: object) -> Callable[[World], object]:
+    return lambda world: [setattr(world, name, value) for name, value in parts.items()]
+
+
+CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
+    ("feed dead", kill("ws_daemon"), {"feed": DOWN}, DEGRADED),
+    ("by REST", says("ws_daemon", state="degraded", source="premiumIndex"), {"feed": DEGRADED}, DEGRADED),
+    ("mute", says("ws_daemon", state="stalled", detail="mute"), {"feed": DOWN}, DEGRADED),
+    ("one connection", says("ws_daemon", connections="1"), {"feed": DEGRADED}, DEGRADED),
+    ("a stale mark", lambda w: w.mark_age_s.update(ETHUSDT=60), {"marks": DEGRADED}, DEGRADED),
+    ("all stale", lambda w: w.mark_age_s.update(dict.fromkeys(w.universe, 60)), {"marks": DOWN}, DEGRADED),
+    ("no marks", change(mark_age_s={}), {"marks": DOWN}, DEGRADED),
+    ("no universe", change(universe=set()), {"universe": DOWN}, DEGRADED),
+    ("poller dead", kill("oi_poller"), {"sweep": DOWN, "budget": UNKNOWN}, DEGRADED),
+    ("failures", change(failures={"BTCUSDT": "timeout"}), {"sweep": DEGRADED}, DEGRADED),
+    ("left out", change(left_out={"ETHUSDT": "stale_mark"}), {"join": DEGRADED}, DEGRADED),
+    ("just left", change(left_out={"ETHUSDT": "not_in_universe"}), {"join": GOOD}, GOOD),
+    ("backend away", says("publisher", state="degraded", detail="away: 502"), {"delivery": DEGRADED}, DEGRADED),
+    ("backlog", says("publisher", backlog="9"), {"delivery": DEGRADED}, DEGRADED),
+    ("publisher dead", kill("publisher"), {"delivery": DOWN, "join": UNKNOWN, "served": UNKNOWN}, UNKNOWN),
+    ("old", change(batch_age_s=90), {"served": DOWN}, DOWN),
+    ("partial", judges("PARTIAL", "3"), {"served": DEGRADED, "delivery": GOOD}, DEGRADED),
+    ("43 of 343", judges("PARTIAL", "1"), {"served": DOWN}, DOWN),
+    ("foreign", judges("FOREIGN", "3"), {"served": DEGRADED}, DEGRADED),
+    ("unaudited", says("publisher", verdict="UNAUDITED", served="unknown"), {"served": UNKNOWN}, UNKNOWN),
+    ("alerter never ran", kill("oi_alerter"), {"alerts": OFF}, GOOD),
+    ("alerter ill", says("oi_alerter", state="degraded"), {"alerts": DEGRADED}, DEGRADED),
+    ("stretched", says("oi_poller", interval_s="61.5"), {"budget": DEGRADED}, DEGRADED),
+    ("no funding API", kill("funding_api"), {"funding": OFF}, GOOD),
+    ("funding API ill", says("funding_api", state="degraded"), {"funding": DEGRADED}, DEGRADED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "expected", "overall"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+async def test_the_hop_at_fault_is_named(
+    redis: Redis, spoil: Callable[[World], object], expected: dict[str, str], overall: str
+) -> None:
+    world = World()
+    spoil(world)
+
+    found = await judged(world, redis)
+
+    assert {hop: hops(found)[hop] for hop in expected} == expected
+    assert found.state == overall
+    assert all(hop.cause for hop in found.hops if hop.state != GOOD), found
+
+
+async def test_a_ban_is_told_with_its_end(redis: Redis) -> None:
+    world = World()
+    world.ban_ms = world.now_ms + 60_000
+    found = await judged(world, redis)
+
+    assert hops(found)["budget"] == DOWN
+    assert "nothing may be sent to the exchange" in next(hop.cause for hop in found.hops if hop.hop == "budget")
+
+
+async def test_an_empty_redis_is_no_reason_to_fail(redis: Redis) -> None:
+    from cli.state import read
+
+    found = status(await read(redis), SETTINGS, "a test")
+    assert (found.state, found.exit_status) == (UNKNOWN, 3)
+
+
+async def test_rows_that_cannot_be_read_cost_only_themselves(redis: Redis) -> None:
+    from cli.state import read
+
+    await World().write(redis)
+    for key in ("oi:mark", "oi:universe", "oi:contracts", "oi:served"):
+        await redis.hset(key, "BTCUSDT", "{")
+    await redis.hset("oi:mark", b"\xff\xfe", "{")
+    await redis.hset("oi:publisher", "post_s", "soon")
+    await redis.set("oi:ban", "tomorrow")
+
+    seen = await read(redis)
+
+    assert seen.unreadable == 3  # its mark is of no symbol in the universe any more, and is not looked at
+    assert "ETHUSDT" in seen.universe
+    assert seen.ban_ms == 0
+
+
+def test_without_redis_the_services_speak_for_themselves() -> None:
+    ok, bad = {"state": "ok", "detail": "d"}, {"state": "degraded", "detail": "waiting for Redis"}
+    assert without_redis("refused", {"publisher": bad}, 0, "s").exit_status == 2
+    assert without_redis("refused", {"publisher": ok}, 0, "s").exit_status == 3
+    assert without_redis("refused", {"publisher": None, "ws_daemon": bad}, 0, "s").exit_status == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0.0, "0.0s"), (9.94, "9.9s"), (9.96, "10s"), (119, "119s"), (121, "2m"), (7300, "2h"), (2e5, "2d")],
+)
+def test_ages_are_short(value: float | None, shown: str) -> None:
+    assert age(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (7_661_501_742.1, "7.66B"), (999.4, "999"), (1000, "1.00K"), (12_345_678, "12.3M"), (0.5, "0.500")],
+)
+def test_amounts_are_short(value: float | None, shown: str) -> None:
+    assert money(value) == shown

@@ -1,0 +1,190 @@
+"""Why is ETH missing? One command answers, in plain words: real processes, one staged fault after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from tests.cli.command import Said, oi
+from tests.pipeline.harness import KEY, Pipeline
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest.mark.timeout(300)]
+DEGRADED, DOWN = 1, 2
+WITHIN_S = 60.0
+SCALED = {"OI_MAX_AGE_SEC": "6", "VERIFIED_MAX_AGE_SEC": "8", "OI_LISTINGS_INTERVAL_SEC": "10"}
+
+
+class Fault(NamedTuple):
+    """What is staged, and the hop, the words and the exit status that must come of it."""
+
+    name: str
+    exchange: tuple[dict[str, Any], ...] = ()
+    backend: dict[str, Any] | None = None
+    kill: str = ""
+    hop: str = ""
+    says: str = ""
+    exit_status: int = DOWN
+
+
+ETH: dict[str, Any] = {"symbol": "ETHUSDT"}
+FAULTS = [
+    Fault(
+        "the stream sends no number for its price",
+        exchange=({"fault": "ws_rows", "kind": "nan", "symbols": ["ETHUSDT"]},),
+        hop="mark",
+        says="the stream sends no usable price for it",
+    ),
+    Fault(
+        "the exchange does not answer for it",
+        exchange=({"fault": "rest_answer", "answer": "hang", "route": "openInterest", "symbols": ["ETHUSDT"]},),
+        hop="reply",
+        says="the exchange did not answer in time",
+    ),
+    Fault(
+        "its open interest is zero", exchange=({"fault": "oi_value", **ETH, "value": "0"},), hop="reply", says="zero"
+    ),
+    Fault(
+        "it was delisted",
+        exchange=({"fault": "delist", **ETH},),
+        hop="universe",
+        says="it is not polled: the exchange says that it does not trade (-4108)",
+    ),
+    Fault(
+        "nobody trades it any more",
+        exchange=({"fault": "volume_value", **ETH, "usd": 1000},),
+        hop="universe",
+        says="it is not polled: its 24 h volume of $1.00K is under the $2.00M it takes to stay in",
+    ),
+    Fault(
+        "the exchange has banned the address",
+        exchange=({"fault": "rest_answer", "answer": "418", "retry_after": 60, "seconds": 60},),
+        hop="reply",
+        says="nothing may be sent until",
+        exit_status=DEGRADED,
+    ),
+    Fault("the feed is dead", kill="ws_daemon", hop="mark", says="ws_daemon is not running", exit_status=DEGRADED),
+    Fault("nobody delivers", kill="publisher", hop="post", says="publisher is not running", exit_status=DEGRADED),
+    Fault(
+        "the backend takes nothing, and has lost what it had",
+        backend={"fault": {"kind": "status", "status": 503}, "dropCache": True},
+        hop="post",
+        says="503",
+    ),
+    Fault(
+        "another writer feeds the backend",
+        backend={"fault": {"kind": "second-writer", "values": {"ETHUSDT": 123.45}}},
+        hop="served",
+        says="a value is served that nobody here sent: another writer feeds the backend",
+        exit_status=DEGRADED,
+    ),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
+    pipeline = Pipeline(tmp_path_factory.mktemp("why"), cache_mode="replace", **SCALED)
+    pipeline.start()
+    try:
+        await pipeline.next_verified(within_s=WITHIN_S)
+        yield pipeline
+    finally:
+        await pipeline.close()
+
+
+def told(pipeline: Pipeline) -> dict[str, str]:
+    return {
+        "REDIS_URL": f"redis://127.0.0.1:{pipeline.ports['redis']}/0",
+        "BACKEND_URL": pipeline.origin("backend"),
+        "BACKEND_API_KEY": KEY,
+        "BINANCE_REST_URL": pipeline.origin("exchange"),
+        "BINANCE_WS_URL": pipeline.origin("exchange").replace("http", "ws"),
+        "MARK_MAX_AGE_SEC": "5",
+        "OI_MAX_INTERVAL_SEC": "5",
+        **SCALED,
+    }
+
+
+async def stage(pipeline: Pipeline, fault: Fault) -> None:
+    if fault.exchange:
+        await pipeline.fault("exchange", list(fault.exchange))
+    if fault.backend:
+        await pipeline.fault("backend", fault.backend)
+    if fault.kill:
+        pipeline[fault.kill].kill()
+
+
+async def heal(pipeline: Pipeline) -> None:
+    for child in pipeline.children.values():
+        if child.status() is not None:
+            child.start()
+    await pipeline.fault("exchange", {}, "/control/reset")
+    await pipeline.fault("backend", {"faults": []})
+    if await pipeline.redis.delete("oi:ban"):  # the stand-in has forgotten it, so may we: a process keeps its own copy
+        for name in ("oi_poller", "ws_daemon"):
+            pipeline[name].kill()
+            await pipeline.redis.delete("oi:ban")
+            pipeline[name].start()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
+async def test_one_command_says_why(pipeline: Pipeline, fault: Fault) -> None:
+    """Ten different reasons for one question, asked at night by somebody who knows nothing else."""
+    env = told(pipeline)
+
+    async def all_is_well() -> bool:
+        return (await oi("explain", "ETHUSDT", env=env)).exit_status == 0
+
+    async def blamed() -> Said | None:
+        said = await oi("explain", "ETHUSDT", "--json", env=env)
+        blames = said.json["fault"] == fault.hop and fault.says in said.json["answer"]
+        return said if blames and said.exit_status == fault.exit_status else None
+
+    await eventually(all_is_well, within_s=WITHIN_S)
+    await stage(pipeline, fault)
+    try:
+        said = await eventually(blamed, within_s=WITHIN_S)
+        begun_s = time.monotonic()
+        shown = await oi("explain", "ETH", env=env)
+        took_s = time.monotonic() - begun_s
+    finally:
+        await heal(pipeline)
+
+    first = " ".join(shown.out.splitlines()[:3])
+    assert first.startswith("ETHUSDT is missing: " if fault.exit_status == DOWN else "ETHUSDT is not to be trusted: ")
+    assert shown.exit_status == fault.exit_status
+    assert took_s < 60
+    assert KEY not in shown.out + shown.err + said.out
+
+
+async def test_the_same_command_says_when_all_is_well(pipeline: Pipeline) -> None:
+    async def right() -> Said | None:
+        said = await oi("explain", "eth", env=told(pipeline))
+        return said if said.exit_status == 0 else None
+
+    said = await eventually(right, within_s=WITHIN_S)
+    assert said.out.startswith("ETHUSDT is right: $")
+
+
+async def test_status_names_the_hop_and_comes_back(pipeline: Pipeline) -> None:
+    async def good() -> bool:
+        return (await oi("status", env=told(pipeline))).exit_status == 0
+
+    async def dead() -> dict[str, str] | None:
+        said = await oi("status", "--json", env=told(pipeline))
+        hops = {hop["hop"]: hop["state"] for hop in said.json["hops"]}
+        return hops if said.exit_status == DOWN and hops["delivery"] == hops["served"] == "down" else None
+
+    await eventually(good, within_s=WITHIN_S)
+    pipeline["publisher"].kill()
+    try:
+        hops = await eventually(dead, within_s=WITHIN_S)
+    finally:
+        await heal(pipeline)
+
+    assert hops["feed"] == hops["marks"] == hops["sweep"] == "good"
+    await eventually(good, within_s=WITHIN_S)
