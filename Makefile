@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo run incident test test-redis test-long chaos soak lint audit up down install uninstall test-systemd \
-  test-compose test-prometheus env-example lock clean
+  test-compose test-prometheus env-example screenshots lock clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ test-compose: setup ## as root: the compose file on a Docker daemon of its own
 
 test-prometheus: setup-test ## a real Prometheus on a running pipeline; faults fire their alerts
 	$(PY) -m pytest tests/deploy/live_prometheus.py
+
+screenshots: setup-test ## the pictures of the README, taken from the pipeline on the stand-ins; some minutes
+	@$(PY) -m dev.screenshots
 
 env-example: setup ## write .env.example anew from what the services declare
 	$(PY) -m dev.env_example > .env.example

@@ -48,11 +48,11 @@ export class Chart {
     this.x = (at) => this.inner.right - ((this.nowMs - at) / SPAN_MS) * (this.inner.right - this.inner.left);
     this.cross = svg('g', { class: 'cross', visibility: 'hidden' }, svg('line'), svg('circle', { r: 3.5 }));
     const open = this.scale(1, 0.004);
-    const parts = [...this.times(), ...this.line(1, open, 'oi', true), ...this.labels(open, 'left')];
+    const parts = [...this.times(), ...this.labels(open, 'left'), ...this.line(1, open, 'oi', true)];
     const priced = this.points.filter((point) => point[2] !== null);
     if (priced.length > 1) {
       const price = this.scale(2, 0.004);
-      parts.push(...this.line(2, price, 'price'), ...this.labels(price, 'right'));
+      parts.push(...this.labels(price, 'right'), ...this.line(2, price, 'price'));
     }
     this.y = open.y;
     this.box.replaceChildren(svg('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT }, ...parts, ...this.marks(), this.cross));
