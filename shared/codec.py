@@ -15,18 +15,31 @@ import msgspec
 from shared.clock import from_iso, iso
 from shared.errors import UNREADABLE, WireError
 from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Served, Sweep
-from shared.numbers import finite, non_negative, plain, positive
+from shared.numbers import are_plain, finite, non_negative, plain, positive
 
 SWEEP_VERSION = 1
 
 
-class _StoredMark(msgspec.Struct):
-    mark: str
-    index: str | None
-    funding: str | None
-    next: int
-    t: int
-    at: int
+class MarkText(
+    msgspec.Struct,
+    frozen=True,
+    rename={
+        "mark_price": "mark",
+        "index_price": "index",
+        "funding_rate": "funding",
+        "next_funding_ms": "next",
+        "event_ms": "t",
+        "received_ms": "at",
+    },
+):
+    """A `MarkPrice` as it stands in Redis: the exchange's own decimal text, checked, for who only passes it on."""
+
+    mark_price: str
+    index_price: str | None
+    funding_rate: str | None
+    next_funding_ms: int
+    event_ms: int
+    received_ms: int
 
 
 class _StoredVolume(msgspec.Struct):
@@ -55,7 +68,7 @@ class _StoredMember(msgspec.Struct, rename="camel"):
 
 
 _json = msgspec.json.Encoder()
-_mark = msgspec.json.Decoder(_StoredMark)
+_mark = msgspec.json.Decoder(MarkText)
 _volume = msgspec.json.Decoder(_StoredVolume)
 _contracts = msgspec.json.Decoder(_StoredContracts)
 _served = msgspec.json.Decoder(_StoredServed)
@@ -66,17 +79,23 @@ def _text(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
 
 
+def encode_mark_text(mark: MarkText) -> bytes:
+    return _json.encode(mark)
+
+
+def decode_mark_text(symbol: str, blob: bytes) -> MarkText:
+    try:
+        row = _mark.decode(blob)
+        if not are_plain(row.mark_price, row.index_price, row.funding_rate):
+            raise ValueError(f"not plain decimals: {row!r:.160}")
+    except UNREADABLE as e:
+        raise WireError("stored_mark", f"{symbol}: {e}") from e
+    return row
+
+
 def encode_mark(mark: MarkPrice) -> bytes:
-    return _json.encode(
-        _StoredMark(
-            mark=plain(mark.mark_price),
-            index=_text(mark.index_price),
-            funding=_text(mark.funding_rate),
-            next=mark.next_funding_ms,
-            t=mark.event_ms,
-            at=mark.received_ms,
-        )
-    )
+    price, index, funding = plain(mark.mark_price), _text(mark.index_price), _text(mark.funding_rate)
+    return _json.encode(MarkText(price, index, funding, mark.next_funding_ms, mark.event_ms, mark.received_ms))
 
 
 def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
@@ -84,12 +103,12 @@ def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
         row = _mark.decode(blob)
         return MarkPrice(
             symbol=symbol,
-            mark_price=positive(row.mark),
-            index_price=None if row.index is None else finite(row.index),
-            funding_rate=None if row.funding is None else finite(row.funding),
-            next_funding_ms=row.next,
-            event_ms=row.t,
-            received_ms=row.at,
+            mark_price=positive(row.mark_price),
+            index_price=None if row.index_price is None else finite(row.index_price),
+            funding_rate=None if row.funding_rate is None else finite(row.funding_rate),
+            next_funding_ms=row.next_funding_ms,
+            event_ms=row.event_ms,
+            received_ms=row.received_ms,
         )
     except UNREADABLE as e:
         raise WireError("stored_mark", f"{symbol}: {e}") from e

@@ -7,6 +7,7 @@ Prices and quantities are `Decimal`; instants are Unix milliseconds (``*_ms``). 
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -81,6 +82,7 @@ class Served(msgspec.Struct, frozen=True):
 LONGEST_SYMBOL = 40
 
 
+@lru_cache(maxsize=4096)  # the same thousand names come every second
 def valid_symbol(name: str) -> str:
     """The name itself, or ValueError: Chinese and digits are fine, what would forge a key or a log line is not."""
     if not name or len(name) > LONGEST_SYMBOL or not name.isprintable() or " " in name:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_PLAIN = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?", re.ASCII)
+_NUMBER = r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?"
+_PLAIN = re.compile(_NUMBER, re.ASCII)
+_POSITIVE_AND_TWO = re.compile(rf"(?![-0.]+\|)(?!-){_NUMBER}\|(?:{_NUMBER})?\|(?:{_NUMBER})?", re.ASCII)
 
 
 def finite(text: object) -> Decimal:
@@ -31,6 +33,14 @@ def positive(text: object) -> Decimal:
     if value <= 0:
         raise ValueError(f"not positive: {text!r:.40}")
     return value
+
+
+def are_plain(above_zero: str, second: str | None, third: str | None) -> bool:
+    """Whether `positive` would take the first, and `finite` each of the others that is not absent or empty.
+
+    One match for the three of a mark price, and no Decimal: a second of the stream has a thousand of them.
+    """
+    return _POSITIVE_AND_TWO.fullmatch(f"{above_zero}|{second or ''}|{third or ''}") is not None
 
 
 def plain(value: Decimal) -> str:

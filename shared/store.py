@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared import codec
+from shared.codec import MarkText
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served
 
@@ -112,6 +113,7 @@ class Stored(Generic[T]):
 
 
 MARKS: Stored[MarkPrice] = Stored("oi:mark", codec.encode_mark, codec.decode_mark)
+MARK_TEXTS: Stored[MarkText] = Stored(MARKS.key, codec.encode_mark_text, codec.decode_mark_text)  # for its writer
 VOLUMES: Stored[QuoteVolume] = Stored("oi:volume", codec.encode_volume, codec.decode_volume)
 UNIVERSE: Stored[Member] = Stored("oi:universe", codec.encode_member, codec.decode_member)
 SERVED: Stored[Served] = Stored("oi:served", codec.encode_served, codec.decode_served)  # by the backend's spelling

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from shared.codec import MarkText
 from shared.model import MarkPrice, OpenInterest, QuoteVolume, Reading, Sweep
 
 NOW_MS = 1_764_720_000_000
@@ -19,6 +20,10 @@ def mark(symbol: str = "BTCUSDT", price: str = "93041.35202399", **changes: obje
         "received_ms": NOW_MS,
     }
     return MarkPrice(symbol, **(fields | changes))  # type: ignore[arg-type]
+
+
+def mark_text(price: str = "93041.35202399", event_ms: int = NOW_MS) -> MarkText:
+    return MarkText(price, "93010.00000000", "0.00010000", NOW_MS + 3_600_000, event_ms, event_ms)
 
 
 def volume(symbol: str = "BTCUSDT", quote: str = "123456789.12", event_ms: int = NOW_MS) -> QuoteVolume:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from services.ws_daemon import wire
 from services.ws_daemon.wire import Row, Rows
+from shared.codec import MarkText
 from shared.errors import WireError
-from shared.model import MarkPrice, QuoteVolume
+from shared.model import QuoteVolume
 
 GONE_MS = 10 * 60 * 1000  # a symbol that left the stream for this long leaves Redis
 GAP_MS = 30 * 1000  # a feed that was away for this long has to prove anew who is gone
@@ -36,14 +37,14 @@ class Merged:
 
 
 class Changes(NamedTuple):
-    marks: dict[str, MarkPrice]
+    marks: dict[str, MarkText]
     volumes: dict[str, QuoteVolume]
     gone: set[str]
 
 
 class Board:
     def __init__(self) -> None:
-        self.marks: dict[str, MarkPrice] = {}
+        self.marks: dict[str, MarkText] = {}
         self.volumes: dict[str, QuoteVolume] = {}
         self._new_marks: set[str] = set()
         self._new_volumes: set[str] = set()
@@ -51,7 +52,7 @@ class Board:
         self._alive_since_ms = 0
         self._last_marks_ms = 0
 
-    def recall(self, marks: Mapping[str, MarkPrice], volumes: Mapping[str, QuoteVolume]) -> None:
+    def recall(self, marks: Mapping[str, MarkText], volumes: Mapping[str, QuoteVolume]) -> None:
         """Take what Redis still holds from before a restart, where nothing newer has come meanwhile."""
         self.marks = {**marks, **self.marks}
         self.volumes = {**volumes, **self.volumes}

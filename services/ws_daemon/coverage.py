@@ -7,9 +7,8 @@ fresh connection shows the same smaller set, that set is the new normal (the exc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 
-from shared.model import MarkPrice
+from shared.codec import MarkText
 
 SHARE = 0.95
 FROZEN_MS = 10 * 60 * 1000
@@ -54,12 +53,12 @@ class Frozen:
     """
 
     def __init__(self) -> None:
-        self._since: dict[str, tuple[Decimal, int]] = {}
+        self._since: dict[str, tuple[str, int]] = {}
 
-    def look(self, marks: dict[str, MarkPrice], universe: set[str]) -> set[str]:
+    def look(self, marks: dict[str, MarkText], universe: set[str]) -> set[str]:
         """Compare with the last look; ``universe`` is whom to watch (delisted contracts stand still for ever)."""
         watched = {s: marks[s] for s in universe if s in marks}
-        since: dict[str, tuple[Decimal, int]] = {}
+        since: dict[str, tuple[str, int]] = {}
         for symbol, mark in watched.items():
             before = self._since.get(symbol)
             still = before is not None and before[0] == mark.mark_price

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.codec import MarkText
 from shared.errors import UNREADABLE, WireError
-from shared.model import MarkPrice, QuoteVolume, valid_symbol
-from shared.numbers import finite, non_negative, positive
+from shared.model import QuoteVolume, valid_symbol
+from shared.numbers import are_plain, non_negative
 
 MARK = "markPriceUpdate"
 VOLUME = "24hrMiniTicker"
@@ -87,21 +88,16 @@ def _decode_loosely(blob: bytes) -> Rows:
     return Rows(rows, bad)
 
 
-def mark_price(row: Row, received_ms: int) -> MarkPrice:
-    """The fact in a ``markPriceUpdate`` row, or `WireError`.
+def mark_price(row: Row, received_ms: int) -> MarkText:
+    """The fact in a ``markPriceUpdate`` row, or `WireError`; checked, and left in the exchange's own text.
 
     Delivery contracts have sent an empty ``r``: they pay no funding, so the rate is None, not 0.
     """
     try:
-        return MarkPrice(
-            symbol=valid_symbol(row.s),
-            mark_price=positive(row.p),
-            index_price=finite(row.i) if row.i else None,
-            funding_rate=finite(row.r) if row.r else None,
-            next_funding_ms=row.T,
-            event_ms=_instant(row.E),
-            received_ms=received_ms,
-        )
+        valid_symbol(row.s)
+        if row.p is None or not are_plain(row.p, row.i, row.r):
+            raise ValueError(f"p={row.p!r:.40} i={row.i!r:.40} r={row.r!r:.40}: not a price above 0 and plain decimals")
+        return MarkText(row.p, row.i or None, row.r or None, row.T, _instant(row.E), received_ms)
     except UNREADABLE as e:
         raise WireError("bad_mark", f"{row.s:.40}: {e}") from e
 

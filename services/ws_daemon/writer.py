@@ -19,7 +19,7 @@ from shared.clock import Clock
 from shared.errors import Transient, WireError
 from shared.health import Health
 from shared.logs import EventLog
-from shared.store import MARKS, VOLUMES, redis_faults
+from shared.store import MARK_TEXTS, VOLUMES, redis_faults
 
 log = EventLog("writer")
 
@@ -64,7 +64,7 @@ class Writer:
         def drop(error: WireError) -> None:
             self._metrics.bad_rows.labels("redis", error.reason).inc()
 
-        marks = await MARKS.all(self._redis, drop)
+        marks = await MARK_TEXTS.all(self._redis, drop)
         self._board.recall(marks, await VOLUMES.all(self._redis, drop))
 
     async def _write_frame(self) -> None:
@@ -102,11 +102,11 @@ class Writer:
     async def _write(self, changes: Changes) -> bool:
         """One round trip. False when Redis holds fewer symbols than it was given: it came back empty."""
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
-            MARKS.put(pipe, changes.marks)
+            MARK_TEXTS.put(pipe, changes.marks)
             VOLUMES.put(pipe, changes.volumes)
-            MARKS.drop(pipe, changes.gone)
+            MARK_TEXTS.drop(pipe, changes.gone)
             VOLUMES.drop(pipe, changes.gone)
-            pipe.hlen(MARKS.key)
+            pipe.hlen(MARK_TEXTS.key)
             pipe.hlen(VOLUMES.key)
             *_, marks, volumes = await pipe.execute()
         return bool(marks >= len(self._board.marks) and volumes >= len(self._board.volumes))

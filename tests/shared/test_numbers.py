@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.numbers import finite, non_negative, plain, positive
+from shared.numbers import are_plain, finite, non_negative, plain, positive
 
 PLAIN_TEXT = st.from_regex(r"-?(0|[1-9][0-9]{0,23})(\.[0-9]{1,24})?", fullmatch=True)
 NEAR_NUMBERS = st.text(alphabet="0123456789.-+_eE ,NaInfity０１٣\n\0", max_size=60)
@@ -96,3 +97,21 @@ def test_plain_never_writes_an_exponent() -> None:
     """``str(Decimal("0.00000000"))`` is ``0E-8``, which no operator and not every parser reads."""
     assert plain(Decimal("0.00000000")) == "0.00000000"
     assert plain(Decimal("1E+3")) == "1000"
+
+
+def takes(read: Callable[[object], Decimal], text: object) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+ANY_TEXT = PLAIN_TEXT | NEAR_NUMBERS | st.text(alphabet="0.-|1", max_size=12)
+
+
+@given(ANY_TEXT, st.none() | ANY_TEXT, st.none() | ANY_TEXT)
+def test_three_at_once_are_judged_as_one_by_one(first: str, second: str | None, third: str | None) -> None:
+    """The quick gate of the stream lets nothing through that the others would not."""
+    others = all(takes(finite, text) for text in (second, third) if text)
+    assert are_plain(first, second, third) == (takes(positive, first) and others)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ws_daemon.board import GONE_MS, STUCK_MS, Board
 from services.ws_daemon.wire import decode_frame
-from tests.builders import NOW_MS, mark, volume
+from tests.builders import NOW_MS, mark_text, volume
 from tests.ws_daemon.rows import frame, mark_row, mini_row, ticker_row
 
 
@@ -36,7 +34,7 @@ def test_out_of_order_rows_are_ignored() -> None:
 
     merged = board.merge(decode_frame(frame(mark_row(price="1", event_ms=NOW_MS - 1000))), NOW_MS + 5)
 
-    assert board.marks["BTCUSDT"].mark_price == Decimal(2)
+    assert board.marks["BTCUSDT"].mark_price == "2"
     assert (merged.out_of_order, merged.new) == (1, 0)
 
 
@@ -47,9 +45,9 @@ def test_an_event_time_from_the_future_does_not_block_a_symbol_for_ever() -> Non
     late = decode_frame(frame(mark_row(price="1", event_ms=NOW_MS + STUCK_MS)))
 
     board.merge(late, NOW_MS + STUCK_MS)
-    assert board.marks["BTCUSDT"].mark_price == Decimal(2)
+    assert board.marks["BTCUSDT"].mark_price == "2"
     board.merge(late, NOW_MS + STUCK_MS + 1)
-    assert board.marks["BTCUSDT"].mark_price == Decimal(1)
+    assert board.marks["BTCUSDT"].mark_price == "1"
 
 
 def test_a_bad_row_is_named_and_costs_only_itself() -> None:
@@ -70,7 +68,7 @@ def test_a_bad_row_is_named_and_costs_only_itself() -> None:
 
 def test_changes_are_what_redis_has_not_been_told() -> None:
     board = Board()
-    board.recall({"OLDUSDT": mark("OLDUSDT")}, {"OLDUSDT": volume("OLDUSDT")})
+    board.recall({"OLDUSDT": mark_text()}, {"OLDUSDT": volume("OLDUSDT")})
     board.merge(decode_frame(frame(mark_row("BTCUSDT"), mini_row("BTCUSDT"))), NOW_MS)
 
     changes = board.take_changes()
@@ -119,4 +117,4 @@ def test_the_newest_event_time_wins_in_any_order(events: list[tuple[str, int, in
         if symbol not in newest or second > newest[symbol][0]:
             newest[symbol] = (second, price)
 
-    assert {s: m.mark_price for s, m in board.marks.items()} == {s: Decimal(p) for s, (_, p) in newest.items()}
+    assert {s: m.mark_price for s, m in board.marks.items()} == {s: str(p) for s, (_, p) in newest.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.ws_daemon.coverage import FROZEN_MS, Coverage, Frozen
-from tests.builders import NOW_MS, mark
+from tests.builders import NOW_MS, mark_text
 
 FULL = {f"S{n:03}USDT" for n in range(100)}
 HALF = set(sorted(FULL)[:50])
@@ -48,8 +48,8 @@ def test_a_price_that_stands_still_while_its_peers_move_is_flagged() -> None:
     names = ["AUSDT", "BUSDT", "CUSDT"]
     for step in range(FROZEN_MS // 30_000 + 1):
         event_ms = NOW_MS + step * 30_000
-        marks = {s: mark(s, "5" if s == "AUSDT" else str(10 + step), event_ms=event_ms) for s in names}
-        marks["DELISTEDUSDT"] = mark("DELISTEDUSDT", "1", event_ms=event_ms)
+        marks = {s: mark_text("5" if s == "AUSDT" else str(10 + step), event_ms) for s in names}
+        marks["DELISTEDUSDT"] = mark_text("1", event_ms)
         found = frozen.look(marks, set(names))
         assert found == ({"AUSDT"} if step * 30_000 >= FROZEN_MS else set())
 
@@ -57,5 +57,5 @@ def test_a_price_that_stands_still_while_its_peers_move_is_flagged() -> None:
 def test_a_market_that_stands_still_flags_nobody() -> None:
     frozen = Frozen()
     for step in range(30):
-        marks = {s: mark(s, "5", event_ms=NOW_MS + step * 30_000) for s in ("AUSDT", "BUSDT")}
+        marks = {s: mark_text("5", NOW_MS + step * 30_000) for s in ("AUSDT", "BUSDT")}
         assert frozen.look(marks, set(marks)) == set()

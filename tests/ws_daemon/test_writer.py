@@ -21,6 +21,7 @@ from services.ws_daemon.wire import decode_frame
 from services.ws_daemon.writer import Writer
 from shared import store
 from shared.clock import SystemClock
+from shared.codec import encode_mark, encode_mark_text
 from shared.health import Health
 from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
@@ -81,7 +82,7 @@ async def test_a_frame_stands_in_redis(redis: Redis) -> None:
         volumes = await VOLUMES.all(redis, lambda _: None)
 
     assert set(marks) == set(volumes) == {"BTCUSDT", "币安人生USDT"}
-    assert marks["BTCUSDT"] == it.board.marks["BTCUSDT"]
+    assert encode_mark(marks["BTCUSDT"]) == encode_mark_text(it.board.marks["BTCUSDT"])
 
 
 async def test_what_redis_held_before_a_restart_is_recalled_and_only_newer_rows_count(redis: Redis) -> None:
