@@ -60,7 +60,6 @@ def _sampled(rows: list[Seen], grid: range) -> list[int]:
 def _oldest(rows: list[Seen], from_ms: int, until_ms: int) -> int:
     """The age a value had reached when the next one came, or when the window closed."""
     ends = [row.got_ms for row in rows[1:]] + [until_ms]
-    reached = [
-        min(end, until_ms) - row.made_ms for row, end in zip(rows, ends, strict=True) if end > from_ms and row.got_ms < until_ms
-    ]
+    held = [(row, end) for row, end in zip(rows, ends, strict=True) if end > from_ms and row.got_ms < until_ms]
+    reached = [min(end, until_ms) - row.made_ms for row, end in held]
     return max(reached, default=0)

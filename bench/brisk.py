@@ -7,8 +7,10 @@ supervisor would after its pause; the time runs from the kill.
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 
@@ -44,9 +46,7 @@ async def landed_to_posted(rig: Rig) -> list[float]:
     landed = [await sweeps.next() for _ in range(CYCLES)]
     await until("the last batch", lambda: _since(rig, landed[-1].landed_ms))
     arrived = [batch.received_ms for batch in await batches(rig, known)]
-    return [
-        float(min(at for at in arrived if at >= one.landed_ms) - one.landed_ms) for one in landed
-    ]
+    return [float(min(at for at in arrived if at >= one.landed_ms) - one.landed_ms) for one in landed]
 
 
 async def _since(rig: Rig, since_ms: int) -> bool:
@@ -67,8 +67,8 @@ async def killed(rig: Rig, name: str, done: Done) -> float:
 
 async def marks_written(rig: Rig, since_ms: int) -> bool:
     """Only the process that was started after the kill can have written since."""
-    stored = await rig.redis.hget("oi:mark", "BTCUSDT")
-    return bool(stored) and int(stored.rpartition(b'"at":')[2].rstrip(b"}")) >= since_ms
+    stored: Any = await rig.redis.hget("oi:mark", "BTCUSDT")
+    return bool(stored) and json.loads(stored)["at"] >= since_ms
 
 
 async def sweep_landed(rig: Rig, since_ms: int) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+from bench.peer import CCXT, REQUESTS, NotThereError, Peer
 from bench.results import Results
 from bench.rig import Rig, until
 from bench.usage import cpu_s
 from bench.watch import counter
 
-SECONDS, WARM_UP_S = 12.0, 3.0
+SECONDS, WARM_UP_S = 10.0, 3.0
 ROWS = "pipeline_mark_rows_total"
 
 
@@ -24,6 +25,17 @@ async def measure(results: Results) -> None:
             results.ours(f"feed_cpu_{connections}", cost_s * 1000)
             results.notes[f"mark rows a second, {connections} connection(s)"] = round(rows)
             rig.children["ws_daemon"].stop()
+        for peer in (REQUESTS, CCXT):
+            await theirs(results, rig, peer)
+
+
+async def theirs(results: Results, rig: Rig, peer: Peer) -> None:
+    try:
+        told = await peer.feed(rig.origin("exchange", "ws"), SECONDS)
+    except NotThereError as e:
+        results.not_measured(peer.name, ["feed_cpu_1"], str(e))
+        return
+    results.theirs("feed_cpu_1", peer.name, told["cpu_s"][0] * 1000)
 
 
 async def cost(rig: Rig, seconds: float) -> tuple[float, float]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
-from typing import Any
+from collections.abc import Sequence
 
 MARKS = b'"markPriceUpdate"'
 _EVENT = re.compile(rb'"E":(\d{13})')
@@ -101,6 +102,6 @@ def delays_ms(relay: Relay, monitor: Monitor) -> list[float]:
     return sorted((monitor.seen_ns[event] - relay.sent_ns[event]) / 1e6 for event in both)
 
 
-def percentile(values: list[float], share: float) -> Any:
+def percentile(values: Sequence[float], share: float) -> float:
     """Of sorted values: the least that ``share`` of them do not exceed."""
-    return values[min(len(values) - 1, max(0, -(-len(values) * share // 1).__int__() - 1))]
+    return values[max(0, math.ceil(len(values) * share) - 1)]

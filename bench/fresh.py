@@ -17,12 +17,13 @@ from bench.peer import PEERS, NotThereError, Peer
 from bench.results import Results
 from bench.rig import Rig, now_ms
 from bench.rows import SERVICES
-from bench.usage import resident_mb
+from bench.usage import resident_mib
 from bench.watch import Batch, batches
 
 SECONDS, WARM_UP_S, LATENCY_MS = 70.0, 13.0, 50.0
 AGE_ROWS = ("oi_age_median", "oi_age_worst", "refused")
 STAND_IN = ("--clock-in-values", "--weight-limit", "2400")
+NO_ALERTS = {"OI_MIN_DELTA_CONTRACTS": "1e12"}  # clocks jump like no open interest does
 
 
 async def measure(results: Results) -> None:
@@ -31,7 +32,7 @@ async def measure(results: Results) -> None:
 
 
 async def ours(results: Results) -> None:
-    async with Rig(*STAND_IN) as rig:
+    async with Rig(*STAND_IN, **NO_ALERTS) as rig:
         await rig.start_redis()
         await rig.start_exchange(LATENCY_MS)
         await rig.start_backend()
@@ -40,7 +41,7 @@ async def ours(results: Results) -> None:
         book = Book(rig)
         await book.follow(WARM_UP_S + SECONDS)
         for name in SERVICES:
-            results.ours(f"memory_{name}", resident_mb(rig.pid(name)))
+            results.ours(f"memory_{name}", resident_mib(rig.pid(name)))
         until_ms = now_ms()
         found = ages.ages(book.interests, until_ms - int(SECONDS * 1000), until_ms)
         await _tell(results, "ours", rig, found)

@@ -25,12 +25,15 @@ class NotThereError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
+    """``script`` asks for open interest; ``stream``, where there is one, follows the marks."""
+
     name: str
     script: str
+    stream: str = ""
 
-    def command(self) -> list[str]:
-        script = str(SCRIPTS / self.script)
-        if self.script.endswith(".cjs"):
+    def command(self, script: str) -> list[str]:
+        script = str(SCRIPTS / script)
+        if script.endswith(".cjs"):
             node = find_node()
             if node is None or not (FOLDER / "node_modules").is_dir():
                 raise NotThereError("no Node with npm here to install it")
@@ -43,23 +46,15 @@ class Peer:
 
     async def sweeps(self, origin: str, symbols: Sequence[str], times: int, within_s: float) -> dict[str, Any]:
         """CPU and wall seconds of each sweep, without the one that opens connections; what it got; its version."""
-        child = await self._start("sweep", origin, symbols, str(times))
-        try:
-            out, err = await asyncio.wait_for(child.communicate(json.dumps(symbols).encode()), within_s)
-        except TimeoutError:
-            raise NotThereError(f"not done within {within_s:g} s") from None
-        finally:
-            _end(child)
-        if child.returncode != 0:
-            raise NotThereError(f"ended with status {child.returncode}: {_last_line(err)}")
-        told: dict[str, Any] = json.loads(out)
+        child = await self._start(self.script, "sweep", origin, str(times))
+        told = await _told(child, json.dumps(symbols).encode(), within_s)
         if min(told["got"]) < len(symbols):
             raise NotThereError(f"got {min(told['got']):g} of {len(symbols)} symbols")
         return told
 
     async def follow(self, origin: str, symbols: Sequence[str], seconds: float) -> list[Seen]:
         """Every value as it came, until the time is over."""
-        child = await self._start("follow", origin, symbols)
+        child = await self._start(self.script, "follow", origin)
         said = asyncio.create_task(child.communicate(json.dumps(symbols).encode()))
         await asyncio.wait({said}, timeout=seconds)
         early = said.done()
@@ -70,10 +65,29 @@ class Peer:
         whole = out[: out.rindex(b"\n") + 1]
         return [_seen(line) for line in whole.decode().splitlines()]
 
-    async def _start(self, mode: str, origin: str, symbols: Sequence[str], *more: str) -> asyncio.subprocess.Process:
+    async def feed(self, origin: str, seconds: float) -> dict[str, Any]:
+        """CPU seconds for each second of the stream of marks; its version."""
+        child = await self._start(self.stream, "feed", origin, str(seconds))
+        return await _told(child, b"", seconds + 30)
+
+    async def _start(self, script: str, mode: str, origin: str, *more: str) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
-        argv = [*self.command(), mode, origin, *more]
+        argv = [*self.command(script), mode, origin, *more]
         return await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 24)
+
+
+async def _told(child: asyncio.subprocess.Process, said: bytes, within_s: float) -> dict[str, Any]:
+    """The one JSON object that a peer prints before it ends."""
+    try:
+        out, err = await asyncio.wait_for(child.communicate(said), within_s)
+    except TimeoutError:
+        raise NotThereError(f"not done within {within_s:g} s") from None
+    finally:
+        _end(child)
+    if child.returncode != 0:
+        raise NotThereError(f"ended with status {child.returncode}: {_last_line(err)}")
+    told: dict[str, Any] = json.loads(out)
+    return told
 
 
 def _end(child: asyncio.subprocess.Process) -> None:
@@ -91,8 +105,8 @@ def _last_line(err: bytes) -> str:
     return lines[-1][:160] if lines else "it said nothing"
 
 
-REQUESTS = Peer("requests, 20 threads", "requests_poller.py")
-CCXT = Peer("ccxt", "ccxt_poller.py")
+REQUESTS = Peer("old way: requests, 20 threads", "requests_poller.py", "file_daemon.py")
+CCXT = Peer("ccxt", "ccxt_poller.py", "ccxt_stream.py")
 CRYPTOFEED = Peer("cryptofeed", "cryptofeed_poller.py")
 TARDIS = Peer("tardis-dev", "tardis_poller.cjs")
 BARE = Peer("bare aiohttp", "aiohttp_poller.py")

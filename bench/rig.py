@@ -40,7 +40,7 @@ async def until(what: str, condition: Callable[[], Awaitable[T]], within_s: floa
 
 
 class Rig:
-    """``children`` by name; a block of ``async with`` ends them all. Nothing is started that a caller did not ask for."""
+    """``children`` by name; a block of ``async with`` ends them all. It starts only what it is asked to."""
 
     def __init__(self, *exchange_args: str, **env: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="oi-bench-")

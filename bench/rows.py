@@ -20,11 +20,17 @@ SERVICES = ("ws_daemon", "oi_poller", "publisher", "oi_alerter", "funding_api")
 
 ROWS = (
     Row("sweep_cpu", "CPU of one sweep, 341 symbols, 50 ms latency", "s", 0.12, "bare aiohttp, measured beside it"),
-    Row("sweep_wall", "wall time of that sweep", "s", 0.40, "6 rounds of 64 at 50 ms: 0.30 s, and a first request alone"),
+    Row("sweep_wall", "wall time of that sweep", "s", 0.40, "6 rounds of 64: 0.30 s; and a first request alone"),
     Row("feed_cpu_1", "CPU of ws_daemon per second of feed, one connection", "ms", 4.0),
     Row("feed_cpu_2", "the same, two connections", "ms", 6.0),
     Row("visible_p99", "mark frame sent to ws_daemon -> in Redis, p99", "ms", 5.0),
-    Row("mark_age", "age of the mark in what the backend gets, median", "s", 0.8, "a stream of one frame a second: 0.5 s"),
+    Row(
+        "mark_age",
+        "age of the mark in what the backend gets, median",
+        "s",
+        0.8,
+        "one frame a second: 0.5 s",
+    ),
     Row("oi_age_median", "age of OI where it is served, median", "s", 5.2, "half a sweep interval at the limit: 4.3 s"),
     Row("oi_age_worst", "age of OI where it is served, worst", "s", 11.0, "a sweep interval at the limit: 8.6 s"),
     Row("refused", "requests refused with 429 meanwhile", "", 0.0),
@@ -32,7 +38,7 @@ ROWS = (
     Row("restart_ws_daemon", "kill -9 -> ws_daemon writes marks again", "s", 1.5, "the next frame: up to 0.7 s"),
     Row("restart_oi_poller", "kill -9 -> oi_poller lands a sweep again", "s", 2.0, "less the sweep itself"),
     Row("restart_publisher", "kill -9 -> publisher is verified again", "s", 1.5),
-    *(Row(f"memory_{name}", f"resident memory of {name}", "MB", 45.0) for name in SERVICES),
+    *(Row(f"memory_{name}", f"resident memory of {name}", "MiB", 45.0) for name in SERVICES),
     Row("tenfold_ws_daemon", "10 times the symbols: CPU of ws_daemon", "x", 11.0, "linear: 10"),
     Row("tenfold_oi_poller", "10 times the symbols: CPU of a sweep", "x", 11.0, "linear: 10"),
     Row("tenfold_publisher", "10 times the symbols: CPU of publisher a cycle", "x", 11.0, "linear: 10"),

@@ -1,4 +1,4 @@
-"""What a process has used, from /proc: CPU in seconds, resident memory in MB (10^6 bytes), counted for it alone."""
+"""What a process has used, from /proc: CPU in seconds, resident memory in MiB, counted for it alone."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _ticks(stat: str) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def resident_mb(pid: int) -> float:
+def resident_mib(pid: int) -> float:
     """All resident pages, those shared with other processes included."""
-    return _rollup_kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Rss") * 1024 / 1e6
+    return _rollup_kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Rss") / 1024
 
 
 def _rollup_kib(text: str, field: str) -> int:

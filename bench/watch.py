@@ -44,9 +44,7 @@ class Sweeps:
         entry_id, fields = rows[0]
         self._after = entry_id.decode()
         packed = msgpack.unpackb(fields[FIELD])
-        return Landed(
-            self._after, int(self._after.split("-")[0]), packed["start"], packed["end"], len(packed["oi"])
-        )
+        return Landed(self._after, int(self._after.split("-")[0]), packed["start"], packed["end"], len(packed["oi"]))
 
     async def skip_to_end(self) -> None:
         """From now on only what lands later."""

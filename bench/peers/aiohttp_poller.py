@@ -1,4 +1,4 @@
-"""The floor of any Python client on asyncio: bare aiohttp, 64 in flight, nothing else. Run by the services' interpreter."""
+"""The floor of any client on asyncio: bare aiohttp, 64 in flight, nothing else; run by the services' interpreter."""
 
 from __future__ import annotations
 

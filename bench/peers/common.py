@@ -34,14 +34,13 @@ class Meter:
         self._warm_up = warm_up
         self._told: dict[str, list[float]] = {"cpu_s": [], "wall_s": [], "got": []}
         self._version = version
-        self._begun: tuple[float, float] | None = None
+        self._begun = (0.0, 0.0)
 
     def begin(self) -> None:
         self._begun = (cpu_s(), time.monotonic())
 
     def end(self, got: int) -> bool:
         """Whether this was the last one."""
-        assert self._begun is not None
         spent = (cpu_s() - self._begun[0], time.monotonic() - self._begun[1], float(got))
         for name, value in zip(self._told, spent, strict=True):
             self._told[name].append(value)
@@ -49,7 +48,8 @@ class Meter:
         return self.left == 0
 
     def tell(self) -> None:
-        print(json.dumps({name: values[self._warm_up :] for name, values in self._told.items()} | {"version": self._version}))
+        counted = {name: values[self._warm_up :] for name, values in self._told.items()}
+        print(json.dumps(counted | {"version": self._version}))
 
 
 def measure(sweep: Callable[[], int], times: int, version: str) -> None:
@@ -63,7 +63,8 @@ def measure(sweep: Callable[[], int], times: int, version: str) -> None:
 
 
 def came(symbol: str, value: object) -> None:
-    print(symbol, value, time.time_ns() // 1_000_000, flush=True)
+    sys.stdout.write(f"{symbol} {value} {time.time_ns() // 1_000_000}\n")  # one write: threads must not mix lines
+    sys.stdout.flush()
 
 
 def interval_s(count: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import common
 import requests
@@ -38,7 +39,7 @@ def main() -> None:
     mode, origin = sys.argv[1:3]
     poller = Poller(origin)
     if mode == "sweep":
-        common.measure(poller.sweep, int(sys.argv[3]), requests.__version__)
+        common.measure(poller.sweep, int(sys.argv[3]), version("requests"))
         return
     poller.heard = common.came  # type: ignore[method-assign]
     due_s = time.monotonic()

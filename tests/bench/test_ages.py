@@ -1,0 +1,39 @@
+"""How old what is held is: the figures that the freshness rows of the bench stand on."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.ages import DAY_MS, Seen, ages, made_ms
+
+NOON_MS = 1_764_763_200_000
+
+
+@given(into_day=st.integers(0, DAY_MS - 1), whole=st.integers(1, 999_999), late_ms=st.integers(0, DAY_MS - 2000))
+def test_the_clock_written_into_a_value_is_read_back(into_day: int, whole: int, late_ms: int) -> None:
+    """Also as a float, which is how the backend serves it, and across midnight."""
+    made = NOON_MS // DAY_MS * DAY_MS + into_day
+    text = f"{whole}.{into_day:08d}"
+    assert made_ms(text, made + late_ms) == made
+    assert made_ms(float(text), made + late_ms) == made
+
+
+def test_a_value_ages_until_a_newer_one_replaces_it() -> None:
+    seen = [Seen("A", 1000, 900), Seen("A", 11_000, 10_900), Seen("A", 21_000, 20_900)]
+    found = ages(seen, 11_000, 31_000, step_ms=1000)
+    assert found.worst_s == pytest.approx(10.1)
+    assert found.median_s == pytest.approx(4.6)
+    assert found.symbols == 1
+
+
+def test_what_was_held_before_the_window_counts_in_it() -> None:
+    """A symbol that is never asked again must be the worst, not absent."""
+    seen = [Seen("A", 0, 0), *(Seen("B", at, at) for at in range(0, 10_000, 500))]
+    assert ages(seen, 5000, 10_000).worst_s == pytest.approx(10.0)
+
+
+def test_nothing_held_is_no_figure() -> None:
+    with pytest.raises(ValueError, match="no value"):
+        ages([], 0, 1000)
