@@ -328,6 +328,25 @@ def test_changes_are_told_against_what_was_served_then(page: Page, backend: Back
     assert not page.locator('tr[data-symbol="NEWUSDT"] .spark path').get_attribute("d")
 
 
+def test_what_grew_old_is_no_mover(page: Page, start_backend: Callable[..., Backend]) -> None:
+    """Data that stopped: the last change must not stand there as if it were going on."""
+    backend = start_backend()
+    for seconds, contracts in ((300, 100.0), (0, 110.0)):
+        backend.ingest([row("BTCUSDT", contracts, 2.0)], ago(seconds))
+    page.clock.install()
+    page.goto(backend.url)
+    expect(page.locator("#movers li b")).to_have_text(["+10.00%"])
+    backend.process.terminate()
+    expect(page.locator("#status-text")).to_contain_text("Connection lost, values of ")
+
+    page.clock.fast_forward(31_000)
+
+    expect(page.locator("#movers li")).to_have_count(0)
+    expect(page.locator("#movers .none")).to_have_text("No current values.")
+    assert page.locator("#changes b").all_inner_texts() == ["–"] * 3
+    assert [cell(page, "BTCUSDT", key) for key in ("d5", "usd")] == ["–", "$220.00"]
+
+
 def test_a_symbol_that_batches_no_longer_bring_is_stale(page: Page, backend: Backend) -> None:
     """A merging backend keeps its value for ever: it is shown with its age, and no change is claimed of it."""
     backend.ingest([row("OLDUSDT", 90.0, 2.0)], ago(1500))

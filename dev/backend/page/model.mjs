@@ -91,6 +91,11 @@ export class Book {
     return counts;
   }
 
+  /** Is there any value young enough to speak of now? */
+  current(nowMs) {
+    return this.batchMs !== null && nowMs - this.batchMs < OLD_MS;
+  }
+
   /** Rows that count for the total and whose change by this key is known and current. */
   changed(key, nowMs) {
     const fresh = (row) => this.mark(row) === '' && nowMs - row.at < OLD_MS;

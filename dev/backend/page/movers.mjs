@@ -38,7 +38,8 @@ export class Movers {
     order(this.list, rows.map((row) => this.tile(row)));
     this.list.hidden = rows.length === 0;
     this.none.hidden = rows.length > 0;
-    say(this.none, `Shown once values of ${NAMES[this.key]} ago are there to compare with.`);
+    const waits = `Shown once values of ${NAMES[this.key]} ago are there to compare with.`;
+    say(this.none, book.current(nowMs) ? waits : 'No current values.');
   }
 
   tile(row) {

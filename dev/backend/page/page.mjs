@@ -153,6 +153,7 @@ function everySecond() {
     lost(line);
   }
   table.tick(now());
+  movers.update(book, now()); // what grew too old is no move
   alerts.refresh(now());
   drawer.tick();
   writeHeader();
