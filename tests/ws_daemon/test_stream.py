@@ -219,3 +219,26 @@ async def test_of_two_connections_either_may_die() -> None:
         await eventually(filled_again, every_s=0.001)
 
     assert min(live) == 1
+
+
+async def test_the_same_bytes_from_the_other_connection_are_counted_and_not_read_again() -> None:
+    """Each second comes twice; the second of two connections still proves itself by it, at a tenth of the cost."""
+    registry = CollectorRegistry()
+    feeding = Feed(load(Settings, {}), Board(), Metrics(registry), SystemClock())
+    blob = frame(mark_row("BTCUSDT"), mark_row("ETHUSDT"), mark_row("BADUSDT", "NaN"))
+
+    first = feeding.take_stream("stream-1", blob)
+    feeding.fresh.clear()
+    second = feeding.take_stream("stream-2", blob)
+
+    assert (first.new, second.new, second.repeated) == (2, 0, 2)
+    assert second.marks == first.marks == {"BTCUSDT", "ETHUSDT"}
+    assert not feeding.fresh.is_set()
+
+    def counted(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert counted("pipeline_frames_total", source="stream-2") == 1
+    assert counted("pipeline_mark_rows_total", outcome="repeated") == 2
+    assert counted("pipeline_bad_rows_total", source="stream-1", reason="bad_mark") == 1
+    assert counted("pipeline_bad_rows_total", source="stream-2", reason="bad_mark") is None
