@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.backend.browser import browser, page, services
 from tests.backend.stand_in import Backend, start
+
+__all__ = ["browser", "page", "services"]
 
 
 @pytest.fixture(scope="session")

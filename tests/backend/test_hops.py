@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,13 +12,6 @@ from tests.backend.healthz import NAMES, Services, report
 from tests.backend.stand_in import Backend
 
 STAMP_MS = 1_764_763_384_000
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    services = Services()
-    yield services
-    services.close()
 
 
 def hops_until(backend: Backend, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, dict[str, Any]]:
