@@ -73,8 +73,8 @@ def until(what: str, condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def pipeline() -> Iterator[str]:
-    """The whole pipeline with a past; yields the address of the page."""
+def pipeline() -> Iterator[Stage]:
+    """The whole pipeline with a past; ``env`` of what is yielded has the addresses of Redis and of the page."""
     stage = Stage()
     try:
         stage.redis()
@@ -86,7 +86,7 @@ def pipeline() -> Iterator[str]:
         for name in PORTS:
             stage.service(name)
         until("alerts", lambda: _staged(stage, url))
-        yield url
+        yield stage
     finally:
         stage.stop()
 
@@ -100,12 +100,12 @@ def _staged(stage: Stage, url: str) -> bool:
     return bool(call(f"{url}/control")["alerts"] >= ALERTS_WANTED)
 
 
-def page_pictures(browser: Browser, url: str) -> None:
+def page_pictures(browser: Browser, stage: Stage) -> None:
     """The page in both themes, one of them with a symbol opened, and on a phone."""
     for name, width, height in (("dark", 1360, 820), ("light", 1360, 820), ("phone", 390, 780)):
         scheme: Literal["dark", "light"] = "light" if name == "light" else "dark"
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-        page.goto(url)
+        page.goto(stage.env["BACKEND_URL"])
         page.wait_for_selector('#status[data-level="good"]', timeout=60_000)
         if name == "light":
             open_symbol(page, "SOLUSDT")
@@ -119,7 +119,8 @@ def open_symbol(page: Page, symbol: str) -> None:
     page.wait_for_selector("#drawer .chart path.oi", state="attached")
 
 
-PICTURE_TAKERS: list[Callable[[Browser, str], None]] = [page_pictures]
+# Each is given a browser and the running pipeline, and writes what it takes into PICTURES.
+PICTURE_TAKERS: list[Callable[[Browser, Stage], None]] = [page_pictures]
 
 
 def main() -> None:
@@ -128,10 +129,10 @@ def main() -> None:
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with pipeline() as url, sync_playwright() as playwright:
+    with pipeline() as stage, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for take in PICTURE_TAKERS:
-            take(browser, url)
+            take(browser, stage)
         browser.close()
     for picture in sorted(PICTURES.glob("*.png")):
         if shutil.which("pngquant"):  # a third of the size, where it is installed
