@@ -251,6 +251,12 @@ test('a report is read or refused, and never breaks the reader', () => {
   for (const body of ['', '{', 'null', '[]', '7', '"ok"', '{}', '{"state":""}', '{"state":{}}', '{"state":null}']) {
     assert.equal(readReport(body), null, body);
   }
+  const text = JSON.stringify(whole);
+  for (let cut = 0; cut < text.length; cut += 1) {
+    assert.equal(readReport(text.slice(0, cut)), null, 'cut off');
+    const flipped = readReport(text.slice(0, cut) + String.fromCharCode(text.charCodeAt(cut) ^ 3) + text.slice(cut + 1));
+    assert.ok(flipped === null || typeof flipped.state === 'string');
+  }
   const odd = readReport(JSON.stringify({ state: 'x'.repeat(999), since: 'soon', lastSuccess: [], detail: { a: 1 } }));
   assert.equal(odd.state.length, 300);
   assert.deepEqual([odd.since, odd.lastSuccess], [null, null]);
