@@ -39,7 +39,7 @@ class History:
         self.add(sweep for sweep in entries if isinstance(sweep, Sweep))
 
     def add(self, sweeps: Iterable[Sweep]) -> None:
-        """Newer sweeps, oldest first; one that is known already changes nothing."""
+        """Newer sweeps, oldest first; one older than what is known changes nothing."""
         for sweep in sweeps:
             if self._samples and sweep.ended_ms <= self._samples[-1][0]:
                 continue

@@ -82,6 +82,10 @@ def _rise(value: float | None) -> str:
     return "dim" if value is None else "green" if value > 0 else "red" if value < 0 else ""
 
 
+def _trust(row: Row) -> str:
+    return "" if row.state == GOOD else STYLE[row.state]
+
+
 class Column(NamedTuple):
     """``wide``: the screen from which on it is shown; ``grow``: how many more cells it takes on a wide one."""
 
@@ -97,7 +101,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("symbol", 12, lambda r: r.symbol, lambda r: r.symbol, lambda _: "bold", grow=6, left=True),
-    Column("OI USD", 7, lambda r: money(r.usd), lambda r: r.usd, grow=2),
+    Column("OI USD", 7, lambda r: money(r.usd), lambda r: r.usd, _trust, grow=2),
     Column("contracts", 9, lambda r: money(r.contracts), lambda r: r.contracts, wide=100),
     Column("mark", 9, lambda r: _price(r.mark), lambda r: r.mark, grow=2),
     Column("fund%", 7, lambda r: _percent(r.funding, 4), lambda r: r.funding, lambda r: _rise(r.funding), grow=1),
@@ -107,7 +111,7 @@ COLUMNS = (
     ),
     Column("Δ1h%", 6, lambda r: _percent(r.change_1h, 2), lambda r: r.change_1h, lambda r: _rise(r.change_1h), grow=1),
     Column("1 h", 6, lambda r: r.hour, lambda r: r.change_1h, lambda _: "cyan", grow=54, left=True),
-    Column("age", 4, lambda r: age(r.age_s), lambda r: r.age_s, lambda r: "" if r.state == GOOD else STYLE[r.state]),
+    Column("age", 4, lambda r: age(r.age_s), lambda r: r.age_s, _trust),
     Column(
         "verdict", 8, lambda r: r.verdict or NONE, lambda r: r.verdict, lambda r: STYLE[r.state], grow=12, left=True
     ),

@@ -47,7 +47,7 @@ class Watch:
     def __init__(self, redis: Redis, told: Told) -> None:
         self._redis = redis
         self._told = told
-        self._history = History()
+        self.history = History()
         self._loaded = False
         self.rows: list[Row] = []
         self.status = Status(UNKNOWN, iso(SystemClock().now_ms()), told.source, [])
@@ -57,13 +57,13 @@ class Watch:
         try:
             seen = await read(self._redis)
             if not self._loaded:
-                await self._history.load(self._redis, seen.now_ms)
+                await self.history.load(self._redis, seen.now_ms)
                 self._loaded = True
         except Transient as e:
             self.note = f"no data since {self.status.at[11:19]} UTC: {e}"
             return
-        self._history.add(reversed(seen.sweeps))
-        self.rows = rows(seen, self._told.settings, self._history, spark_width(width))
+        self.history.add(reversed(seen.sweeps))
+        self.rows = rows(seen, self._told.settings, self.history, spark_width(width))
         self.status = status(seen, self._told.settings, self._told.source)
         self.note = ""
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from dev import oi_picture as oi_top
 from dev.exchange.market import steps
 from dev.exchange.universe import Contract
 from dev.exchange.venue import Settings, Venue
@@ -119,8 +120,13 @@ def open_symbol(page: Page, symbol: str) -> None:
     page.wait_for_selector("#drawer .chart path.oi", state="attached")
 
 
+def oi_picture(browser: Browser, stage: Stage) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    oi_top.take(browser, stage.env, oi_top.sweeps(past_batches(now_ms), now_ms), PICTURES / "oi-top.png")
+
+
 # Each is given a browser and the running pipeline, and writes what it takes into PICTURES.
-PICTURE_TAKERS: list[Callable[[Browser, Stage], None]] = [page_pictures]
+PICTURE_TAKERS: list[Callable[[Browser, Stage], None]] = [page_pictures, oi_picture]
 
 
 def main() -> None:
