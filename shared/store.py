@@ -108,6 +108,10 @@ class Stored(Generic[T]):
         if names:
             pipe.hdel(self.key, *names)
 
+    async def symbols(self, redis: Redis) -> set[str]:
+        async with redis_faults():
+            return {name.decode(errors="replace") for name in cast("list[bytes]", await redis.hkeys(self.key))}
+
     async def all(self, redis: Redis, on_bad: Callable[[WireError], None]) -> dict[str, T]:
         """Every row that can be trusted, in one HGETALL; each other row goes to ``on_bad``, and costs only itself."""
         async with redis_faults():

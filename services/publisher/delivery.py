@@ -190,8 +190,7 @@ class Delivery:
             books = join(sweep, own_marks(sweep), sweep.ended_ms, self._limits)
         else:
             marks = await MARKS.all(self._redis, self._bad_row)
-            members = await UNIVERSE.all(self._redis, self._bad_row)
-            books = join(sweep, marks, now_ms, self._limits, members.keys())
+            books = join(sweep, marks, now_ms, self._limits, await UNIVERSE.symbols(self._redis))
         self._metrics.unaccounted.set(books.unaccounted)
         if books.unaccounted:
             log.error("the books do not close", sweep=sweep.sweep_id, unaccounted=books.unaccounted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from redis.asyncio import Redis
 
@@ -25,7 +25,7 @@ from shared.errors import Transient
 from shared.exchange import Exchange
 from shared.logs import EventLog
 from shared.runner import Service, run
-from shared.store import UNIVERSE, redis_faults
+from shared.store import UNIVERSE
 
 log = EventLog("ws_daemon")
 FROZEN_EVERY_S = 30.0
@@ -55,11 +55,10 @@ async def watch_frozen(redis: Redis, board: Board, metrics: Metrics, facts: dict
     while True:
         await clock.sleep(FROZEN_EVERY_S)
         try:
-            async with redis_faults():
-                names = cast("list[bytes]", await redis.hkeys(UNIVERSE.key))
+            universe = await UNIVERSE.symbols(redis)
         except Transient:
             continue
-        found = frozen.look(board.marks, {name.decode(errors="replace") for name in names})
+        found = frozen.look(board.marks, universe)
         metrics.frozen.set(len(found))
         facts["frozen"] = ",".join(sorted(found)[:20])
         if found - known:

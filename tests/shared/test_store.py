@@ -67,6 +67,13 @@ async def test_a_bad_row_costs_only_itself(redis: Redis) -> None:
     assert sorted(e.reason for e in bad) == ["stored_mark", "stored_mark", "stored_symbol"]
 
 
+async def test_names_are_read_without_their_rows(redis: Redis) -> None:
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {"BTCUSDT": mark(), "币安人生USDT": mark("币安人生USDT")})
+
+    assert await MARKS.symbols(redis) == {"BTCUSDT", "币安人生USDT"}
+
+
 async def test_contracts_and_universe_come_back_as_written(redis: Redis) -> None:
     """The poller's memory across a restart: the last good values, and who was in the universe since when."""
     readings = {"BTCUSDT": reading(), "ETHUSDT": reading("ETHUSDT", "0.10", price=None)}
