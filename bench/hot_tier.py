@@ -1,8 +1,8 @@
 """Would a hot tier pay? A simulation: the same weight a minute, spent evenly, or more often on a few. Pure, seeded.
 
-Assumptions, each in favour of the hot tier: a reading is served the instant it is taken; a round takes no time; the
-tiers do not overlap (a full sweep leaves out what is hot); the backend merges. The hot symbols are chosen anew at each
-sweep by what an uneven sweep could gain most on: notional times how far the symbol was seen to move.
+Assumptions, most of them in favour of the hot tier: what is read is served a quarter of a second later, whatever the
+number of symbols and of POSTs; the tiers do not overlap (a full sweep leaves out what is hot); the backend merges. The
+hot symbols are chosen anew at each sweep by what there is to gain: notional times how far the symbol was seen to move.
 
 Notional is heavy-tailed as in the stand-in (14 billion x rank^-1.4, a lognormal factor of 0.35), 343 symbols, 2,000 of
 weight a minute. Open interest is either a random walk of 3 to 6.5 % a day, or that and bursts: on average one in ten
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 SYMBOLS, BUDGET_PER_MIN = 343, 2000
 STEP_S, DAY_S = 0.25, 86_400.0
+LAG_STEPS = 1  # from a reading taken to its being served
 BURST_EVERY_S, BURST_SIZES, BURST_LENGTHS_S = 600.0, (0.005, 0.05), (5.0, 30.0)
 
 
@@ -85,10 +87,11 @@ def _poisson(draw: random.Random, mean: float) -> int:
 
 @dataclass
 class Poller:
-    """What one plan has served, how far each symbol was seen to move per root second, and its error so far."""
+    """What one plan has read and served, how far each symbol was seen to move per root second, and its error so far."""
 
     plan: Plan
-    served: list[float] = field(default_factory=lambda: [1.0] * SYMBOLS)
+    read: list[float] = field(default_factory=lambda: [1.0] * SYMBOLS)
+    served: deque[list[float]] = field(default_factory=lambda: deque([[1.0] * SYMBOLS], LAG_STEPS + 1))  # newest last
     moved: list[float] = field(default_factory=lambda: [1e-5] * SYMBOLS)
     asked_s: list[float] = field(default_factory=lambda: [0.0] * SYMBOLS)
     hot: set[int] = field(default_factory=set)
@@ -105,6 +108,7 @@ class Poller:
         if self.plan.hot and now_s >= self.hot_due_s:
             self.hot_due_s += self.plan.every_s
             self.ask(self.hot, now_s, market.level)
+        self.served.append(list(self.read))
 
     def choose(self, notional: Sequence[float]) -> None:
         ranked = sorted(range(SYMBOLS), key=lambda symbol: -notional[symbol] * self.moved[symbol])
@@ -113,13 +117,13 @@ class Poller:
     def ask(self, symbols: set[int], now_s: float, level: Sequence[float]) -> None:
         for symbol in symbols:
             since_s = max(STEP_S, now_s - self.asked_s[symbol])
-            seen = abs(level[symbol] / self.served[symbol] - 1) / math.sqrt(since_s)
+            seen = abs(level[symbol] / self.read[symbol] - 1) / math.sqrt(since_s)
             self.moved[symbol] += 0.3 * (seen - self.moved[symbol])
-            self.served[symbol], self.asked_s[symbol] = level[symbol], now_s
+            self.read[symbol], self.asked_s[symbol] = level[symbol], now_s
         self.requests += len(symbols)
 
     def judge(self, market: Market) -> None:
-        rows = zip(market.notional, market.level, self.served, strict=True)
+        rows = zip(market.notional, market.level, self.served[0], strict=True)
         self.error += sum(notional * abs(level - served) for notional, level, served in rows)
 
 
