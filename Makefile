@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run incident test test-redis test-long chaos soak lint audit up down install uninstall test-systemd \
+.PHONY: help setup setup-test demo run incident test test-redis test-long chaos soak bench bench-lock lint audit up down install uninstall test-systemd \
   test-compose test-prometheus env-example screenshots lock clean
 
 help: ## what can be done here
@@ -43,6 +43,7 @@ incident: setup ## replay the incident, and see it found, named and healed
 lint: setup-test ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(MAKE) --no-print-directory audit
 	$(PY) -m mypy services shared cli
 
 # Tests wait as much as they compute: three at a time on two cores, each file in one process.
@@ -64,9 +65,29 @@ chaos: setup-test ## named faults through the real processes, and a table of wha
 soak: setup-test ## an hour of random kills and faults
 	$(PY) -m tests.chaos.soak --minutes 60
 
-audit: ## known weaknesses in what a service installs; asks PyPI, and fails where it has no answer
-	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/base.lock
+ADVISORIES := https://pypi.org/pypi/pip/25.0/json
+# The peers live in an environment of their own; one that cannot be installed here is named as not measured.
+bench/.venv/.done: bench/requirements.lock bench/package-lock.json
+	@echo "installing the peers into bench/"
+	@{ $(PYTHON) -m venv bench/.venv && bench/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r bench/requirements.lock && touch $@; } || echo "bench: not all Python peers could be installed"
+	@npm ci --prefix bench --silent || echo "bench: tardis-dev could not be installed; it needs npm"
+
+bench: setup bench/.venv/.done ## what it costs and how fresh it is, beside its peers, in five minutes; ARGS=--markdown
+	@$(PY) -m bench $(ARGS)
+
+bench-lock: ## write the lock files of the peers anew
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	cd bench && ../.venv-lock/bin/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --quiet --upgrade --custom-compile-command "make bench-lock" -o requirements.lock
+	cd bench && npm update --package-lock-only --silent
+	rm -rf .venv-lock
+
+audit: ## known weaknesses in what a service installs, where PyPI answers for them; part of lint
+	@if $(PYTHON) -c 'import urllib.request as u; u.urlopen("$(ADVISORIES)", timeout=5)' 2>/dev/null; \
+	  then $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
+	    && .venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/base.lock; \
+	  else echo "audit: not done, $(ADVISORIES) does not answer here"; fi
 
 up: ## the pipeline in containers, on the stand-in exchange
 	docker compose up --build --detach --wait
@@ -104,4 +125,4 @@ lock: ## write the lock files anew from pyproject.toml
 	rm -rf .venv-lock
 
 clean: ## remove what setup, demo and tests made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.venv bench/node_modules bench/out
