@@ -44,7 +44,7 @@ lint: setup-test ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(MAKE) --no-print-directory audit
-	$(PY) -m mypy services shared cli
+	$(PY) -m mypy services shared cli bench
 
 # Tests wait as much as they compute: three at a time on two cores, each file in one process.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile
