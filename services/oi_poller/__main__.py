@@ -16,10 +16,9 @@ from services.oi_poller.metrics import Metrics
 from services.oi_poller.pace import Pace
 from services.oi_poller.poller import Poller
 from services.oi_poller.settings import Settings
-from services.oi_poller.transport import SweepTransport
+from services.oi_poller.transport import sweep_client
 from services.oi_poller.universe import Rules, Universe
 from services.oi_poller.weight import Governor
-from shared import http
 from shared.ban import Ban
 from shared.exchange import Exchange
 from shared.runner import Service, run
@@ -35,7 +34,7 @@ async def serve(settings: Settings, service: Service) -> None:
         Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
     )
     desk, pace = Desk(service.redis, universe, metrics, clock), Pace(settings, governor, metrics, clock)
-    async with http.client(settings.in_flight, transport=SweepTransport) as client, asyncio.TaskGroup() as jobs:
+    async with sweep_client(settings.in_flight) as client, asyncio.TaskGroup() as jobs:
         fapi = Fapi(Exchange(settings.rest_url, client, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, governor, clock)
         listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)
         poller = Poller(settings, service, fapi, ban, universe, listings, desk, pace, metrics)

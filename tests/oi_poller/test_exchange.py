@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
 
 from services.oi_poller.exchange import Fapi
-from services.oi_poller.transport import SweepTransport
+from services.oi_poller.transport import sweep_client
 from services.oi_poller.weight import Governor
-from shared import http
 from shared.ban import Ban
 from shared.clock import SystemClock
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.exchange import Exchange
 from tests.oi_poller.venue import DELISTED, HTML, TOO_MANY, UNKNOWN, Venue, serving
+from tests.waiting import eventually
 
+IN_FLIGHT = 8
 BTC, CHINESE = "BTCUSDT", "币安人生USDT"
 BANNED_UNTIL = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
 
@@ -30,7 +32,7 @@ async def venue() -> AsyncIterator[Venue]:
 @pytest.fixture
 async def fapi(venue: Venue, redis: Redis, governor: Governor) -> AsyncIterator[Fapi]:
     clock, ban = SystemClock(), Ban(redis)
-    async with http.client(8, transport=SweepTransport) as client:
+    async with sweep_client(IN_FLIGHT) as client:
         yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, governor, clock)
 
 
@@ -97,12 +99,23 @@ async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, g
 
 async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, governor: Governor) -> None:
     clock, ban = SystemClock(), Ban(redis)
-    async with http.client(1, transport=SweepTransport) as client:
+    async with sweep_client(1) as client:
         nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, governor, clock)
         with pytest.raises(Transient) as raised:
             await nobody.open_interest(BTC)
 
     assert raised.value.__cause__ is not None
+
+
+async def test_no_request_waits_for_a_connection(venue: Venue, fapi: Fapi) -> None:
+    """One that did would reach the exchange long after it was found to be allowed: after a ban was told, too."""
+    venue.delay_s[BTC] = 5.0
+    sweep = [asyncio.create_task(fapi.open_interest(BTC)) for _ in range(IN_FLIGHT)]
+    await eventually(lambda: venue.under_way == IN_FLIGHT)
+
+    assert (await fapi.exchange_info(pytest.fail)).listings.keys() == {BTC, CHINESE}
+    assert venue.under_way == IN_FLIGHT
+    await asyncio.gather(*sweep, return_exceptions=True)
 
 
 @pytest.mark.parametrize("status", [429, 418])
