@@ -1,0 +1,75 @@
+"""`oi top` in a terminal: drawn, obeying keys, and leaving the terminal as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import sys
+import termios
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.cli.world import World
+from tests.pipeline.harness import ROOT
+from tests.shared.test_imports import modules, within
+
+WITHIN_S = 30.0
+
+
+def until(fd: int, wanted: bytes, within_s: float = WITHIN_S) -> bytes:
+    """What the terminal is sent up to and with ``wanted``."""
+    os.set_blocking(fd, False)
+    seen, deadline_s = b"", time.monotonic() + within_s
+    while wanted not in seen:
+        assert time.monotonic() < deadline_s, f"no {wanted!r} in {seen[-2000:]!r}"
+        try:
+            seen += os.read(fd, 65536)
+        except BlockingIOError:
+            time.sleep(0.02)
+    return seen
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(24, 80), (60, 200)])
+async def test_a_person_looks_filters_and_leaves(redis: Redis, redis_url: str, rows: int, columns: int) -> None:
+    await World().write(redis)
+    terminal, inner = os.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    before = termios.tcgetattr(inner)
+    env = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "TERM": "xterm-256color"}
+    command = (sys.executable, "-m", "cli", "top")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdin=inner, stdout=inner)
+    try:
+        first = await asyncio.to_thread(until, terminal, b"quit")
+        os.write(terminal, b"/eth\r")
+        await asyncio.to_thread(until, terminal, b"1 of 4 symbols")
+        os.write(terminal, b"q")
+        left = await asyncio.to_thread(until, terminal, b"\x1b[?1049l")  # it cannot leave before it is read
+        async with asyncio.timeout(WITHIN_S):
+            status = await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        after = termios.tcgetattr(inner)
+        os.close(terminal)
+        os.close(inner)
+
+    assert b"\x1b[?1049h" in first
+    assert "龙虾USDT".encode() in first
+    assert left
+    assert (status, after) == (0, before)
+
+
+def test_oi_knows_redis_and_no_service() -> None:
+    """It must run beside any version of them, and start none of their code."""
+    trespasses = [
+        f"{path} imports {name}"
+        for path, names in modules("cli").items()
+        for name in sorted(names)
+        if any(within(name, package) for package in ("services", "dev", "tests"))
+    ]
+    assert trespasses == []
