@@ -2,7 +2,8 @@
 
 The backend is given three hours of the stand-in's own past first (its values are functions of seed and time), so that
 changes and charts are full at once; then a few moves of open interest are staged, and the pictures are taken when the
-alerter has told of them. Needs Debian's chromium, and takes some minutes.
+alerter has told of them. Needs Debian's chromium, and fonts with Chinese characters (fonts-noto-cjk) for the symbols that
+have them; takes some minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from dev import oi_picture as oi_top
 from dev.exchange.market import steps
@@ -105,12 +106,12 @@ def page_pictures(browser: Browser, stage: Stage) -> None:
     """The page in both themes, one of them with a symbol opened, and on a phone."""
     for name, width, height in (("dark", 1360, 820), ("light", 1360, 820), ("phone", 390, 780)):
         scheme: Literal["dark", "light"] = "light" if name == "light" else "dark"
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        size: ViewportSize = {"width": width, "height": height}
+        page = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # no tint of what changed
         page.goto(stage.env["BACKEND_URL"])
         page.wait_for_selector('#status[data-level="good"]', timeout=60_000)
         if name == "light":
             open_symbol(page, "SOLUSDT")
-        page.wait_for_timeout(1200)  # the tint of values that changed has faded
         page.screenshot(path=PICTURES / f"page-{name}.png")
         page.close()
 
