@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from services.oi_poller.sweep import Outcome
 from services.oi_poller.weight import Governor
 from shared.ban import Ban
 from shared.clock import Clock
+from shared.meters import Meters
 
 
-class Metrics:
+class Metrics(Meters):
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, about: str, *labels: str) -> Counter:
-            return Counter(name, about, labels, registry=registry)
-
-        def gauge(name: str, about: str, *labels: str) -> Gauge:
-            return Gauge(name, about, labels, registry=registry)
-
-        self.requests = counter("pipeline_oi_requests", "Symbols asked for, by what became of them", "outcome")
-        self.bad_rows = counter(
-            "pipeline_bad_rows", "What came from outside and could not be trusted", "source", "reason"
-        )
-        self.listings_failures = counter(
+        super().__init__(registry)
+        self.requests = self.counter("pipeline_oi_requests", "Symbols asked for, by what became of them", "outcome")
+        self.listings_failures = self.counter(
             "pipeline_listings_failures", "Looks at the exchange's symbol list that gave nothing usable", "reason"
         )
-        self.redis_failures = counter("pipeline_redis_failures", "Turns that Redis did not take part in")
-        self.universe = gauge("pipeline_universe_symbols", "Symbols polled now")
-        self.sweep_symbols = gauge(
+        self.redis_failures = self.counter("pipeline_redis_failures", "Turns that Redis did not take part in")
+        self.universe = self.gauge("pipeline_universe_symbols", "Symbols polled now")
+        self.sweep_symbols = self.gauge(
             "pipeline_sweep_symbols",
             "Symbols of the last sweep: fresh, failed, and carried (failed, old value kept)",
             "state",
         )
-        self.interval = gauge("pipeline_sweep_interval_seconds", "From the start of a sweep to the start of the next")
-        self.over_max = gauge("pipeline_sweep_interval_over_max", "1 while the weight budget forces a longer interval")
-        self.last_sweep = gauge("pipeline_last_sweep_timestamp_seconds", "When a sweep last landed in Redis")
-        self.weight = gauge(
+        self.interval = self.gauge(
+            "pipeline_sweep_interval_seconds", "From the start of a sweep to the start of the next"
+        )
+        self.over_max = self.gauge(
+            "pipeline_sweep_interval_over_max", "1 while the weight budget forces a longer interval"
+        )
+        self.last_sweep = self.gauge("pipeline_last_sweep_timestamp_seconds", "When a sweep last landed in Redis")
+        self.weight = self.gauge(
             "pipeline_request_weight", "Request weight of this minute, by the exchange's count", "state"
         )
-        self.weight_limit = gauge("pipeline_request_weight_limit", "The exchange's limit a minute")
-        self.ban_until = gauge("pipeline_ban_until_timestamp_seconds", "Nothing is sent before; 0: never told so")
-        self.duration = Histogram(
+        self.weight_limit = self.gauge("pipeline_request_weight_limit", "The exchange's limit a minute")
+        self.ban_until = self.gauge("pipeline_ban_until_timestamp_seconds", "Nothing is sent before; 0: never told so")
+        self.duration = self.histogram(
             "pipeline_sweep_duration_seconds",
             "First request to last answer of a sweep",
             buckets=(0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 30, 60, 120),
-            registry=registry,
         )
 
     def watch(self, governor: Governor, ban: Ban, clock: Clock) -> None:

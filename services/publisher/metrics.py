@@ -5,58 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sized
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from services.publisher.audit import Verdict
 from services.publisher.join import FETCH_FAILED, LEFT_OUT
+from shared.meters import Meters
 
 LOST = ("retention", "unreadable", "refused")
 
 
-class Metrics:
+class Metrics(Meters):
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, about: str, *labels: str) -> Counter:
-            return Counter(name, about, labels, registry=registry)
-
-        def gauge(name: str, about: str, *labels: str) -> Gauge:
-            return Gauge(name, about, labels, registry=registry)
-
-        self.symbols = gauge("pipeline_symbols", "The books of the last cycle", "state", "reason")
-        self.unaccounted = gauge(
+        super().__init__(registry)
+        self.symbols = self.gauge("pipeline_symbols", "The books of the last cycle", "state", "reason")
+        self.unaccounted = self.gauge(
             "pipeline_books_unaccounted_symbols",
             "Symbols not in exactly one of published, left out and failed: always 0",
         )
-        self.cycles = counter("pipeline_cycles", "Sweeps delivered, by verdict", "verdict")
-        self.verdict = gauge("pipeline_last_cycle", "1 for the verdict of the last cycle", "verdict")
+        self.cycles = self.counter("pipeline_cycles", "Sweeps delivered, by verdict", "verdict")
+        self.verdict = self.gauge("pipeline_last_cycle", "1 for the verdict of the last cycle", "verdict")
         # outcome: accepted, too_large, rejected, rate_limited, refused, away, in_doubt
-        self.posts = counter("pipeline_posts", "Batches sent, by what came of it", "outcome")
-        self.post_duration = Histogram(
+        self.posts = self.counter("pipeline_posts", "Batches sent, by what came of it", "outcome")
+        self.post_duration = self.histogram(
             "pipeline_post_duration_seconds",
             "From sending a batch to its answer",
             buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
-            registry=registry,
         )
-        self.last_verified = gauge("pipeline_last_verified_timestamp_seconds", "When a cycle was last verified")
-        self.served_batch = gauge(
+        self.last_verified = self.gauge("pipeline_last_verified_timestamp_seconds", "When a cycle was last verified")
+        self.served_batch = self.gauge(
             "pipeline_served_batch_timestamp_seconds", "The asOf the backend was last seen to serve"
         )
-        self.served = gauge("pipeline_served_symbols", "Symbols sent and served right, last cycle")
-        self.old = gauge(
+        self.served = self.gauge("pipeline_served_symbols", "Symbols sent and served right, last cycle")
+        self.old = self.gauge(
             "pipeline_served_old_symbols", "Of them, those whose open interest was received over 30 s ago, by now"
         )
-        self.sent = gauge("pipeline_sent_symbols", "Symbols sent, last cycle")
-        self.unserved = gauge("pipeline_unserved_symbols", "Symbols sent and not served right, by how", "reason")
-        self.ghosts = gauge("pipeline_ghost_symbols", "Symbols served that left the universe")
-        self.backlog = gauge("pipeline_backlog_sweeps", "Sweeps not yet delivered")
-        self.duplicates = counter(
+        self.sent = self.gauge("pipeline_sent_symbols", "Symbols sent, last cycle")
+        self.unserved = self.gauge("pipeline_unserved_symbols", "Symbols sent and not served right, by how", "reason")
+        self.ghosts = self.gauge("pipeline_ghost_symbols", "Symbols served that left the universe")
+        self.backlog = self.gauge("pipeline_backlog_sweeps", "Sweeps not yet delivered")
+        self.duplicates = self.counter(
             "pipeline_duplicate_posts", "Batches sent again that the backend may have had already"
         )
-        self.lost = counter("pipeline_lost_sweeps", "Sweeps that will never be delivered", "cause")
-        self.rejected_rows = counter("pipeline_rejected_rows", "Rows the backend named in its errors")
-        self.deliveries = counter("pipeline_deliveries", "Universes and alerts delivered", "kind", "outcome")
-        self.bad_rows = counter(
-            "pipeline_bad_rows", "What came from outside and could not be trusted", "source", "reason"
-        )
+        self.lost = self.counter("pipeline_lost_sweeps", "Sweeps that will never be delivered", "cause")
+        self.rejected_rows = self.counter("pipeline_rejected_rows", "Rows the backend named in its errors")
+        self.deliveries = self.counter("pipeline_deliveries", "Universes and alerts delivered", "kind", "outcome")
 
         for verdict in get_args(Verdict):  # a series that appears with its first event shows no increase for it
             self.cycles.labels(verdict)
