@@ -2,8 +2,8 @@
 
 The backend is given three hours of the stand-in's own past first (its values are functions of seed and time), so that
 changes and charts are full at once; then a few moves of open interest are staged, and the pictures are taken when the
-alerter has told of them. Needs Debian's chromium, and fonts with Chinese characters (fonts-noto-cjk) for the symbols that
-have them; takes some minutes.
+alerter has told of them. Needs Debian's chromium, and fonts-noto-cjk for the symbols with Chinese names; takes some
+minutes.
 """
 
 from __future__ import annotations
