@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from shared import store
 from shared.clock import from_iso
 from shared.model import OpenInterest, Reading, Sweep
 
-WIDTH, HEIGHT = 120, 30
+WIDTH, HEIGHT = 120, 20
 
 
 def sweeps(batches: Iterable[dict[str, Any]], now_ms: int) -> Iterable[Sweep]:
@@ -54,7 +55,8 @@ async def screen(env: dict[str, str], past: Iterable[Sweep]) -> Screen:
 
 def take(browser: Browser, env: dict[str, str], past: Iterable[Sweep], path: Path) -> None:
     console = Console(width=WIDTH, height=HEIGHT, record=True, file=io.StringIO(), force_terminal=True)
-    console.print(asyncio.run(screen(env, past)))
+    with ThreadPoolExecutor(1) as aside:  # the browser's driver has an event loop of its own in this thread
+        console.print(aside.submit(asyncio.run, screen(env, past)).result())
     page = browser.new_page(viewport={"width": 1400, "height": 800})
     page.route("**/*", lambda route: route.abort())  # Rich names fonts on another host; the browser's own will do
     page.set_content(f"<body style='margin:0;width:1360px'>{console.export_svg(title='oi top')}</body>")
