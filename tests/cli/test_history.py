@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from cli.history import KEPT_MS, MINUTE_MS, History
+from shared.codec import encode_sweep
 from shared.model import Sweep
-from shared.store import round_trip
-from shared.sweeplog import append
+from shared.store import SWEEPS
+from shared.sweeplog import FIELD
 from tests.builders import NOW_MS, reading, sweep
 
 
@@ -63,13 +64,17 @@ def test_memory_is_bounded_and_every_sparkline_as_wide_as_asked(steps: list[floa
 
 
 async def test_the_last_hour_is_read_from_redis(redis: Redis) -> None:
-    async with round_trip(redis) as pipe:
-        for minute in range(61):
-            append(pipe, swept(minute - 60, str(1000 + minute)), NOW_MS)
-    # The stand-in of a stream's clock: entries carry the time at which they were added, which was just now.
-    newest = int((await redis.xinfo_stream("oi:sweeps"))["last-generated-id"].partition(b"-")[0])
+    """One sweep in six is read; a minute in which none landed is no sample."""
+    for tenth in range(-366, 1):
+        minute = tenth / 6
+        if not -30 < minute < -28:
+            blob = encode_sweep(swept(minute, str(1000 + round(minute))))
+            await redis.xadd(SWEEPS, {FIELD: blob}, id=f"{NOW_MS + tenth * 10_000}-0")
     history = History()
-    await history.load(redis, newest + MINUTE_MS)
 
-    assert history.change("BTCUSDT", 60) is None  # all of them lie in one minute: one sample
-    assert len(history._samples) == 1
+    await history.load(redis, NOW_MS + 5000)
+    history.add([swept(0.0, "1000")])
+
+    assert history.change("BTCUSDT", 5) == pytest.approx(1000 / 995 - 1, abs=1.1e-3)
+    assert history.change("BTCUSDT", 60) == pytest.approx(1000 / 940 - 1, abs=1.1e-3)
+    assert 58 <= len(history._samples) <= 63
