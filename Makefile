@@ -57,7 +57,7 @@ test-redis: setup-test ## the tests that need Redis, against the server that RED
 	  tests/oi_poller tests/publisher tests/oi_alerter tests/funding_api tests/pipeline
 
 test-long: setup-test ## what cannot be scaled down
-	$(PY) -m pytest -m long
+	$(PYTEST) -m long
 
 chaos: setup-test ## named faults through the real processes, and a table of what came of each
 	$(PY) -m tests.chaos

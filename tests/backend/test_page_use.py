@@ -13,7 +13,7 @@ from tests.backend.browser import BTC, ETH, PEPE, ago, needs_browser, status, sy
 from tests.backend.healthz import Services, report
 from tests.backend.stand_in import ALERTS, Backend, alert, row
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.long]
 
 
 def test_every_column_sorts_both_ways_from_the_keyboard(page: Page, backend: Backend) -> None:

@@ -33,6 +33,7 @@ def until(fd: int, wanted: bytes, within_s: float = WITHIN_S) -> bytes:
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rows", "columns"), [(24, 80), (60, 200)])
 async def test_a_person_looks_filters_and_leaves(redis: Redis, redis_url: str, rows: int, columns: int) -> None:
     await World().write(redis)
@@ -45,7 +46,7 @@ async def test_a_person_looks_filters_and_leaves(redis: Redis, redis_url: str, r
     try:
         first = await asyncio.to_thread(until, terminal, b"quit")
         os.write(terminal, b"/eth\r")
-        await asyncio.to_thread(until, terminal, b"1 of 4 symbols")
+        await asyncio.to_thread(until, terminal, b"/ETH")
         os.write(terminal, b"q")
         left = await asyncio.to_thread(until, terminal, b"\x1b[?1049l")  # it cannot leave before it is read
         async with asyncio.timeout(WITHIN_S):

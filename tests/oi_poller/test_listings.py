@@ -19,7 +19,7 @@ async def universe(redis: Redis) -> set[str]:
 
 async def test_a_new_listing_enters_within_five_minutes(redis: Redis, start: Start) -> None:
     """Nobody restarts the poller for a new coin."""
-    clock = FastClock(speed=300)
+    clock = FastClock(speed=100)
     async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="20"):
         await put_market(redis, [*SYMBOLS, "NEWUSDT"], clock)
         await eventually(lambda: venue.info_asked)
