@@ -51,6 +51,16 @@ def ages(seen: Iterable[Seen], from_ms: int, until_ms: int, step_ms: int = 250) 
     return Ages(statistics.median(samples) / 1000, worst / 1000, len(by_symbol))
 
 
+def whole_rounds(seen: Iterable[Seen], from_ms: int, until_ms: int) -> tuple[int, int]:
+    """The part of the window between the first and the last time that one symbol came in it.
+
+    A window that cuts a round in two counts young ages, or old ones, more often than they are.
+    """
+    rows = sorted((row for row in seen if from_ms <= row.got_ms <= until_ms), key=lambda row: (row.symbol, row.got_ms))
+    times = [row.got_ms for row in rows if row.symbol == rows[0].symbol]
+    return (times[0], times[-1]) if len(times) > 1 else (from_ms, until_ms)
+
+
 def _sampled(rows: list[Seen], grid: range) -> list[int]:
     times = [row.got_ms for row in rows]
     found = ((at, bisect.bisect_right(times, at)) for at in grid)

@@ -6,21 +6,22 @@ supervisor would after its pause; the time runs from the kill.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import statistics
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import msgpack
 
 from bench.results import Results
 from bench.rig import Rig, now_ms, until
 from bench.watch import Sweeps, batches
 from shared.clock import from_iso
+from shared.sweeplog import FIELD
 
-CYCLES, KILLS, INTERVAL_S = 15, 3, "1"
-Done = Callable[[Rig, int], Awaitable[bool]]
+CYCLES, KILLS, INTERVAL_S = 11, 3, "1"
+Done = Callable[[Rig, int], Awaitable[int]]
 
 
 async def measure(results: Results) -> None:
@@ -54,34 +55,35 @@ async def _since(rig: Rig, since_ms: int) -> bool:
 
 
 async def killed(rig: Rig, name: str, done: Done) -> float:
-    """Seconds from the kill to the first evidence that the new process does its job."""
+    """Seconds from the kill to when the new process first did its job, by its own stamp."""
     await until("a verified cycle", lambda: verified(rig, now_ms() - 2500))
     at_ms = now_ms()
     rig.children[name].kill()
     rig.children[name].start()
-    await until(f"{name} at work again", lambda: done(rig, at_ms), every_s=0.005)
-    took_s = (now_ms() - at_ms) / 1000
-    await asyncio.sleep(1.0)
-    return took_s
+    done_ms = await until(f"{name} at work again", lambda: done(rig, at_ms), every_s=0.01)
+    return (done_ms - at_ms) / 1000
 
 
-async def marks_written(rig: Rig, since_ms: int) -> bool:
-    """Only the process that was started after the kill can have written since."""
+async def marks_written(rig: Rig, since_ms: int) -> int:
+    """When marks were seen in Redis that only the process started after the kill can have written; 0: not yet."""
     stored: Any = await rig.redis.hget("oi:mark", "BTCUSDT")
-    return bool(stored) and json.loads(stored)["at"] >= since_ms
+    return now_ms() if stored and json.loads(stored)["at"] >= since_ms else 0
 
 
-async def sweep_landed(rig: Rig, since_ms: int) -> bool:
-    return bool(await rig.redis.xrange("oi:sweeps", min=str(since_ms), count=1))
+async def sweep_begun(rig: Rig, since_ms: int) -> int:
+    """When the first sweep that landed since then had begun: how long a sweep takes is not the restart's doing."""
+    found: Any = await rig.redis.xrange("oi:sweeps", min=str(since_ms), count=1)
+    return int(msgpack.unpackb(found[0][1][FIELD])["start"]) if found else 0
 
 
-async def verified(rig: Rig, since_ms: int) -> bool:
-    """By the publisher's own word, which it gives only when the backend was seen to serve the batch."""
+async def verified(rig: Rig, since_ms: int) -> int:
+    """When the publisher said so; it does only when the backend was seen to serve the batch."""
     try:
         told = await rig.get("publisher", "/healthz")
     except aiohttp.ClientError:
-        return False
-    return told["state"] == "ok" and from_iso(told["lastSuccess"]) >= since_ms
+        return 0
+    at_ms = from_iso(told["lastSuccess"]) if told["state"] == "ok" else 0
+    return at_ms if at_ms >= since_ms else 0
 
 
-JOBS: dict[str, Done] = {"ws_daemon": marks_written, "oi_poller": sweep_landed, "publisher": verified}
+JOBS: dict[str, Done] = {"ws_daemon": marks_written, "oi_poller": sweep_begun, "publisher": verified}

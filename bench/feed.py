@@ -11,7 +11,7 @@ from bench.rig import Rig, until
 from bench.usage import cpu_s
 from bench.watch import counter
 
-SECONDS, WARM_UP_S = 10.0, 3.0
+SECONDS, WARM_UP_S = 8.0, 3.0
 ROWS = "pipeline_mark_rows_total"
 
 

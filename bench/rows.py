@@ -36,7 +36,7 @@ ROWS = (
     Row("refused", "requests refused with 429 meanwhile", "", 0.0),
     Row("landed_posted", "sweep landed -> POST arrived, median", "ms", 15.0),
     Row("restart_ws_daemon", "kill -9 -> ws_daemon writes marks again", "s", 1.5, "the next frame: up to 0.7 s"),
-    Row("restart_oi_poller", "kill -9 -> oi_poller lands a sweep again", "s", 2.0, "less the sweep itself"),
+    Row("restart_oi_poller", "kill -9 -> oi_poller begins a sweep that lands", "s", 2.0, "the symbol list first"),
     Row("restart_publisher", "kill -9 -> publisher is verified again", "s", 1.5),
     *(Row(f"memory_{name}", f"resident memory of {name}", "MiB", 45.0) for name in SERVICES),
     Row("tenfold_ws_daemon", "10 times the symbols: CPU of ws_daemon", "x", 11.0, "linear: 10"),

@@ -12,7 +12,7 @@ from bench.frames import Monitor, Relay, delays_ms, percentile
 from bench.results import Results
 from bench.rig import Rig
 
-CLOCK_RATE, SECONDS = "8", 20.0
+CLOCK_RATE, SECONDS = "8", 16.0
 
 
 async def measure(results: Results) -> None:

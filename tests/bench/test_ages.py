@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ages import DAY_MS, Seen, ages, made_ms
+from bench.ages import DAY_MS, Seen, ages, made_ms, whole_rounds
 
 NOON_MS = 1_764_763_200_000
 
@@ -37,3 +37,10 @@ def test_what_was_held_before_the_window_counts_in_it() -> None:
 def test_nothing_held_is_no_figure() -> None:
     with pytest.raises(ValueError, match="no value"):
         ages([], 0, 1000)
+
+
+def test_only_whole_rounds_are_judged() -> None:
+    """Half a round more, and the young half would count twice."""
+    seen = [Seen(symbol, at + late, at) for at in range(0, 60_000, 10_000) for symbol, late in (("A", 0), ("B", 300))]
+    assert whole_rounds(seen, 5000, 46_000) == (10_000, 40_000)
+    assert whole_rounds(seen, 12_000, 19_000) == (12_000, 19_000)
