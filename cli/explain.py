@@ -216,7 +216,9 @@ def _post(seen: Snapshot, settings: Settings) -> Hop:
     if cause:
         old = when is None or when > settings.verified_max_age_s
         return Hop("post", DOWN if old else DEGRADED, when, "", None, cause)
-    counts = f"accepted (HTTP 2xx) after {seen.learnt.post_s:.2f} s" if seen.learnt.delivered_ms else NONE
+    learnt = seen.learnt
+    how = f"accepted (HTTP {learnt.post_status})" if learnt.post_status else "no HTTP answer known"
+    counts = f"{how} after {learnt.post_s:.2f} s" if learnt.delivered_ms else NONE
     return Hop("post", GOOD, when, counts + (", the next on its way" if seen.learnt.in_flight else ""))
 
 

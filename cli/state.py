@@ -36,6 +36,7 @@ class Learnt(NamedTuple):
     max_rows_ms: int
     replaces: bool
     post_s: float
+    post_status: int  # of HTTP, its answer; 0: none came back
     duplicates: int
 
 
@@ -170,6 +171,7 @@ def _learnt(fields: Mapping[bytes, bytes]) -> Learnt:
         max_rows_ms=int(number(b"max_rows_ms")),
         replaces=number(b"replaces") == 1,
         post_s=number(b"post_s"),
+        post_status=int(number(b"post_status")),
         duplicates=int(number(b"duplicates")),
     )
 

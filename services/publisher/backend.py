@@ -17,6 +17,7 @@ from services.publisher.wire import Accepted, Away, InDoubt, Snapshot
 from shared import http
 from shared.clock import Clock
 from shared.errors import RateLimited, Transient, WireError
+from shared.http import Reply
 from shared.model import Member
 
 REPLY_LIMIT = 1024 * 1024
@@ -39,7 +40,7 @@ class Backend:
         body = wire.encode_batch(rows, timestamp_ms, total, funding=funding)
         answer = await self._post(f"{OPEN_INTEREST}/ingest", body)
         try:
-            return wire.decode_accepted(answer)
+            return wire.decode_accepted(answer.body, answer.status)
         except WireError as e:
             raise InDoubt(str(e), answered=True) from e
 
@@ -58,7 +59,7 @@ class Backend:
     async def recent_alerts(self, symbol: str) -> list[dict[str, Any]]:
         return wire.decode_alerts(await self._get(ALERTS, {"symbol": symbol, "limit": "100"}))
 
-    async def _post(self, path: str, body: bytes) -> bytes:
+    async def _post(self, path: str, body: bytes) -> Reply:
         """Send with the key. Whatever leaves open whether it was processed is `InDoubt`."""
         headers = {**self._headers, "Content-Type": "application/json"}
         request = self._client.build_request("POST", self.origin + path, content=body, headers=headers)
@@ -69,9 +70,9 @@ class Backend:
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> bytes:
         request = self._client.build_request("GET", self.origin + path, params=params)
-        return await self._send(request, min(READ_TIMEOUT_S, self._timeout_s))
+        return (await self._send(request, min(READ_TIMEOUT_S, self._timeout_s))).body
 
-    async def _send(self, request: httpx.Request, timeout_s: float) -> bytes:
+    async def _send(self, request: httpx.Request, timeout_s: float) -> Reply:
         quiet_s = self._quiet_until_s - self._clock.monotonic_s()
         if quiet_s > 0:
             raise RateLimited("the backend asked for quiet (429)", quiet_s)
@@ -81,7 +82,7 @@ class Backend:
             raise _unanswered(e) from e
         error = wire.failure(reply, self._clock.now_ms())
         if error is None:
-            return reply.body
+            return reply
         if isinstance(error, RateLimited):
             self._quiet_until_s = self._clock.monotonic_s() + (error.retry_after_s or 0)
         raise error

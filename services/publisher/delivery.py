@@ -222,7 +222,7 @@ class Delivery:
         return note
 
     async def _finish(self, proof: Proof, pending: Pending, *, late: bool) -> None:
-        await self._outbox.finish(proof.attempt.entry_id, self._post_s)
+        await self._outbox.finish(proof.attempt.entry_id, self._post_s, proof.post_status)
         self._refusals.clear()
         await self._report.cycle(proof, late=late, backlog=pending.sweeps - 1)
 

@@ -209,12 +209,13 @@ class Outbox:
         if attempt:
             await self.begin(msgspec.structs.replace(attempt, patience_s=patience_s), again=False)
 
-    async def finish(self, entry_id: str, post_s: float) -> None:
+    async def finish(self, entry_id: str, post_s: float, post_status: int = 0) -> None:
         """The backend has it: acknowledge and forget the attempt, both or neither."""
         delivered_id = (await self.recall()).delivered_id
         async with self._at_once() as pipe:
             self._acknowledge(pipe, entry_id)
-            pipe.hset(PUBLISHER, mapping={"delivered": max(entry_id, delivered_id, key=entry_order), "post_s": post_s})
+            newest_id = max(entry_id, delivered_id, key=entry_order)
+            pipe.hset(PUBLISHER, mapping={"delivered": newest_id, "post_s": post_s, "post_status": post_status})
 
     async def give_up(self, entry_id: str) -> None:
         """It will never be delivered."""

@@ -56,6 +56,7 @@ class Posted(NamedTuple):
     attempt: Attempt
     chunks: list[set[str]]  # in the order they were sent
     took_s: float
+    status: int  # of HTTP, the last piece's answer
 
 
 class Poster:
@@ -68,6 +69,7 @@ class Poster:
         self._metrics = metrics
         self._clock = clock
         self._funding = funding
+        self._status = 0
 
     async def post(self, rows: Sequence[Record], note: Callable[[Sequence[Record]], Attempt], *, again: bool) -> Posted:
         """Send the batch; ``note`` makes the record of an attempt for the rows chosen."""
@@ -81,7 +83,7 @@ class Poster:
             begun_s = self._clock.monotonic_s()
             chunks = await self._in_pieces(chosen, attempt)
             if chunks:
-                return Posted(attempt, chunks, self._clock.monotonic_s() - begun_s)
+                return Posted(attempt, chunks, self._clock.monotonic_s() - begun_s, self._status)
 
     async def _in_pieces(self, rows: Sequence[Record], attempt: Attempt) -> list[set[str]]:
         """The pieces as they were taken; none when the first was too large and the choice has to be made anew."""
@@ -112,6 +114,7 @@ class Poster:
         try:
             accepted = await self._backend.ingest(rows, attempt.batch_ms, total, funding=self._funding)
             outcome = "accepted"
+            self._status = accepted.status
         except (Away, RateLimited, Refused, Rejected) as e:
             outcome = outcome_of(e)
             if not isinstance(e, InDoubt):

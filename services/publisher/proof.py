@@ -90,14 +90,14 @@ class Prover:
         while True:
             posted = await self._poster.post(rows, note, again=again)
             self._ledger.add_sent(posted.attempt.sent)
-            proof = (await self.read_back(posted.attempt))._replace(post_s=posted.took_s)
+            proof = (await self.read_back(posted.attempt))._replace(post_s=posted.took_s, post_status=posted.status)
             again = True
             if _is_replaced(posted, proof):
                 await self._learn_replaced(proof.audit.right, len(rows))
             elif self._is_lost(proof):
                 self._reposts += 1
                 await self._clock.sleep(LOST_WAIT_S * 2**self._reposts)
-                proof = (await self.read_back(posted.attempt))._replace(post_s=posted.took_s)
+                proof = (await self.read_back(posted.attempt))._replace(post_s=posted.took_s, post_status=posted.status)
                 if not self._is_unserved(proof):
                     return proof
                 log.warning("accepted and not served: posting again", sweep=posted.attempt.sweep_id, why=proof.why)

@@ -30,6 +30,7 @@ class Proof(NamedTuple):
     snapshot: Snapshot | None  # None: nothing could be read back
     why: str  # one line; empty when there is nothing to add
     post_s: float = 0.0
+    post_status: int = 0  # of HTTP; 0: none came back, or nothing was sent
 
 
 def names(symbols: Iterable[str]) -> str:

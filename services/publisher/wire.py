@@ -50,6 +50,7 @@ class Accepted(NamedTuple):
     inserted: int | None
     cached: int | None
     errors: list[str]
+    status: int  # of HTTP
 
 
 class Snapshot(NamedTuple):
@@ -126,12 +127,12 @@ def _refusal(reply: Reply) -> str:
     return ""
 
 
-def decode_accepted(body: bytes) -> Accepted:
+def decode_accepted(body: bytes, status: int) -> Accepted:
     """An older backend says less; whatever else is missing or odd here, the audit judges by what is served."""
     document = _object(body, "ingest_answer")
     errors = document.get("errors")
     texts = [str(text)[:160] for text in errors[:NAMES]] if isinstance(errors, list) else []
-    return Accepted(_count(document.get("inserted")), _count(document.get("cached")), texts)
+    return Accepted(_count(document.get("inserted")), _count(document.get("cached")), texts, status)
 
 
 def decode_snapshot(body: bytes) -> Snapshot:

@@ -31,6 +31,7 @@ async def test_a_right_number_is_said_to_be_right(redis: Redis) -> None:
     assert (found.state, found.exit_status, found.fault) == ("good", 0, "")
     assert found.answer.startswith("ETHUSDT is right: $100K, served as it was sent, 2")
     assert [hop.hop for hop in found.hops] == ["price", "mark", "universe", "reply", "join", "batch", "post", "served"]
+    assert found.hops[6].counts.startswith("accepted (HTTP 200)")
 
 
 def out(world: World, reason: str, served: str = "") -> None:
@@ -181,7 +182,7 @@ async def test_an_unknown_symbol_gets_the_nearest_names(redis: Redis) -> None:
     assert "did you mean ETHUSDT" in found.answer
 
 
-NOTHING_LEARNT = Learnt(None, False, 0, 0, False, 0, 0)
+NOTHING_LEARNT = Learnt(None, False, 0, 0, False, 0, 0, 0)
 LISTED = frozenset({"BTCUSDT", ETH})
 KNOWN = Snapshot(0, {}, {}, {}, LISTED, {}, {}, {}, {}, [], 0, NOTHING_LEARNT, {}, 0, 0, 0)
 

@@ -67,7 +67,9 @@ class World:
             swept = {s: r for s, r in readings.items() if s in self.universe}
             for sweep in self.sweeps or [Sweep("last", batch_ms - 900, batch_ms, swept, self.failures)]:
                 append(pipe, sweep, ms)
-            pipe.hset(PUBLISHER, mapping={"delivered": f"{batch_ms}-0", "post_s": "0.03", **self.learnt})
+            pipe.hset(
+                PUBLISHER, mapping={"delivered": f"{batch_ms}-0", "post_s": "0.03", "post_status": "200", **self.learnt}
+            )
             if self.ban_ms:
                 pipe.set("oi:ban", self.ban_ms)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
@@ -129,16 +130,13 @@ def test_a_body_that_cannot_be_trusted_is_one_error(body: bytes) -> None:
 
 
 def test_an_older_backend_says_less() -> None:
-    assert wire.decode_accepted(b'{"success": true, "inserted": 3}') == (3, None, [])
-    assert wire.decode_accepted(b'{"success": false, "inserted": 2, "cached": 3, "errors": ["bad A"]}') == (
-        2,
-        3,
-        ["bad A"],
-    )
+    assert wire.decode_accepted(b'{"success": true, "inserted": 3}', 200) == (3, None, [], 200)
+    newer = b'{"success": false, "inserted": 2, "cached": 3, "errors": ["bad A"]}'
+    assert wire.decode_accepted(newer, 201) == (2, 3, ["bad A"], 201)
 
 
 def test_only_a_few_of_many_errors_are_kept() -> None:
-    accepted = wire.decode_accepted(json.dumps({"inserted": 0, "errors": ["x" * 1000] * 900}).encode())
+    accepted = wire.decode_accepted(json.dumps({"inserted": 0, "errors": ["x" * 1000] * 900}).encode(), 200)
 
     assert len(accepted.errors) == 5
     assert max(map(len, accepted.errors)) == 160
@@ -159,7 +157,8 @@ BODIES = (
 
 @given(BODIES)
 def test_any_body_becomes_facts_or_one_error(body: bytes) -> None:
-    for decode in (wire.decode_snapshot, wire.decode_accepted, wire.decode_universe, wire.decode_alerts):
+    accepted = partial(wire.decode_accepted, status=200)
+    for decode in (wire.decode_snapshot, accepted, wire.decode_universe, wire.decode_alerts):
         said = ""
         try:
             decode(body)
