@@ -6,6 +6,7 @@ import bisect
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 DAY_MS = 86_400_000
@@ -54,11 +55,16 @@ def ages(seen: Iterable[Seen], from_ms: int, until_ms: int, step_ms: int = 250) 
 def whole_rounds(seen: Iterable[Seen], from_ms: int, until_ms: int) -> tuple[int, int]:
     """The part of the window between the first and the last time that one symbol came in it.
 
-    A window that cuts a round in two counts young ages, or old ones, more often than they are.
+    A window that cuts a round in two counts young ages, or old ones, more often than they are. A pause longer than two
+    rounds at either end belongs to the window: nothing that went wrong is cut away.
     """
     rows = sorted((row for row in seen if from_ms <= row.got_ms <= until_ms), key=lambda row: (row.symbol, row.got_ms))
     times = [row.got_ms for row in rows if row.symbol == rows[0].symbol]
-    return (times[0], times[-1]) if len(times) > 1 else (from_ms, until_ms)
+    if len(times) < 2:
+        return from_ms, until_ms
+    pause_ms = 2 * statistics.median(b - a for a, b in pairwise(times))
+    first, last = times[0], times[-1]
+    return (from_ms if first - from_ms > pause_ms else first, until_ms if until_ms - last > pause_ms else last)
 
 
 def _sampled(rows: list[Seen], grid: range) -> list[int]:

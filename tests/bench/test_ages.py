@@ -44,3 +44,10 @@ def test_only_whole_rounds_are_judged() -> None:
     seen = [Seen(symbol, at + late, at) for at in range(0, 60_000, 10_000) for symbol, late in (("A", 0), ("B", 300))]
     assert whole_rounds(seen, 5000, 46_000) == (10_000, 40_000)
     assert whole_rounds(seen, 12_000, 19_000) == (12_000, 19_000)
+
+
+def test_a_pause_at_the_end_is_not_cut_away() -> None:
+    """Refused with 429 and told to wait: nothing came until the window closed, and that is the worst age."""
+    seen = [Seen("A", at, at) for at in (0, 5000, 10_000, 15_000)]
+    assert whole_rounds(seen, 0, 55_000) == (0, 55_000)
+    assert ages(seen, 0, 55_000).worst_s == 40
