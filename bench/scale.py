@@ -15,7 +15,7 @@ from bench.usage import cpu_s
 from bench.watch import Sweeps
 
 TIMES = 10
-FEED_S, SWEEPS = 8.0, 2
+FEED_S, SWEEPS = 6.0, 2
 ROWS_A_SECOND = 950
 SERVICES = ("ws_daemon", "oi_poller", "publisher")
 # Patience with a stand-in that is ten times its size; marks that stay good once the stream has been stopped.
