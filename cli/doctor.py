@@ -31,7 +31,7 @@ from shared import http
 from shared.ban import Ban
 from shared.clock import SystemClock, iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
-from shared.http import Reply
+from shared.reply import Reply
 from shared.store import redis_faults
 
 STREAM = "/market/stream?streams=!markPrice@arr@1s"
@@ -181,7 +181,7 @@ async def _rest(p: Patient) -> list[Finding]:
     heard: list[Reply] = []
     clock = SystemClock()
     sent_ms = clock.now_ms()
-    exchange = venue.Exchange(p.told.settings.rest_url, p.client, Ban(p.redis), clock, timeout_s=5.0)
+    exchange = venue.Exchange(p.told.settings.rest_url, http.getting(p.client), Ban(p.redis), clock, timeout_s=5.0)
     try:
         body = await exchange.get("/fapi/v1/time", on_reply=heard.append)
         theirs = int(msgspec.json.decode(body)["serverTime"])

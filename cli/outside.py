@@ -9,9 +9,10 @@ import httpx
 import msgspec
 
 from shared import http
+from shared import reply as replies
 from shared.errors import UNREADABLE, Transient, WireError
-from shared.http import Reply
 from shared.model import backend_key
+from shared.reply import Reply
 
 PATIENCE_S = 3.0
 REPLY_LIMIT = 4 * 1024 * 1024
@@ -39,7 +40,7 @@ async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
     try:
         reply = await get(client, backend_url + OPEN_INTEREST)
         if reply.status != 200:
-            raise Transient(f"{reply.status} {http.excerpt(reply.body)}")
+            raise Transient(f"{reply.status} {replies.excerpt(reply.body)}")
         body = msgspec.json.decode(reply.body, type=_Served)
     except (WireError, *UNREADABLE) as e:
         raise Transient(f"its answer cannot be read: {e}"[:160]) from e

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-import httpx
 import msgspec
 
-from shared import http
+from shared import reply as replies
 from shared.ban import Ban
 from shared.clock import Clock
 from shared.errors import UNREADABLE, Banned, RateLimited, Refused, Rejected, Transient, WireError
-from shared.http import Reply
+from shared.reply import Get, Reply
 
 REPLY_LIMIT = 16 * 1024 * 1024  # exchangeInfo is 1.2 MB
 DEFAULT_429_S = 60.0
@@ -50,7 +49,7 @@ def ban_s(reply: Reply, now_ms: int) -> float:
 
     The text gives the exchange's clock, so it is measured against the answer's own Date, not against ours.
     """
-    wait_s = http.retry_after_s(reply.headers, now_ms)
+    wait_s = replies.retry_after_s(reply.headers, now_ms)
     if not wait_s:  # of a header that says 0 the text knows better
         found = _BANNED_UNTIL.search(reply.body)
         server_ms = date_ms(reply) or now_ms
@@ -75,12 +74,12 @@ def failure(reply: Reply, now_ms: int) -> Exception | None:
     """What this answer means for the caller; None when it is a good one."""
     if reply.status == 418:
         wait_s = ban_s(reply, now_ms)
-        return Banned(f"418 {http.excerpt(reply.body)}", wait_s, now_ms + int(wait_s * 1000))
+        return Banned(f"418 {replies.excerpt(reply.body)}", wait_s, now_ms + int(wait_s * 1000))
     if reply.status == 429:
-        wait_s = min(http.retry_after_s(reply.headers, now_ms) or DEFAULT_429_S, LONGEST_BAN_S)
-        return RateLimited(f"429 {http.excerpt(reply.body)}", wait_s)
-    if reply.status == 200 and not http.json_start(reply.body):
-        return WireError("not_json", f"200 {http.excerpt(reply.body)}")
+        wait_s = min(replies.retry_after_s(reply.headers, now_ms) or DEFAULT_429_S, LONGEST_BAN_S)
+        return RateLimited(f"429 {replies.excerpt(reply.body)}", wait_s)
+    if reply.status == 200 and not replies.json_start(reply.body):
+        return WireError("not_json", f"200 {replies.excerpt(reply.body)}")
     if reply.status == 200 and not (len(reply.body) < 1024 and (b'"msg"' in reply.body or _maintenance(reply))):
         return None
     return _by_body(reply, now_ms)
@@ -91,7 +90,7 @@ def _maintenance(reply: Reply) -> bool:
 
 
 def _by_body(reply: Reply, now_ms: int) -> Exception:
-    said = f"{reply.status} {http.excerpt(reply.body)}"
+    said = f"{reply.status} {replies.excerpt(reply.body)}"
     error = error_body(reply.body)
     if error.code == MAINTENANCE or _maintenance(reply):
         return Refused(f"the exchange is under maintenance: {said}")
@@ -100,7 +99,7 @@ def _by_body(reply: Reply, now_ms: int) -> Exception:
     if reply.status == 403:
         return Refused(f"the firewall in front of the exchange blocks this address: {said}")
     if reply.status >= 500 or reply.status == 408 or error.code in {-1000, -1001, -1006, -1007, -1008}:
-        return Transient(said, http.retry_after_s(reply.headers, now_ms))
+        return Transient(said, replies.retry_after_s(reply.headers, now_ms))
     return Rejected(said, error.code)
 
 
@@ -110,14 +109,14 @@ class Exchange:
     def __init__(
         self,
         origin: str,
-        client: httpx.AsyncClient,
+        get: Get,
         ban: Ban,
         clock: Clock,
         *,
         timeout_s: float = 10.0,
     ) -> None:
         self._origin = origin
-        self._client = client
+        self._get = get
         self._ban = ban
         self._clock = clock
         self._timeout_s = timeout_s
@@ -130,8 +129,7 @@ class Exchange:
         ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
         """
         self._ban.check(self._clock.now_ms())
-        request = self._client.build_request("GET", self._origin + path, params=params)
-        reply = await http.send(self._client, request, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
+        reply = await self._get(self._origin + path, params, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
         on_reply(reply)
         error = failure(reply, self._clock.now_ms())
         if error is None:

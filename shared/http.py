@@ -6,29 +6,26 @@ There are no retries here; the caller's loop is the one layer that retries.
 from __future__ import annotations
 
 import asyncio
-from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import httpx
 
 from shared.errors import Transient, WireError
+from shared.reply import Get, Reply
 
 
-class Reply(NamedTuple):
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-
-def client(
-    connections: int,
-    keepalive_s: float = 30.0,
-    transport: type[httpx.AsyncBaseTransport] = httpx.AsyncHTTPTransport,
-) -> httpx.AsyncClient:
+def client(connections: int, keepalive_s: float = 30.0) -> httpx.AsyncClient:
     """An HTTP client that follows no redirect (a key must not travel) and reads no proxy from the environment."""
     limits = httpx.Limits(max_connections=connections, keepalive_expiry=keepalive_s)
-    chosen = transport(limits=limits)  # type: ignore[call-arg]  # every transport has its own arguments; both take these
-    return httpx.AsyncClient(transport=chosen, timeout=None, follow_redirects=False)  # noqa: S113 - send() has the deadline
+    transport = httpx.AsyncHTTPTransport(limits=limits)
+    return httpx.AsyncClient(transport=transport, timeout=None, follow_redirects=False)  # noqa: S113 - send() has the deadline
+
+
+def getting(http: httpx.AsyncClient) -> Get:
+    async def get(url: str, params: Mapping[str, str] | None, *, timeout_s: float, max_bytes: int) -> Reply:
+        return await send(http, http.build_request("GET", url, params=params), timeout_s=timeout_s, max_bytes=max_bytes)
+
+    return get
 
 
 async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: float, max_bytes: int) -> Reply:
@@ -63,25 +60,3 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
             raise WireError("body_too_long", f"more than {max_bytes} bytes from {response.request.url.path}")
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def retry_after_s(headers: httpx.Headers, now_ms: int) -> float | None:
-    """``Retry-After`` as seconds from now, either form of it; None when absent or unreadable."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, moment.timestamp() - now_ms / 1000)
-
-
-def excerpt(body: bytes, longest: int = 160) -> str:
-    """The start of a body from outside, fit for one log line."""
-    return " ".join(body[: 4 * longest].decode(errors="replace").split())[:longest]
-
-
-def json_start(body: bytes) -> bool:
-    """Whether it can be JSON at all; proxies answer HTML with any status."""
-    return body.lstrip()[:1] in (b"{", b"[")

@@ -1,6 +1,6 @@
 """The routes: what a request asks for -> one of the `Answers`, as JSON.
 
-aiohttp.web, because the project carries aiohttp anyway (the sweeps travel by it): another framework and its server
+aiohttp.web, because the project carries aiohttp anyway (sweeps travel by it): another framework and its server
 would cost packages, memory and start-up time, and give these ten routes nothing.
 """
 

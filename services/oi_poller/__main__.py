@@ -34,8 +34,8 @@ async def serve(settings: Settings, service: Service) -> None:
         Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
     )
     desk, pace = Desk(service.redis, universe, metrics, clock), Pace(settings, governor, metrics, clock)
-    async with sweep_client(settings.in_flight) as client, asyncio.TaskGroup() as jobs:
-        fapi = Fapi(Exchange(settings.rest_url, client, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, governor, clock)
+    async with sweep_client(settings.in_flight) as get, asyncio.TaskGroup() as jobs:
+        fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, governor, clock)
         listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)
         poller = Poller(settings, service, fapi, ban, universe, listings, desk, pace, metrics)
         jobs.create_task(listings.keep(desk.recalled))

@@ -14,8 +14,8 @@ from shared.ban import Ban
 from shared.clock import Clock
 from shared.errors import WireError
 from shared.exchange import Exchange, date_ms, used_weight
-from shared.http import Reply
 from shared.model import OpenInterest
+from shared.reply import Reply
 
 
 class Fapi:

@@ -40,7 +40,7 @@ class Settings(CommonSettings):
     quote_assets: frozenset[str] = setting(
         "OI_QUOTE_ASSETS", "USDT", words(*DOLLARS), f"comma-separated, of {', '.join(DOLLARS)}"
     )
-    in_flight: int = setting("OI_IN_FLIGHT", "32", integer(1, 256), "requests of a sweep under way at the same time")
+    in_flight: int = setting("OI_IN_FLIGHT", "64", integer(1, 256), "requests of a sweep under way at the same time")
     listings_s: float = setting(
         "OI_LISTINGS_INTERVAL_SEC", "300", number(1, 3600), "most seconds between looks at the exchange's symbol list"
     )

@@ -17,8 +17,8 @@ from services.publisher.wire import Accepted, Away, InDoubt, Snapshot
 from shared import http
 from shared.clock import Clock
 from shared.errors import RateLimited, Transient, WireError
-from shared.http import Reply
 from shared.model import Member
+from shared.reply import Reply
 
 REPLY_LIMIT = 1024 * 1024
 READ_TIMEOUT_S = 10.0  # the public routes answer from memory

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.publisher.join import Record
-from shared import http
+from shared import reply as replies
 from shared.clock import iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
-from shared.http import Reply
 from shared.model import Member, backend_key
+from shared.reply import Reply
 
 SOURCE = "realtime"
 DEFAULT_429_S = 5.0
@@ -102,11 +102,11 @@ def encode_universe(members: Iterable[Member], now_ms: int) -> bytes:
 
 def failure(reply: Reply, now_ms: int) -> Exception | None:
     """What an answer other than a good one means; None for a good one."""
-    said = f"{reply.status} {http.excerpt(reply.body)}".strip()
+    said = f"{reply.status} {replies.excerpt(reply.body)}".strip()
     if reply.status in {200, 201}:
-        return None if http.json_start(reply.body) else InDoubt(f"not JSON: {said}", answered=True)
+        return None if replies.json_start(reply.body) else InDoubt(f"not JSON: {said}", answered=True)
     if reply.status == 429:
-        wait_s = http.retry_after_s(reply.headers, now_ms)
+        wait_s = replies.retry_after_s(reply.headers, now_ms)
         return RateLimited(said, min(max(wait_s if wait_s is not None else DEFAULT_429_S, 0.1), LONGEST_429_S))
     if reply.status == 413:
         return TooLarge(said)

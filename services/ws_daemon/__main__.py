@@ -38,7 +38,7 @@ async def serve(settings: Settings, service: Service) -> None:
     writer = Writer(service.redis, board, feed, service.health, metrics, service.clock)
     ban = Ban(service.redis)
     async with http.client(connections=2) as client, asyncio.TaskGroup() as jobs:
-        exchange = Exchange(settings.rest_url, client, ban, service.clock)
+        exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
         rest = Rest(settings, exchange, ban, feed, service.clock)
         for slot in feed.slots:
             jobs.create_task(slot.keep())

@@ -13,7 +13,7 @@ from services.oi_poller import wire
 from services.oi_poller.universe import Rules, Universe
 from shared.errors import Rejected, Transient, WireError
 from shared.exchange import failure
-from shared.http import Reply
+from shared.reply import Reply
 from tests.builders import NOW_MS, volume
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -17,8 +17,8 @@ from services.publisher import wire
 from services.publisher.join import Record
 from services.publisher.wire import InDoubt, Snapshot, TooLarge
 from shared.errors import RateLimited, Refused, Rejected, WireError
-from shared.http import Reply
 from shared.model import Member, backend_key
+from shared.reply import Reply
 from tests.builders import NOW_MS
 
 HTML = b"<html><body>502 Bad Gateway</body></html>"

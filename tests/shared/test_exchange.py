@@ -19,7 +19,7 @@ from shared import http
 from shared.ban import MARGIN_MS, Ban
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.exchange import Exchange, ban_s, error_body, failure, used_weight
-from shared.http import Reply
+from shared.reply import Reply
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 
@@ -359,7 +359,7 @@ async def exchange(venue: Venue, redis: Redis, clock: FakeClock) -> AsyncIterato
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", venue.handle)
     async with TestServer(app) as server, http.client(connections=2) as client:
-        yield Exchange(str(server.make_url("")), client, Ban(redis), clock, timeout_s=5)
+        yield Exchange(str(server.make_url("")), http.getting(client), Ban(redis), clock, timeout_s=5)
 
 
 async def test_a_good_answer_is_handed_over_as_it_came(exchange: Exchange, venue: Venue) -> None:

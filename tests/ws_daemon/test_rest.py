@@ -58,7 +58,7 @@ async def bench(redis: Redis, answer: Callable[[str, int], web.Response]) -> Asy
     clock, board, metrics, ban = SystemClock(), Board(), Metrics(CollectorRegistry()), Ban(redis)
     feed = Feed(settings, board, metrics, clock)
     async with http.client(2) as client:
-        rest = Rest(settings, Exchange(origin, client, ban, clock), ban, feed, clock)
+        rest = Rest(settings, Exchange(origin, http.getting(client), ban, clock), ban, feed, clock)
         it = Bench(rest, feed, board, metrics)
         yield it
     await runner.cleanup()
