@@ -7,7 +7,7 @@ retries: its default policy turns a one-second timeout into fifteen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
 
@@ -112,15 +112,21 @@ class Stored(Generic[T]):
         async with redis_faults():
             return {name.decode(errors="replace") for name in cast("list[bytes]", await redis.hkeys(self.key))}
 
-    async def all(self, redis: Redis, on_bad: Callable[[WireError], None]) -> dict[str, T]:
-        """Every row that can be trusted, in one HGETALL; each other row goes to ``on_bad``, and costs only itself."""
+    async def all(
+        self, redis: Redis, on_bad: Callable[[WireError], None], only: Container[str] | None = None
+    ) -> dict[str, T]:
+        """Every row that can be trusted, in one HGETALL; each other row goes to ``on_bad``, and costs only itself.
+
+        ``only`` names those that are wanted: the others are not looked at.
+        """
         async with redis_faults():
             rows = cast("dict[bytes, bytes]", await redis.hgetall(self.key))
         items: dict[str, T] = {}
         for name, blob in rows.items():
             try:
                 symbol = name.decode()
-                items[symbol] = self._decode(symbol, blob)
+                if only is None or symbol in only:
+                    items[symbol] = self._decode(symbol, blob)
             except UnicodeDecodeError:
                 on_bad(WireError("stored_symbol", f"{self.key} {name!r:.40}"))
             except WireError as e:

@@ -189,7 +189,7 @@ class Delivery:
         if late or now_ms - sweep.ended_ms > self._limits.mark_max_age_s * 1000:
             books = join(sweep, own_marks(sweep), sweep.ended_ms, self._limits)
         else:
-            marks = await MARKS.all(self._redis, self._bad_row)
+            marks = await MARKS.all(self._redis, self._bad_row, sweep.universe())
             books = join(sweep, marks, now_ms, self._limits, await UNIVERSE.symbols(self._redis))
         self._metrics.unaccounted.set(books.unaccounted)
         if books.unaccounted:

@@ -67,6 +67,15 @@ async def test_a_bad_row_costs_only_itself(redis: Redis) -> None:
     assert sorted(e.reason for e in bad) == ["stored_mark", "stored_mark", "stored_symbol"]
 
 
+async def test_only_what_is_wanted_is_decoded(redis: Redis) -> None:
+    """A sweep wants a third of the marks; a bad row among the others is somebody else's to name."""
+    async with round_trip(redis) as pipe:
+        MARKS.put(pipe, {"BTCUSDT": mark(), "ETHUSDT": mark("ETHUSDT")})
+        pipe.hset(MARKS.key, "BADUSDT", "{}")
+
+    assert await MARKS.all(redis, pytest.fail, only={"BTCUSDT", "GONEUSDT"}) == {"BTCUSDT": mark()}
+
+
 async def test_names_are_read_without_their_rows(redis: Redis) -> None:
     async with round_trip(redis) as pipe:
         MARKS.put(pipe, {"BTCUSDT": mark(), "币安人生USDT": mark("币安人生USDT")})
