@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.ages import Seen, made_ms
 from dev.node import find_node
+from dev.processes import die_with_parent
 
 FOLDER = Path(__file__).resolve().parent
 PYTHON = FOLDER / ".venv" / "bin" / "python"
@@ -73,7 +74,9 @@ class Peer:
     async def _start(self, script: str, mode: str, origin: str, *more: str) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         argv = [*self.command(script), mode, origin, *more]
-        return await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 24)
+        return await asyncio.create_subprocess_exec(
+            *argv, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 24, preexec_fn=die_with_parent
+        )
 
 
 async def _told(child: asyncio.subprocess.Process, said: bytes, within_s: float) -> dict[str, Any]:
