@@ -23,6 +23,7 @@ SWEEP_VERSION = 1
 class MarkText(
     msgspec.Struct,
     frozen=True,
+    gc=False,
     rename={
         "mark_price": "mark",
         "index_price": "index",

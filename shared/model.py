@@ -1,7 +1,7 @@
 """Facts about one contract at one instant: no I/O, no clock, no settings.
 
 Prices and quantities are `Decimal`; instants are Unix milliseconds (``*_ms``). ``event_ms`` is stamped by the venue,
-``received_ms`` by us.
+``received_ms`` by us. ``gc=False``: thousands of them come and go each second, and none can be part of a cycle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 
 
-class MarkPrice(msgspec.Struct, frozen=True):
+class MarkPrice(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     mark_price: Decimal
     index_price: Decimal | None
@@ -22,7 +22,7 @@ class MarkPrice(msgspec.Struct, frozen=True):
     received_ms: int
 
 
-class QuoteVolume(msgspec.Struct, frozen=True):
+class QuoteVolume(msgspec.Struct, frozen=True, gc=False):
     """Rolling 24 h volume in the quote asset."""
 
     symbol: str
@@ -30,14 +30,14 @@ class QuoteVolume(msgspec.Struct, frozen=True):
     event_ms: int
 
 
-class OpenInterest(msgspec.Struct, frozen=True):
+class OpenInterest(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     open_interest: Decimal  # contracts, one contract being one unit of the base asset; one side
     changed_ms: int  # the venue's stamp of the last change: minutes old on a quiet contract, and still right
     received_ms: int  # freshness is judged by this one
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """Open interest as a sweep carries it, with the mark price of that moment (None: there was none)."""
 
     open_interest: OpenInterest

@@ -23,7 +23,7 @@ SHUTDOWN = "serverShutdown"
 COIN_M = 2  # ``st``: contracts of 100 or 10 USD, whose marks and volumes mean something else
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):
     e: str
     E: int
     s: str = ""
