@@ -1,0 +1,71 @@
+"""Checks of this host: settings, Redis, the services' heartbeats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from cli.doctor.finding import Finding, Patient
+from cli.show import DEGRADED, DOWN, GOOD
+from cli.status import UNITS, silent
+from shared.errors import Transient
+from shared.store import redis_faults
+
+
+async def told_settings(p: Patient) -> list[Finding]:
+    found = [Finding("settings", GOOD, "settings can be read", p.told.source)]
+    for name, close in p.told.strangers.items():
+        hint = f"rename it to {close}" if close else "remove it"
+        found.append(Finding("settings", DEGRADED, f"{name} is no setting: nobody reads it", p.told.source, hint))
+    return found
+
+
+async def redis(p: Patient) -> list[Finding]:
+    where = p.told.settings.redis_shown
+    if p.seen is None:
+        fix = "start Redis, or correct REDIS_URL; the services go on by themselves once it answers"
+        return [Finding("redis", DOWN, "Redis cannot be read", f"{where}: {p.why}", fix)]
+    async with redis_faults():
+        info: dict[str, Any] = await p.redis.info()
+    said = f"{where}, version {info.get('redis_version')}, {info.get('used_memory_human')} in use"
+    found = [Finding("redis", GOOD, "Redis answers", said)]
+    if int(str(info.get("redis_version", "0")).partition(".")[0]) < 7:
+        found.append(Finding("redis", DOWN, "Redis is older than 7", said, "upgrade it: stream groups need 7"))
+    policy = info.get("maxmemory_policy", "noeviction")
+    if info.get("maxmemory") and policy != "noeviction":
+        fix = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
+        found.append(Finding("redis", DEGRADED, "Redis may throw away what the services rely on", str(policy), fix))
+    if not info.get("aof_enabled") and not await _saves(p.redis):
+        what = "Redis keeps nothing on disk: the outbox and a ban are lost with it"
+        found.append(Finding("redis", DEGRADED, what, "appendonly no, no save points", "appendonly yes in redis.conf"))
+    if p.seen.unreadable:
+        what = f"{p.seen.unreadable} rows in Redis cannot be read"
+        found.append(Finding("redis", DEGRADED, what, fix="another version or hand wrote them; they are overwritten"))
+    return found
+
+
+async def _saves(redis: Redis) -> bool:
+    """Whether there are save points; True where the server does not say."""
+    try:
+        async with redis_faults():
+            return bool((await redis.config_get("save")).get("save", "?"))
+    except Transient:
+        return True
+
+
+async def services(p: Patient) -> list[Finding]:
+    if p.seen is None:
+        return []
+    found = []
+    for service, unit in UNITS.items():
+        beat = p.seen.beats.get(service)
+        if beat is None:
+            state = DOWN if service in {"ws_daemon", "oi_poller", "publisher"} else DEGRADED
+            found.append(
+                Finding(service, state, silent(service), fix=f"systemctl restart {unit}; journalctl -u {unit}")
+            )
+        elif beat.get("state") != "ok":
+            fix = f"docs/runbook.md; journalctl -u {unit} -p warning"
+            found.append(Finding(service, DEGRADED, beat.get("detail", ""), f"since {beat.get('since', '?')}", fix))
+    return found or [Finding("services", GOOD, f"all {len(UNITS)} services do their job")]
