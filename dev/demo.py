@@ -119,6 +119,7 @@ def main() -> None:
     os.chdir(ROOT)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started us in the background had it ignored
     stage = Stage()
     try:
         start(stage, args)
