@@ -71,12 +71,14 @@ def threshold(stage: Stage) -> str:
     return f"{limit:.0f}"
 
 
-def rows_of_a_sweep(redis: Redis) -> list[dict[str, Any]]:
-    """What the old poller posted: open interest times mark, in no order that cares for size."""
-    _, fields = until("the first sweep", lambda: redis.xrevrange(SWEEPS, count=1))[0]
-    sweep = decode_sweep(fields[FIELD])
+def whole_sweep(redis: Redis) -> list[dict[str, Any]] | None:
+    """What the old poller posted: open interest times mark, in no order that cares for size. None: not all there yet."""
+    newest = redis.xrevrange(SWEEPS, count=1)
+    if not newest:
+        return None
+    sweep = decode_sweep(newest[0][1][FIELD])
     marks = {name.decode(): decode_mark(name.decode(), blob) for name, blob in redis.hgetall(MARKS.key).items()}
-    return [
+    rows = [
         {
             "symbol": symbol,
             "openInterest": float(reading.open_interest.open_interest),
@@ -86,6 +88,7 @@ def rows_of_a_sweep(redis: Redis) -> list[dict[str, Any]]:
         for symbol, reading in sweep.readings.items()
         if symbol in marks
     ]
+    return rows if len(rows) == SYMBOLS else None
 
 
 def old_behaviour(stage: Stage, rows: list[dict[str, Any]]) -> None:
@@ -135,7 +138,7 @@ def main() -> None:
         stage.service("ws_daemon")
         stage.service("oi_poller", OI_LIQUID_ENTER_QUOTE_24H=enter, OI_LIQUID_EXIT_QUOTE_24H="0")
         redis = Redis.from_url(stage.env["REDIS_URL"])
-        old_behaviour(stage, rows_of_a_sweep(redis))
+        old_behaviour(stage, until(f"a sweep of {SYMBOLS} symbols with marks", lambda: whole_sweep(redis)))
         heal(stage)
         print(f"replayed in {time.monotonic() - start_s:.0f} s")
     except KeyboardInterrupt:
