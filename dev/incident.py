@@ -72,7 +72,7 @@ def threshold(stage: Stage) -> str:
 
 
 def whole_sweep(redis: Redis) -> list[dict[str, Any]] | None:
-    """What the old poller posted: open interest times mark, in no order that cares for size. None: not all there yet."""
+    """What the old poller posted: open interest times mark, in no order that cares for size; None while some lack."""
     newest = redis.xrevrange(SWEEPS, count=1)
     if not newest:
         return None
