@@ -40,7 +40,7 @@ start_docker() { # user-defined bridges only; the host's packet filter is left a
 J
   dockerd --config-file "$work/daemon.json" >"$work/dockerd.log" 2>&1 &
   daemon=$!
-  for _ in $(seq 100); do ! docker version >/dev/null 2>&1 || return 0; sleep 0.1; done
+  for _ in $(seq 300); do ! docker version >/dev/null 2>&1 || return 0; sleep 0.1; done
   tail "$work/dockerd.log" >&2
   exit 1
 }
@@ -76,6 +76,7 @@ until_true() { # seconds, what, command...
 }
 three_more() { [ "$(verified || echo 0)" -ge $(($1 + 3)) ]; }
 healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = healthy ]; }
+scrapes_all() { curl -fsS "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/query?query=sum(up)" | grep -q '"5"'; }
 restarted() { [ "$(docker inspect -f '{{.RestartCount}}' "$1")" -gt "$2" ] && healthy "$1"; }
 
 killed_comes_back() { # as the kernel would kill it, not as `docker kill`, which counts as asked for
@@ -117,7 +118,7 @@ say 'base image made'
 compose build -q ws_daemon # first: a builder without BuildKit would build the same image five times at once
 compose build -q exchange backend
 say "images built; the services': $(docker image inspect -f '{{.Size}}' oi-pipeline | awk -v base="$(docker image inspect -f '{{.Size}}' localhost/oi-base)" '{ printf "%.0f MB on top of the base", ($1 - base) / 1e6 }')"
-compose up --detach --wait --wait-timeout 90
+compose up --detach --wait --wait-timeout 180
 compose up --detach --no-deps prometheus # named, so of its profile only this one: Grafana's image cannot be made here
 say 'all healthy'
 until_true 30 'three VERIFIED cycles' three_more 0
@@ -127,7 +128,7 @@ say 'user, file system, capabilities as they should be; no pip, no compiler'
 curl -fsS "http://127.0.0.1:$PAGE_PORT/api/market/open-interest" | grep -q '"BTCUSDT":'
 curl -fsS http://127.0.0.1:8888/funding/BTCUSDT | grep -q '"fundingRate"'
 say 'the page and the funding API answer on their published ports'
-curl -fsS "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/query?query=sum(up)" | grep -q '"5"'
+until_true 30 'Prometheus scrapes all five' scrapes_all
 say 'Prometheus scrapes all five'
 killed_comes_back publisher
 killed_comes_back redis
