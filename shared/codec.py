@@ -6,6 +6,7 @@ with redis-cli, may have written it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -69,6 +70,7 @@ class _StoredMember(msgspec.Struct, rename="camel"):
 
 
 _json = msgspec.json.Encoder()
+encode_mark_text: Callable[[MarkText], bytes] = _json.encode
 _mark = msgspec.json.Decoder(MarkText)
 _volume = msgspec.json.Decoder(_StoredVolume)
 _contracts = msgspec.json.Decoder(_StoredContracts)
@@ -78,10 +80,6 @@ _member = msgspec.json.Decoder(_StoredMember)
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
-
-
-def encode_mark_text(mark: MarkText) -> bytes:
-    return _json.encode(mark)
 
 
 def decode_mark_text(symbol: str, blob: bytes) -> MarkText:

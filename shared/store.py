@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Container, Iterable, Mappin
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError
 
 from shared import codec
@@ -43,7 +43,7 @@ class _Packing(AbstractConnection):
     """redis-py packs commands with hiredis in its synchronous client only; here that is half of a frame's write."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        return cast("list[bytes]", HiredisRespSerializer().pack(*args))
+        return [hiredis.pack_command((*args[0].encode().split(), *args[1:]))]  # such as "XINFO GROUPS"
 
 
 def connect(url: str) -> Redis:
@@ -101,7 +101,7 @@ class Stored(Generic[T]):
 
     def put(self, pipe: Pipeline, items: Mapping[str, T]) -> None:
         if items:
-            pipe.hset(self.key, mapping={symbol: self._encode(item) for symbol, item in items.items()})
+            pipe.hset(self.key, items=[part for symbol, item in items.items() for part in (symbol, self._encode(item))])
 
     def drop(self, pipe: Pipeline, symbols: Iterable[str]) -> None:
         names = list(symbols)

@@ -117,17 +117,17 @@ class Delivery:
             await self._settle(kept.attempt, pending)
             pending, kept = await self._look_around(block=False)
         until_s = self._clock.monotonic_s() + BURST_S
-        posts = 0
+        late = False
         while _has_news(pending, kept):
             entry = await self._outbox.oldest()
             if entry is None:
                 return
-            spent = posts > 0 and self._clock.monotonic_s() + self._post_s > until_s
-            if spent or entry.entry_id == pending.newest_id:
-                await self._deliver(await self._outbox.load(pending.newest_id), pending, kept, late=False)
+            if late and self._clock.monotonic_s() + self._post_s > until_s:
+                entry = await self._outbox.load(pending.newest_id)  # those between wait for the next burst
+            late = entry.entry_id != pending.newest_id
+            await self._deliver(entry, pending, kept, late=late)
+            if not late:
                 return
-            await self._deliver(entry, pending, kept, late=True)
-            posts += 1
             pending, kept = await self._look_around(block=False)
 
     async def _look_around(self, *, block: bool) -> tuple[Pending, Kept]:

@@ -22,7 +22,7 @@ STUCK_MS = 10 * 1000  # a newest event time that nothing has matched for this lo
 MOST_SYMBOLS = 20_000  # twenty times what the exchange lists
 
 
-@dataclass
+@dataclass(slots=True)
 class Merged:
     """What one frame brought. ``marks`` are the symbols of all its mark rows: new, repeated or out of order."""
 
@@ -46,8 +46,8 @@ class Board:
     def __init__(self) -> None:
         self.marks: dict[str, MarkText] = {}
         self.volumes: dict[str, QuoteVolume] = {}
-        self._new_marks: set[str] = set()
-        self._new_volumes: set[str] = set()
+        self._new_marks: dict[str, MarkText] = {}
+        self._new_volumes: dict[str, QuoteVolume] = {}
         self._gone: set[str] = set()
         self._alive_since_ms = 0
         self._last_marks_ms = 0
@@ -61,7 +61,16 @@ class Board:
         merged = Merged(bad=list(frame.bad))
         for row in frame.rows:
             try:
-                self._take(row, received_ms, merged)
+                if row.st == wire.COIN_M:
+                    merged.coin_m += 1
+                elif row.e == wire.MARK:
+                    self._take_mark(row, received_ms, merged)
+                elif row.e == wire.VOLUME:
+                    self._take_volume(row)
+                elif row.e == wire.SHUTDOWN:
+                    merged.shutdown = True
+                else:
+                    raise WireError("unknown_event", f"{row.e:.40} {row.s:.40}")
             except WireError as e:
                 merged.bad.append(e)
         if merged.marks:
@@ -70,41 +79,27 @@ class Board:
             self._last_marks_ms = received_ms
         return merged
 
-    def _take(self, row: Row, received_ms: int, merged: Merged) -> None:
-        if row.st == wire.COIN_M:
-            merged.coin_m += 1
-        elif row.e == wire.MARK:
-            self._take_mark(row, received_ms, merged)
-        elif row.e == wire.VOLUME:
-            self._take_volume(row)
-        elif row.e == wire.SHUTDOWN:
-            merged.shutdown = True
-        else:
-            raise WireError("unknown_event", f"{row.e:.40} {row.s:.40}")
-
     def _take_mark(self, row: Row, received_ms: int, merged: Merged) -> None:
-        known = self.marks.get(row.s)
+        symbol = row.s
+        known = self.marks.get(symbol)
         if known is None and len(self.marks) >= MOST_SYMBOLS:
-            raise WireError("too_many_symbols", row.s[:40])
-        stuck = known is not None and received_ms - known.received_ms > STUCK_MS
-        if known is None or known.event_ms < row.E or (stuck and known.event_ms != row.E):
-            self.marks[row.s] = wire.mark_price(row, received_ms)
-            self._new_marks.add(row.s)
+            raise WireError("too_many_symbols", symbol[:40])
+        if known is not None and known.event_ms == row.E:
+            merged.repeated += 1
+        elif known is None or known.event_ms < row.E or received_ms - known.received_ms > STUCK_MS:
+            self.marks[symbol] = self._new_marks[symbol] = wire.mark_price(row, received_ms)
             merged.new += 1
             merged.newest_event_ms = max(merged.newest_event_ms, row.E)
-        elif known.event_ms == row.E:
-            merged.repeated += 1
         else:
             merged.out_of_order += 1
-        merged.marks.add(row.s)
+        merged.marks.add(symbol)
 
     def _take_volume(self, row: Row) -> None:
         known = self.volumes.get(row.s)
         if known is None and len(self.volumes) >= MOST_SYMBOLS:
             raise WireError("too_many_symbols", row.s[:40])
         if known is None or known.event_ms < row.E:
-            self.volumes[row.s] = wire.quote_volume(row)
-            self._new_volumes.add(row.s)
+            self.volumes[row.s] = self._new_volumes[row.s] = wire.quote_volume(row)
 
     def forget_gone(self, now_ms: int) -> set[str]:
         """Drop symbols the stream has not named for `GONE_MS`, once it has been up that long without a gap."""
@@ -113,22 +108,20 @@ class Board:
         gone = {s for s, mark in self.marks.items() if now_ms - mark.received_ms > GONE_MS}
         for symbol in gone:
             del self.marks[symbol]
+            self._new_marks.pop(symbol, None)
             self.volumes.pop(symbol, None)
+            self._new_volumes.pop(symbol, None)
         self._gone |= gone
         return gone
 
     def take_changes(self) -> Changes:
         """What is new since the last call; the caller writes it, or calls `all_changed` when it could not."""
-        changes = Changes(
-            {s: self.marks[s] for s in self._new_marks if s in self.marks},
-            {s: self.volumes[s] for s in self._new_volumes if s in self.volumes},
-            self._gone,
-        )
-        self._new_marks, self._new_volumes, self._gone = set(), set(), set()
+        changes = Changes(self._new_marks, self._new_volumes, self._gone - self.marks.keys())
+        self._new_marks, self._new_volumes, self._gone = {}, {}, set()
         return changes
 
     def all_changed(self, gone: set[str]) -> None:
         """Redis missed a write or came back empty: the next write carries everything."""
-        self._new_marks = set(self.marks)
-        self._new_volumes = set(self.volumes)
-        self._gone |= gone - self.marks.keys()
+        self._new_marks = dict(self.marks)
+        self._new_volumes = dict(self.volumes)
+        self._gone |= gone

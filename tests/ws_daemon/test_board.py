@@ -91,6 +91,29 @@ def test_a_symbol_gone_for_ten_minutes_is_forgotten() -> None:
     assert board.take_changes().gone == {"GONEUSDT"}
 
 
+def test_a_symbol_that_came_back_before_its_removal_was_written_stays() -> None:
+    board = Board()
+    board.merge(decode_frame(frame(mark_row("BACKUSDT"))), NOW_MS)
+    board.take_changes()
+    board.all_changed({"BACKUSDT", "GONEUSDT"})  # as after a failed write
+
+    changes = board.take_changes()
+
+    assert (set(changes.marks), changes.gone) == ({"BACKUSDT"}, {"GONEUSDT"})
+
+
+def test_what_was_forgotten_before_it_was_written_is_not_written_any_more() -> None:
+    board = Board()
+    board.merge(decode_frame(frame(mark_row("GONEUSDT"), mini_row("GONEUSDT"))), NOW_MS)
+    for now_ms in range(NOW_MS, NOW_MS + GONE_MS + 2000, 1000):
+        board.merge(decode_frame(frame(mark_row("BTCUSDT", event_ms=now_ms))), now_ms)
+        board.forget_gone(now_ms)
+
+    changes = board.take_changes()
+
+    assert (set(changes.marks), changes.volumes, changes.gone) == ({"BTCUSDT"}, {}, {"GONEUSDT"})
+
+
 def test_an_outage_of_the_feed_forgets_nobody() -> None:
     """After an hour of silence the first frame must not make all symbols of the other frame look gone."""
     board = Board()
