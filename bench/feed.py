@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bench.peer import CCXT, REQUESTS, NotThereError, Peer
+from bench.peer import BARE, CCXT, REQUESTS, NotThereError, Peer
 from bench.results import Results
 from bench.rig import Rig, until
 from bench.usage import cpu_s
@@ -27,11 +27,12 @@ async def measure(results: Results) -> None:
             rig.children["ws_daemon"].stop()
         for peer in (REQUESTS, CCXT):
             await theirs(results, rig, peer)
+        await theirs(results, rig, BARE, rig.origin("redis", "redis"))
 
 
-async def theirs(results: Results, rig: Rig, peer: Peer) -> None:
+async def theirs(results: Results, rig: Rig, peer: Peer, *more: str) -> None:
     try:
-        told = await peer.feed(rig.origin("exchange", "ws"), SECONDS)
+        told = await peer.feed(rig.origin("exchange", "ws"), SECONDS, *more)
     except NotThereError as e:
         results.not_measured(peer.name, ["feed_cpu_1"], str(e))
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.ages import Seen, made_ms
+from bench.results import FLOOR
 from dev.node import find_node
 from dev.processes import die_with_parent
 
@@ -66,9 +67,9 @@ class Peer:
         whole = out[: out.rindex(b"\n") + 1]
         return [_seen(line) for line in whole.decode().splitlines()]
 
-    async def feed(self, origin: str, seconds: float) -> dict[str, Any]:
+    async def feed(self, origin: str, seconds: float, *more: str) -> dict[str, Any]:
         """CPU seconds for each second of the stream of marks; its version."""
-        child = await self._start(self.stream, "feed", origin, str(seconds))
+        child = await self._start(self.stream, "feed", origin, str(seconds), *more)
         return await _told(child, b"", seconds + 30)
 
     async def _start(self, script: str, mode: str, origin: str, *more: str) -> asyncio.subprocess.Process:
@@ -112,5 +113,5 @@ REQUESTS = Peer("old way: requests, 20 threads", "requests_poller.py", "file_dae
 CCXT = Peer("ccxt", "ccxt_poller.py", "ccxt_stream.py")
 CRYPTOFEED = Peer("cryptofeed", "cryptofeed_poller.py")
 TARDIS = Peer("tardis-dev", "tardis_poller.cjs")
-BARE = Peer("bare aiohttp", "aiohttp_poller.py")
+BARE = Peer(FLOOR, "aiohttp_poller.py", "bare_stream.py")  # the floor: the same, and nothing else
 PEERS = (REQUESTS, CCXT, CRYPTOFEED, TARDIS)

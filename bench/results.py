@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.rows import BY_KEY, ROWS, Row
 
-OURS = "ours"
+OURS, FLOOR = "ours", "bare libraries"
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Results:
     def ratio(self, row: Row) -> float | None:
         """The best peer over ours: 4 is four times as good. The floor is no peer."""
         ours = self.figures[row.key].get(OURS)
-        peers = [value for who, value in self.figures[row.key].items() if who not in (OURS, "bare aiohttp")]
+        peers = [value for who, value in self.figures[row.key].items() if who not in (OURS, FLOOR)]
         if not ours or not peers:
             return None
         return min(peers) / ours

@@ -19,9 +19,9 @@ class Row:
 SERVICES = ("ws_daemon", "oi_poller", "publisher", "oi_alerter", "funding_api")
 
 ROWS = (
-    Row("sweep_cpu", "CPU of one sweep, 341 symbols, 50 ms latency", "s", 0.12, "bare aiohttp, measured beside it"),
+    Row("sweep_cpu", "CPU of one sweep, 341 symbols, 50 ms latency", "s", 0.12, "bare libraries, measured beside it"),
     Row("sweep_wall", "wall time of that sweep", "s", 0.40, "6 rounds of 64: 0.30 s; and a first request alone"),
-    Row("feed_cpu_1", "CPU of ws_daemon per second of feed, one connection", "ms", 4.0),
+    Row("feed_cpu_1", "CPU of ws_daemon per second of feed, one connection", "ms", 4.0, "bare libraries, beside it"),
     Row("feed_cpu_2", "the same, two connections", "ms", 6.0),
     Row("visible_p99", "mark frame sent to ws_daemon -> in Redis, p99", "ms", 5.0),
     Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench import document, table
-from bench.results import Results
+from bench.results import FLOOR, Results
 from bench.rows import BY_KEY, ROWS
 
 
@@ -14,7 +14,7 @@ def some() -> Results:
     results.ours("sweep_cpu", 0.1)
     results.theirs("sweep_cpu", "ccxt", 0.3)
     results.theirs("sweep_cpu", "tardis-dev", 0.25)
-    results.theirs("sweep_cpu", "bare aiohttp", 0.05)
+    results.theirs("sweep_cpu", FLOOR, 0.05)
     results.ours("sweep_wall", 0.41)
     results.not_measured("cryptofeed", ["sweep_cpu"], "it cannot be pointed anywhere")
     return results
