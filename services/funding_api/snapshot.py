@@ -112,7 +112,7 @@ class Reader:
     async def _once(self) -> Snapshot | Transient:
         begun_s = self._clock.monotonic_s()
         try:
-            snapshot = Snapshot(await self._fetch(), self._count_bad)
+            snapshot = Snapshot(await self._fetch(), self._metrics.bad_in_redis)
         except Transient as e:
             self._metrics.read_failures.inc()
             return e
@@ -125,6 +125,3 @@ class Reader:
             for key in HASHES:
                 pipe.hgetall(key)
             return await pipe.execute()
-
-    def _count_bad(self, error: WireError) -> None:
-        self._metrics.bad_rows.labels("redis", error.reason).inc()

@@ -94,14 +94,14 @@ class Alerter:
 
     async def _open(self, warm: Warm) -> SweepReader:
         """Latches, cursor and history as Redis has them now."""
-        await self._memory.recall(self._bad)
+        await self._memory.recall(self._metrics.bad_in_redis)
         self._history.series.clear()
         sweeps = 0
-        async for sweep in self._memory.past(self._history.horizon_ms + MARGIN_MS, self._bad):
+        async for sweep in self._memory.past(self._history.horizon_ms + MARGIN_MS, self._metrics.bad_in_redis):
             for symbol, sample in samples_of(sweep, self._settings.skip).items():
                 self._history.add(symbol, sample)
             sweeps += 1
-        warm.recall(await self._memory.told(), self._bad)
+        warm.recall(await self._memory.told(), self._metrics.bad_in_redis)
         log.info(
             "history recalled", sweeps=sweeps, symbols=len(self._history.series), latches=len(self._memory.latches)
         )
@@ -123,13 +123,12 @@ class Alerter:
     async def take(self, entry: Entry) -> None:
         """Look at one sweep and write down what came of it, all at once or not at all."""
         if isinstance(entry.sweep, WireError):
-            self._bad(entry.sweep)
+            self._metrics.bad_in_redis(entry.sweep)
             return await self._memory.commit(entry.entry_id, {}, (), (), self._clock.now_ms())
         samples = samples_of(entry.sweep, self._settings.skip)
         newest_ms = max((sample.at_ms for sample in samples.values()), default=entry.sweep.ended_ms)
-        found = look_at(
-            samples, await UNIVERSE.all(self._redis, self._bad), self._history, self._detector, self._memory
-        )
+        members = await UNIVERSE.all(self._redis, self._metrics.bad_in_redis)
+        found = look_at(samples, members, self._history, self._detector, self._memory)
         self._history.forget_left(newest_ms)
         latches = self._memory.latches | found.latches
         idle = self._detector.idle(latches, newest_ms, self._history.horizon_ms)
@@ -150,7 +149,7 @@ class Alerter:
         try:
             mark = decode_mark(alert.key.symbol, blob) if blob is not None else None
         except WireError as e:
-            self._bad(e)
+            self._metrics.bad_in_redis(e)
             return None
         if mark is None or abs(mark.received_ms - alert.current.at_ms) > FUNDING_AGE_MS:
             return None
@@ -192,11 +191,6 @@ class Alerter:
         held = self._once.due("summary")
         if held is not None:
             log.info("watching", **facts, sweeps=held + 1)
-
-    def _bad(self, error: WireError) -> None:
-        self._metrics.bad_rows.labels("redis", error.reason).inc()
-        if self._once.due(error.reason) is not None:
-            log.warning("a row in Redis cannot be read", cause=str(error))
 
     def _say(self, what: str, cause: str) -> None:
         self._service.health.bad(f"{what}: {cause}")

@@ -12,12 +12,9 @@ from services.oi_poller.universe import Universe
 from shared.clock import Clock
 from shared.codec import decode_sweep
 from shared.errors import WireError
-from shared.logs import EventLog, OncePer
 from shared.model import MarkPrice, QuoteVolume, Reading, Sweep
 from shared.store import CONTRACTS, MARKS, SWEEPS, UNIVERSE, VOLUMES, redis_faults, round_trip
 from shared.sweeplog import FIELD, append
-
-log = EventLog("desk")
 
 
 class Desk:
@@ -26,25 +23,24 @@ class Desk:
         self._universe = universe
         self._metrics = metrics
         self._clock = clock
-        self._once = OncePer(clock, 60.0)
         self._owed: Sweep | None = None
         self._tried = False
         self.recalled = asyncio.Event()
 
     async def recall(self) -> dict[str, Reading]:
         """Members and their last good readings, of the run before."""
-        members = await UNIVERSE.all(self._redis, self._bad)
-        readings = await CONTRACTS.all(self._redis, self._bad)
+        members = await UNIVERSE.all(self._redis, self._metrics.bad_in_redis)
+        readings = await CONTRACTS.all(self._redis, self._metrics.bad_in_redis)
         self._universe.members = members
         self._universe.departed |= readings.keys() - members.keys()
         self.recalled.set()
         return {symbol: reading for symbol, reading in readings.items() if symbol in members}
 
     async def volumes(self) -> dict[str, QuoteVolume]:
-        return await VOLUMES.all(self._redis, self._bad)
+        return await VOLUMES.all(self._redis, self._metrics.bad_in_redis)
 
     async def marks(self) -> dict[str, MarkPrice]:
-        return await MARKS.all(self._redis, self._bad)
+        return await MARKS.all(self._redis, self._metrics.bad_in_redis)
 
     def owe(self, sweep: Sweep) -> None:
         """To be written by `settle`; only the newest is kept."""
@@ -78,8 +74,3 @@ class Desk:
             return any(decode_sweep(fields.get(FIELD, b"")).sweep_id == sweep_id for _, fields in newest)
         except WireError:
             return False
-
-    def _bad(self, error: WireError) -> None:
-        self._metrics.bad_rows.labels("redis", error.reason).inc()
-        if self._once.due(error.reason) is not None:
-            log.warning("a row in Redis cannot be read", cause=str(error))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import NoReturn
 
 from services.oi_poller.exchange import Fapi
@@ -66,7 +67,7 @@ class Listings:
         """One look; returns how long to wait before the next."""
         try:
             await self._ban.refresh(self._clock.now_ms())
-            info = await self._fapi.exchange_info(self._bad)
+            info = await self._fapi.exchange_info(partial(self._metrics.bad, "exchangeInfo"))
             absurd = self._universe.believe(info.listings)
             if absurd:
                 raise WireError("absurd_listings", absurd)
@@ -86,8 +87,3 @@ class Listings:
         if self._once.due(reason) is not None:
             log.warning("the symbol list stays as it was", cause=str(error))
         return (self._refused if isinstance(error, Refused) else self._retry).next_s()
-
-    def _bad(self, error: WireError) -> None:
-        self._metrics.bad_rows.labels("exchangeInfo", error.reason).inc()
-        if self._once.due(error.reason) is not None:
-            log.warning("a contract of exchangeInfo cannot be read", cause=str(error))

@@ -189,16 +189,12 @@ class Delivery:
         if late or now_ms - sweep.ended_ms > self._limits.mark_max_age_s * 1000:
             books = join(sweep, own_marks(sweep), sweep.ended_ms, self._limits)
         else:
-            marks = await MARKS.all(self._redis, self._bad_row, sweep.universe())
+            marks = await MARKS.all(self._redis, self._metrics.bad_in_redis, sweep.universe())
             books = join(sweep, marks, now_ms, self._limits, await UNIVERSE.symbols(self._redis))
         self._metrics.unaccounted.set(books.unaccounted)
         if books.unaccounted:
             log.error("the books do not close", sweep=sweep.sweep_id, unaccounted=books.unaccounted)
         return books
-
-    def _bad_row(self, error: WireError) -> None:
-        self._metrics.bad_rows.labels("redis", error.reason).inc()
-        self._report.complain(f"bad row in Redis: {error.reason}", error)
 
     def _noting(self, entry_id: str, sweep: Sweep, books: Books) -> Note:
         def note(rows: Sequence[Record]) -> Attempt:

@@ -11,7 +11,7 @@ from services.publisher.metrics import Metrics
 from services.publisher.outbox import Attempt, Outbox
 from services.publisher.wire import Snapshot
 from shared.clock import Clock, iso
-from shared.errors import Refused
+from shared.errors import Refused, WireError
 from shared.logs import EventLog, OncePer
 from shared.model import Served
 from shared.runner import Service
@@ -112,7 +112,8 @@ class Report:
         if proof.snapshot.as_of_ms is not None:
             metrics.served_batch.set(proof.snapshot.as_of_ms / 1000)
         if proof.snapshot.unreadable:
-            metrics.bad_rows.labels("backend", "served_value").inc(proof.snapshot.unreadable)
+            unreadable = WireError("served_value", f"{proof.snapshot.unreadable} served values are no numbers")
+            metrics.bad("backend", unreadable, proof.snapshot.unreadable)
 
     def _old_symbols(self) -> int:
         """Asked at each scrape, so that the answer ages with what is served though nothing happens here."""

@@ -48,7 +48,7 @@ class UniverseDelivery:
             await self._clock.sleep(wait_s)
 
     async def deliver_if_due(self) -> None:
-        members = await UNIVERSE.all(self._redis, self._bad_row)
+        members = await UNIVERSE.all(self._redis, self._metrics.bad_in_redis)
         now_s = self._clock.monotonic_s()
         if not members or (members.keys() == self._sent and now_s - self._sent_s < SEND_EVERY_S):
             return
@@ -65,6 +65,3 @@ class UniverseDelivery:
         differing = sent ^ await self._backend.read_universe()
         if differing:
             raise Transient(f"the universe served differs from the one sent in {len(differing)} symbols")
-
-    def _bad_row(self, error: WireError) -> None:
-        self._metrics.bad_rows.labels("redis", error.reason).inc()

@@ -20,7 +20,7 @@ from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Ending, Watch, follow
 from shared.backoff import Backoff
 from shared.clock import Clock, iso
-from shared.logs import EventLog, OncePer
+from shared.logs import EventLog
 
 log = EventLog("feed")
 FIRST_WAIT_S = 0.25
@@ -42,7 +42,6 @@ class Feed:
         self._board = board
         self._metrics = metrics
         self._clock = clock
-        self._once = OncePer(clock, 60.0)
         self._delivering: set[Watch] = set()
         self._messages = 0
         self._frames: deque[tuple[bytes, Merged]] = deque(maxlen=FRAMES_KEPT)
@@ -88,7 +87,8 @@ class Feed:
         ):
             if count:
                 self._metrics.rows.labels(outcome).inc(count)
-        self._count_bad(source, merged)
+        for error in merged.bad:
+            self._metrics.bad(source, error)
         if merged.marks:
             self._metrics.frames.labels(source).inc()
             self._metrics.last_frame.labels(source).set(received_ms / 1000)
@@ -108,13 +108,6 @@ class Feed:
         merged = replace(before, new=0, repeated=len(before.marks), out_of_order=0, bad=[])
         self._count(source, merged, self._clock.now_ms())
         return merged
-
-    def _count_bad(self, source: str, merged: Merged) -> None:
-        for error in merged.bad:
-            self._metrics.bad_rows.labels(source, error.reason).inc()
-            held = self._once.due(error.reason)
-            if held is not None:
-                log.warning("bad row dropped", source=source, why=str(error), more_last_minute=held)
 
     def ended(self, source: str, ending: Ending, wait_s: float) -> None:
         self._metrics.endings.labels(ending.why).inc()

@@ -16,7 +16,7 @@ from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import Transient, WireError
+from shared.errors import Transient
 from shared.health import Health
 from shared.logs import EventLog
 from shared.store import MARK_TEXTS, VOLUMES, redis_faults
@@ -61,11 +61,8 @@ class Writer:
                 return
 
     async def _recall(self) -> None:
-        def drop(error: WireError) -> None:
-            self._metrics.bad_rows.labels("redis", error.reason).inc()
-
-        marks = await MARK_TEXTS.all(self._redis, drop)
-        self._board.recall(marks, await VOLUMES.all(self._redis, drop))
+        marks = await MARK_TEXTS.all(self._redis, self._metrics.bad_in_redis)
+        self._board.recall(marks, await VOLUMES.all(self._redis, self._metrics.bad_in_redis))
 
     async def _write_frame(self) -> None:
         gone = self._board.forget_gone(self._clock.now_ms())
