@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.cli.command import oi
 from tests.cli.test_why_is_eth_missing import told
@@ -15,24 +13,6 @@ from tests.pipeline.harness import KEY, Pipeline
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest.mark.timeout(180)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
-    pipeline = Pipeline(tmp_path_factory.mktemp("doctor"))
-    pipeline.start()
-    try:
-        await pipeline.next_verified(within_s=60)
-        yield pipeline
-    finally:
-        await pipeline.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def pipeline(running: Pipeline) -> AsyncIterator[Pipeline]:
-    yield running
-    await running.fault("exchange", {}, "/control/reset")
-    await running.fault("backend", {"faults": [], "cacheMode": "merge"})
 
 
 async def findings(pipeline: Pipeline, *args: str, **env: str) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pip
     pipeline = Pipeline(tmp_path_factory.mktemp("pipeline"))
     pipeline.start()
     try:
-        await pipeline.next_verified(within_s=20)
+        await pipeline.next_verified(within_s=60)
         yield pipeline
     finally:
         await pipeline.close()
@@ -28,4 +28,4 @@ async def pipeline(running: Pipeline) -> AsyncIterator[Pipeline]:
         if child.status() is not None:
             child.start()
     await running.fault("exchange", {}, "/control/reset")
-    await running.fault("backend", {"faults": []})
+    await running.fault("backend", {"faults": [], "cacheMode": "merge"})

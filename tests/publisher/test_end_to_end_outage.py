@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,9 +12,8 @@ import pytest
 from shared.codec import encode_sweep
 from tests.builders import reading, sweep
 from tests.publisher.harness import Publisher, now_ms
+from tests.publisher.seen import Make
 from tests.waiting import eventually
-
-Make = Callable[..., Publisher]
 
 
 @asynccontextmanager
