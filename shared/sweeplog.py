@@ -5,6 +5,7 @@ A group remembers what it has not acknowledged, so a sweep outlives the crash of
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -19,6 +20,8 @@ from shared.store import SWEEPS, redis_faults
 RETENTION_MS = 3 * 3600 * 1000
 BLOCK_MS = 1000
 FIELD = b"sweep"
+BEGINNING = "0-0"  # before every entry
+_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 Fields = dict[bytes, bytes]
 
 
@@ -27,6 +30,17 @@ class Entry(NamedTuple):
 
     entry_id: str
     sweep: Sweep | WireError
+
+
+def read_entry_id(blob: bytes | None) -> str | None:
+    """The id of an entry as somebody wrote it down; None for anything else."""
+    return blob.decode() if blob is not None and _ENTRY_ID.fullmatch(blob) else None
+
+
+def entry_order(entry_id: str) -> tuple[int, int]:
+    """What ids are sorted by: Unix ms, and the number within it."""
+    ms, _, sequence = entry_id.partition("-")
+    return int(ms), int(sequence)
 
 
 def append(pipe: Pipeline, sweep: Sweep, now_ms: int) -> None:

@@ -24,7 +24,7 @@ from shared.logs import EventLog, OncePer
 from shared.model import Member, Sweep
 from shared.runner import Service
 from shared.store import MARKS, UNIVERSE, redis_faults
-from shared.sweeplog import Entry, SweepReader
+from shared.sweeplog import Entry, SweepReader, entry_order
 
 log = EventLog("oi_alerter")
 AT_ONCE = 8
@@ -112,7 +112,7 @@ class Alerter:
         """What was handed out before and not finished, else what is new."""
         entries = await reader.unacknowledged(AT_ONCE) or await reader.wait(AT_ONCE)
         for entry in entries:
-            if wire.entry_order(entry.entry_id) <= wire.entry_order(self._memory.cursor):
+            if entry_order(entry.entry_id) <= entry_order(self._memory.cursor):
                 await reader.acknowledge(entry.entry_id)  # looked at already
             else:
                 await self.take(entry)

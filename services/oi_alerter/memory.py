@@ -18,7 +18,7 @@ from services.oi_alerter.detector import Key, Latch
 from shared.errors import WireError
 from shared.model import Sweep
 from shared.store import ALERTER, ALERTS, SWEEPS, TOLD, redis_faults, round_trip
-from shared.sweeplog import sweep_entry
+from shared.sweeplog import BEGINNING, entry_order, read_entry_id, sweep_entry
 
 GROUP = "alerter"
 CURSOR = "cursor"
@@ -26,7 +26,6 @@ FIELD = "alert"
 ALERTS_KEPT_MS = 24 * 3600 * 1000  # for a backend that is away over night
 MOST_ALERTS = 10_000
 READ_AT_ONCE = 16
-BEGINNING = "0-0"
 
 OnBad = Callable[[WireError], None]
 Row = tuple[bytes, dict[bytes, bytes]]
@@ -48,7 +47,7 @@ class Memory:
         """Begin where the last process ended; a first start begins behind the newest sweep."""
         async with redis_faults():
             fields = cast("dict[bytes, bytes]", await self._redis.hgetall(ALERTER))
-            cursor = wire.decode_cursor(fields.pop(CURSOR.encode(), None))
+            cursor = read_entry_id(fields.pop(CURSOR.encode(), None))
             if cursor is None:
                 newest = cast("list[Row]", await self._redis.xrevrange(SWEEPS, count=1))
                 cursor = newest[0][0].decode() if newest else BEGINNING
@@ -64,7 +63,7 @@ class Memory:
 
     async def past(self, span_ms: int, on_bad: OnBad) -> AsyncIterator[Sweep]:
         """The sweeps that were looked at already, oldest first."""
-        start = str(max(0, wire.entry_order(self.cursor)[0] - span_ms))
+        start = str(max(0, entry_order(self.cursor)[0] - span_ms))
         while True:
             async with redis_faults():
                 rows = cast("list[Row]", await self._redis.xrange(SWEEPS, start, self.cursor, READ_AT_ONCE))

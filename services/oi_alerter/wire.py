@@ -6,7 +6,6 @@ openInterestHist's ``timestamp`` is the instant of the snapshot; it tells no mar
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +20,6 @@ from shared.numbers import non_negative
 
 SOURCE = "oi_realtime_poller"  # what the backend knows such alerts by
 LAST_MS = 1 << 53
-_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 _REFUSED = (ValueError, RecursionError)  # msgspec's errors are ValueErrors, except where nesting has no end
 
 
@@ -64,16 +62,6 @@ def decode_latch(name: bytes, blob: bytes) -> tuple[Key, Latch]:
     except _REFUSED as e:
         raise WireError("stored_latch", f"{name!r:.60}: {e}") from e
     return Key(symbol, direction, timeframe), Latch(row.fired_at, row.outside_at)
-
-
-def entry_order(entry_id: str) -> tuple[int, int]:
-    ms, _, sequence = entry_id.partition("-")
-    return int(ms), int(sequence)
-
-
-def decode_cursor(blob: bytes | None) -> str | None:
-    """The id of a stream entry; None where there is none."""
-    return blob.decode() if blob is not None and _ENTRY_ID.fullmatch(blob) else None
 
 
 def encode_alert(alert: Alert, funding_rate: Decimal | None) -> bytes:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from services.publisher.attempt import Attempt, Kept
 from services.publisher.audit import Audit, Ledger
 from services.publisher.backend import Backend
 from services.publisher.join import Books, Limits, Record, join, own_marks
 from services.publisher.metrics import Metrics
-from services.publisher.outbox import Attempt, Kept, Lost, Outbox, Pending, entry_order, entry_time
+from services.publisher.outbox import Lost, Outbox, Pending, entry_time
 from services.publisher.posting import Poster, Sizes
 from services.publisher.proof import Note, Prover
 from services.publisher.report import Proof, Report, shortfall
@@ -25,7 +26,7 @@ from shared.logs import EventLog
 from shared.model import Sweep, backend_key
 from shared.runner import Service
 from shared.store import MARKS, UNIVERSE
-from shared.sweeplog import Entry
+from shared.sweeplog import Entry, entry_order
 
 BURST_S = 5.0
 REFUSALS = 3  # of one batch, before it counts as undeliverable

@@ -6,7 +6,6 @@ it. ``oi:publisher`` remembers the attempt in flight, written before the POST, s
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
@@ -16,63 +15,15 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
-from services.publisher.audit import Sent
-from services.publisher.join import LeftOut
+from services.publisher.attempt import DOUBT, Attempt, Kept, decode_kept, encode_attempt
 from shared.clock import iso
-from shared.model import Served, backend_key
+from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
-from shared.sweeplog import BLOCK_MS, Entry, SweepReader, sweep_entry
+from shared.sweeplog import BLOCK_MS, Entry, SweepReader, entry_order, sweep_entry
 
 GROUP = "publisher"
 CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
 READ_AT_ONCE = 8
-DOUBT = "doubt:"
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """One batch on its way: enough to tell later whether it arrived, and to close its books."""
-
-    entry_id: str
-    sweep_id: str
-    batch_ms: int
-    posted_ms: int
-    patience_s: float  # how long the backend may still be at work on it, counted from posted_ms
-    before_ms: int | None  # the asOf served before it
-    sent: dict[str, float]  # the backend's spelling -> USD
-    unsent: list[str]  # fit to be published, more than the backend takes
-    left_out: dict[str, LeftOut]
-    failed: list[str]
-    received: dict[str, int] = {}  # the backend's spelling -> Unix ms at which the open interest in it was received
-
-    @property
-    def as_sent(self) -> Sent:
-        return Sent(self.sent, self.batch_ms, self.posted_ms, self.before_ms)
-
-    @property
-    def published(self) -> int:
-        return len(self.sent) + len(self.unsent)
-
-    @property
-    def universe(self) -> int:
-        return self.published + len(self.left_out) + len(self.failed)
-
-    def universe_keys(self) -> set[str]:
-        """The universe in the backend's spelling, without what has left it since the sweep."""
-        others = [symbol for symbol, reason in self.left_out.items() if reason != "not_in_universe"]
-        return self.sent.keys() | {backend_key(symbol) for symbol in (*others, *self.unsent, *self.failed)}
-
-
-class Kept(NamedTuple):
-    """``oi:publisher``, decoded."""
-
-    attempt: Attempt | None
-    delivered_id: str  # the newest entry ever delivered
-    doubtful: frozenset[str]  # entries posted once with an outcome that could not be told
-    max_rows: int
-    max_rows_ms: int
-    replaces: bool
-    post_s: float
-    duplicates: int
 
 
 class Pending(NamedTuple):
@@ -86,29 +37,12 @@ class Lost(NamedTuple):
     last: str
 
 
-_attempt = msgspec.json.Decoder(Attempt)
-
-
-def entry_order(entry_id: str) -> tuple[int, int]:
-    ms, _, sequence = entry_id.partition("-")
-    return int(ms), int(sequence or 0)
-
-
 def entry_time(entry_id: str) -> str:
     """When the entry was added, or its id where a hand chose one that no calendar can show."""
     try:
         return iso(entry_order(entry_id)[0])
     except (ValueError, OverflowError, OSError):
         return entry_id
-
-
-def _number(fields: dict[str, bytes], name: str) -> float:
-    """0 where a hand or another version wrote something else: what is not known is learned anew."""
-    try:
-        value = float(fields.get(name, b"0"))
-    except ValueError:
-        return 0.0
-    return value if math.isfinite(value) else 0.0
 
 
 class Outbox:
@@ -165,26 +99,12 @@ class Outbox:
     async def recall(self) -> Kept:
         async with redis_faults():
             stored = cast("dict[bytes, bytes]", await self._redis.hgetall(PUBLISHER))
-        fields = {name.decode(errors="replace"): value for name, value in stored.items()}
-        try:
-            attempt = _attempt.decode(fields["attempt"]) if "attempt" in fields else None
-        except ValueError:
-            attempt = None  # another version wrote it: at worst a batch goes out twice
-        return Kept(
-            attempt=attempt,
-            delivered_id=fields.get("delivered", b"0-0").decode(),
-            doubtful=frozenset(name.removeprefix(DOUBT) for name in fields if name.startswith(DOUBT)),
-            max_rows=int(_number(fields, "max_rows")),
-            max_rows_ms=int(_number(fields, "max_rows_ms")),
-            replaces=_number(fields, "replaces") == 1,
-            post_s=_number(fields, "post_s"),
-            duplicates=int(_number(fields, "duplicates")),
-        )
+        return decode_kept(stored)
 
     async def begin(self, attempt: Attempt, *, again: bool) -> None:
         """Note the attempt before its POST; ``again``: the backend may have had this batch before."""
         async with self._at_once() as pipe:
-            pipe.hset(PUBLISHER, "attempt", msgspec.json.encode(attempt))
+            pipe.hset(PUBLISHER, "attempt", encode_attempt(attempt))
             if again:
                 pipe.hincrby(PUBLISHER, "duplicates", 1)
 

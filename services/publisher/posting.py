@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from services.publisher.attempt import Attempt, Kept
 from services.publisher.backend import Backend
 from services.publisher.join import Record
 from services.publisher.metrics import Metrics
-from services.publisher.outbox import Attempt, Kept, Outbox
+from services.publisher.outbox import Outbox
 from services.publisher.wire import Away, InDoubt, TooLarge
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected

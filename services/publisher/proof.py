@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from services.publisher import audit as audits
+from services.publisher.attempt import Attempt
 from services.publisher.audit import Audit, Ledger
 from services.publisher.backend import Backend
 from services.publisher.join import Record
-from services.publisher.outbox import Attempt, Outbox
+from services.publisher.outbox import Outbox
 from services.publisher.posting import Posted, Poster, Sizes
 from services.publisher.report import Proof, Report, shortfall
 from services.publisher.wire import Away, Snapshot

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, get_args
 
+from services.publisher.attempt import Attempt
 from services.publisher.audit import Audit, Ledger, Verdict, served_rows
 from services.publisher.join import FETCH_FAILED
 from services.publisher.metrics import Metrics
-from services.publisher.outbox import Attempt, Outbox
+from services.publisher.outbox import Outbox
 from services.publisher.wire import Snapshot
 from shared.clock import Clock, iso
 from shared.errors import Refused, WireError

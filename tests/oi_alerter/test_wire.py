@@ -107,19 +107,6 @@ def test_any_row_is_a_latch_or_a_wire_error(name: bytes, blob: bytes) -> None:
     assert type(latch.fired_ms) is type(latch.outside_ms) is int
 
 
-@given(st.binary(max_size=50) | st.from_regex(rb"\A[0-9]+-[0-9]+\Z") | st.none())
-def test_any_cursor_is_an_entry_id_or_none(blob: bytes | None) -> None:
-    cursor = wire.decode_cursor(blob)
-    if cursor is not None:
-        assert cursor.encode() == blob
-        assert min(wire.entry_order(cursor)) >= 0
-
-
-def test_entry_ids_are_ordered_as_numbers() -> None:
-    ids = ["9-10", "9-9", "10-0", "0-0"]
-    assert sorted(ids, key=wire.entry_order) == ["0-0", "9-9", "9-10", "10-0"]
-
-
 floats = st.floats(0.001, 1e15, allow_nan=False)
 
 

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from services.publisher.attempt import Attempt
 from services.publisher.audit import Served
-from services.publisher.outbox import Attempt, Outbox, entry_order
+from services.publisher.outbox import Outbox
 from shared.store import round_trip
-from shared.sweeplog import append
+from shared.sweeplog import append, entry_order
 from tests.builders import NOW_MS, reading, sweep
 
 
@@ -74,12 +75,13 @@ async def test_all_that_is_new_is_taken_however_much_it_is(own_redis: Redis) -> 
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "{"])
 async def test_what_a_hand_wrote_there_is_learned_anew(own_redis: Redis, value: str) -> None:
     """A crash over one field would be a crash at every start."""
-    names = ["attempt", "max_rows", "max_rows_ms", "replaces", "post_s", "duplicates"]
+    names = ["attempt", "delivered", "max_rows", "max_rows_ms", "replaces", "post_s", "duplicates"]
     await own_redis.hset("oi:publisher", mapping=dict.fromkeys(names, value))
     await own_redis.hset("oi:served", mapping={"BTCUSDT": value})
 
     kept = await Outbox(own_redis).recall()
 
+    assert kept.delivered_id == "0-0"
     assert (kept.attempt, kept.max_rows, kept.replaces, kept.post_s, kept.duplicates) == (None, 0, False, 0.0, 0)
     assert await Outbox(own_redis).last_served() == {}
 

@@ -1,0 +1,105 @@
+"""What the publisher must know after a kill, as it stands in ``oi:publisher``. Pure.
+
+What another version, or a hand with redis-cli, wrote there is taken for nothing: it is learned anew, and at worst a
+batch goes out twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from services.publisher.audit import Sent
+from services.publisher.join import LeftOut
+from shared.errors import UNREADABLE
+from shared.model import backend_key
+from shared.sweeplog import BEGINNING, read_entry_id
+
+DOUBT = "doubt:"
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One batch on its way: enough to tell later whether it arrived, and to close its books."""
+
+    entry_id: str
+    sweep_id: str
+    batch_ms: int
+    posted_ms: int
+    patience_s: float  # how long the backend may still be at work on it, counted from posted_ms
+    before_ms: int | None  # the asOf served before it
+    sent: dict[str, float]  # the backend's spelling -> USD
+    unsent: list[str]  # fit to be published, more than the backend takes
+    left_out: dict[str, LeftOut]
+    failed: list[str]
+    received: dict[str, int] = {}  # the backend's spelling -> Unix ms at which the open interest in it was received
+
+    @property
+    def as_sent(self) -> Sent:
+        return Sent(self.sent, self.batch_ms, self.posted_ms, self.before_ms)
+
+    @property
+    def published(self) -> int:
+        return len(self.sent) + len(self.unsent)
+
+    @property
+    def universe(self) -> int:
+        return self.published + len(self.left_out) + len(self.failed)
+
+    def universe_keys(self) -> set[str]:
+        """The universe in the backend's spelling, without what has left it since the sweep."""
+        others = [symbol for symbol, reason in self.left_out.items() if reason != "not_in_universe"]
+        return self.sent.keys() | {backend_key(symbol) for symbol in (*others, *self.unsent, *self.failed)}
+
+
+class Kept(NamedTuple):
+    """``oi:publisher``, decoded."""
+
+    attempt: Attempt | None
+    delivered_id: str  # the newest entry ever delivered
+    doubtful: frozenset[str]  # entries posted once with an outcome that could not be told
+    max_rows: int
+    max_rows_ms: int
+    replaces: bool
+    post_s: float
+    duplicates: int
+
+
+_attempt = msgspec.json.Decoder(Attempt)
+
+
+def encode_attempt(attempt: Attempt) -> bytes:
+    return msgspec.json.encode(attempt)
+
+
+def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
+    """The hash as Redis has it; empty before the first start."""
+    fields = {name.decode(errors="replace"): value for name, value in stored.items()}
+    return Kept(
+        attempt=_decode_attempt(fields.get("attempt", b"")),
+        delivered_id=read_entry_id(fields.get("delivered")) or BEGINNING,
+        doubtful=frozenset(name.removeprefix(DOUBT) for name in fields if name.startswith(DOUBT)),
+        max_rows=int(_number(fields, "max_rows")),
+        max_rows_ms=int(_number(fields, "max_rows_ms")),
+        replaces=_number(fields, "replaces") == 1,
+        post_s=_number(fields, "post_s"),
+        duplicates=int(_number(fields, "duplicates")),
+    )
+
+
+def _decode_attempt(blob: bytes) -> Attempt | None:
+    try:
+        attempt = _attempt.decode(blob)
+    except UNREADABLE:
+        return None
+    return attempt if read_entry_id(attempt.entry_id.encode()) else None
+
+
+def _number(fields: Mapping[str, bytes], name: str) -> float:
+    try:
+        value = float(fields.get(name, b"0"))
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) and value >= 0 else 0.0
