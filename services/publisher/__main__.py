@@ -34,9 +34,8 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(Delivery(settings, service, backend, outbox, ledger, report, metrics).run())
         universe = UniverseDelivery(redis, backend, report, metrics, clock, audited=settings.audit)
         jobs.create_task(universe.run())
-        alerts = AlertDelivery(
-            redis, backend, report, metrics, clock, audited=settings.audit, retry_max_s=settings.retry_max_s
-        )
+        times = {"timeout_s": settings.timeout_s, "retry_max_s": settings.retry_max_s}
+        alerts = AlertDelivery(redis, backend, report, metrics, clock, audited=settings.audit, **times)
         jobs.create_task(alerts.run())
 
 

@@ -6,7 +6,7 @@ The backend knows no alert id either, so an alert whose POST ended unclear is lo
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgpack
 from redis.asyncio import Redis
@@ -28,7 +28,8 @@ TEXTS = ("symbol", "direction", "timeframe", "timestamp", "source")
 NUMBERS = ("baseline", "current", "pctChange", "absChange")
 OPTIONAL_NUMBERS = ("priceChange", "fundingRate")
 LOOKS = 10  # answers with nothing readable in them, before an alert in doubt is sent again
-POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun
+POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun, and until when the backend may be at it
+AT_WORK_MS = 500
 log = EventLog("publisher")
 
 
@@ -79,9 +80,11 @@ class AlertDelivery:
         clock: Clock,
         *,
         audited: bool,
+        timeout_s: float,
         retry_max_s: float,
     ) -> None:
         self._audited = audited
+        self._timeout_ms = int(timeout_s * 1000)
         self._looks = 0
         self._redis = redis
         self._backend = backend
@@ -123,27 +126,40 @@ class AlertDelivery:
         return "delivered"
 
     async def _post(self, entry_id: str, alert: dict[str, Any]) -> None:
-        async with redis_faults():
-            await self._redis.hset(PUBLISHER, POSTED, entry_id)
+        await self._note(entry_id, AT_WORK_MS)
         try:
             await self._backend.send_alert(alert)
-        except InDoubt:
+        except InDoubt as e:
+            if e.timed_out:
+                await self._note(entry_id, self._timeout_ms)  # it may be at work on it for as long again
             raise
         except (Transient, Refused, Rejected):
             async with redis_faults():
                 await self._redis.hdel(PUBLISHER, POSTED)
             raise
 
+    async def _note(self, entry_id: str, patience_ms: int) -> None:
+        async with redis_faults():
+            await self._redis.hset(PUBLISHER, POSTED, f"{entry_id} {self._clock.now_ms() + patience_ms}")
+
     async def _was_posted(self, entry_id: str, alert: dict[str, Any]) -> bool:
         async with redis_faults():
-            begun = await self._redis.hget(PUBLISHER, POSTED)
+            noted = cast("bytes | None", await self._redis.hget(PUBLISHER, POSTED))
+        begun, _, until = (noted or b"").partition(b" ")
         if begun != entry_id.encode():
             return False
         served = await self._look(alert["symbol"]) if self._audited else []
         if any(is_same(alert, row) for row in served):
             return True
+        if self._audited and self._is_at_work(until):
+            raise Away(f"alert {entry_id} is not served yet", answered=True)
         self._metrics.deliveries.labels("alert", "again").inc()
         return False
+
+    def _is_at_work(self, until: bytes) -> bool:
+        """Whether the backend may still be at it; a time that nobody here can have written is none."""
+        left_ms = int(until) - self._clock.now_ms() if until.isdigit() and len(until) < 16 else 0
+        return 0 < left_ms <= max(AT_WORK_MS, self._timeout_ms)
 
     async def _look(self, symbol: str) -> list[dict[str, Any]]:
         """The alerts served; none where there is nothing to look at: rather twice than never."""

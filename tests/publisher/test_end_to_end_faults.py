@@ -182,3 +182,5 @@ async def test_alerts_arrive_once_and_in_order(publisher: Make, fault: dict[str,
 
     await one.until(all_acknowledged)
     assert [alert["baseline"] for alert in one.alerts()] == [1000.0, 1001.0, 1002.0, 1003.0]
+    again = await one.counted('pipeline_deliveries_total{kind="alert",outcome="again"}')
+    assert again == (fault["times"] if fault in TRANSIENT else 0)
