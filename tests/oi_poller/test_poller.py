@@ -293,7 +293,7 @@ async def test_a_sweep_that_does_not_fit_begins_in_the_next_minute(redis: Redis,
 
 async def test_an_interval_that_cannot_be_kept_is_told_and_the_budget_wins(redis: Redis, start: Start) -> None:
     """60 symbols at 40 a minute: two minutes a sweep, whatever OI_MAX_INTERVAL_SEC says."""
-    clock = FastClock(speed=120)
+    clock = FastClock(speed=20)
     async with serving(Venue(MANY, clock)) as venue:
         await put_market(redis, MANY, clock)
         async with start(venue, clock, OI_MAX_REQ_PER_MIN="40", OI_IN_FLIGHT="4") as service:
