@@ -29,7 +29,7 @@ NUMBERS = ("baseline", "current", "pctChange", "absChange")
 OPTIONAL_NUMBERS = ("priceChange", "fundingRate")
 LOOKS = 10  # answers with nothing readable in them, before an alert in doubt is sent again
 POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun, and until when the backend may be at it
-AT_WORK_MS = 500
+AT_WORK_MS = 500  # after a POST that ended without an answer, but not by its own timeout
 log = EventLog("publisher")
 
 
