@@ -196,7 +196,7 @@ async def _doctor(probe: bool, json: bool, env_file: Path | None) -> int:
     if json:
         show.emit({"findings": findings})
     else:
-        show.say(*(line for finding in findings for line in doctor.lines(finding)))
+        show.say(*(doctor.shown(finding) for finding in findings))
     return doctor.exit_status(findings)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from cli.doctor import backend, exchange, inside
-from cli.doctor.finding import ORDER, Finding, Patient, exit_status, lines
+from cli.doctor.finding import ORDER, Finding, Patient, exit_status, shown
 
-__all__ = ["Finding", "Patient", "examine", "exit_status", "lines"]
+__all__ = ["Finding", "Patient", "examine", "exit_status", "shown"]
 CHECKS = (
     inside.told_settings,
     inside.redis,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import httpx
 import msgspec
 from redis.asyncio import Redis
-from rich.console import RenderableType
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from cli.settings import Told
 from cli.show import DEGRADED, DOT, DOWN, EXIT, GOOD, STYLE, UNKNOWN
 from cli.state import Snapshot
 
+NAME_WIDTH = len("● funding_api")
 ORDER = (DOWN, DEGRADED, UNKNOWN, GOOD)
 
 
@@ -47,8 +46,15 @@ def exit_status(findings: list[Finding]) -> int:
     return max((EXIT[finding.state] for finding in findings if finding.state != UNKNOWN), default=EXIT[UNKNOWN])
 
 
-def lines(finding: Finding) -> Iterator[RenderableType]:
-    head = Text(f"{DOT[finding.state]} {finding.check:<9}", STYLE[finding.state])
-    yield Text.assemble(head, finding.what, (f"  ({finding.evidence})" if finding.evidence else "", "dim"))
+def shown(finding: Finding) -> Table:
+    """What was found, with its evidence, and what mends it; long lines stay in their column."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=NAME_WIDTH, no_wrap=True)
+    table.add_column()
+    evidence = (f"  ({finding.evidence})" if finding.evidence else "", "dim")
+    table.add_row(
+        Text(f"{DOT[finding.state]} {finding.check}", STYLE[finding.state]), Text.assemble(finding.what, evidence)
+    )
     if finding.fix:
-        yield Padding(Text(f"fix  {finding.fix}"), (0, 0, 0, 11))
+        table.add_row("", Text(f"fix  {finding.fix}"))
+    return table
