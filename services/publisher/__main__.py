@@ -34,8 +34,7 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(Delivery(settings, service, backend, outbox, ledger, report, metrics).run())
         universe = UniverseDelivery(redis, backend, report, metrics, clock, audited=settings.audit)
         jobs.create_task(universe.run())
-        times = {"timeout_s": settings.timeout_s, "retry_max_s": settings.retry_max_s}
-        alerts = AlertDelivery(redis, backend, report, metrics, clock, audited=settings.audit, **times)
+        alerts = AlertDelivery(settings, redis, backend, report, metrics, clock)
         jobs.create_task(alerts.run())
 
 

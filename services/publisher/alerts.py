@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from services.publisher.backend import Backend
 from services.publisher.metrics import Metrics
 from services.publisher.report import Report
+from services.publisher.settings import Settings
 from services.publisher.wire import Away, InDoubt
 from shared.backoff import Backoff
 from shared.clock import Clock, from_iso
@@ -72,26 +73,17 @@ def is_same(alert: dict[str, Any], served: dict[str, Any]) -> bool:
 
 class AlertDelivery:
     def __init__(
-        self,
-        redis: Redis,
-        backend: Backend,
-        report: Report,
-        metrics: Metrics,
-        clock: Clock,
-        *,
-        audited: bool,
-        timeout_s: float,
-        retry_max_s: float,
+        self, settings: Settings, redis: Redis, backend: Backend, report: Report, metrics: Metrics, clock: Clock
     ) -> None:
-        self._audited = audited
-        self._timeout_ms = int(timeout_s * 1000)
+        self._audited = settings.audit
+        self._timeout_ms = int(settings.timeout_s * 1000)
         self._looks = 0
         self._redis = redis
         self._backend = backend
         self._report = report
         self._metrics = metrics
         self._clock = clock
-        self._backoff = Backoff(min(0.5, retry_max_s), retry_max_s)
+        self._backoff = Backoff(min(0.5, settings.retry_max_s), settings.retry_max_s)
         self._reader = GroupReader(redis, ALERTS, "publisher", "publisher")
 
     async def run(self) -> NoReturn:

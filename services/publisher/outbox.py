@@ -19,7 +19,7 @@ from services.publisher.attempt import DOUBT, Attempt, Kept, decode_kept, encode
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
-from shared.sweeplog import BLOCK_MS, Entry, SweepReader, entry_order, sweep_entry
+from shared.sweeplog import BEGINNING, BLOCK_MS, Entry, SweepReader, entry_order, sweep_entry
 
 GROUP = "publisher"
 CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
@@ -67,7 +67,7 @@ class Outbox:
                 return None
         count = stream["entries-added"] - stream["length"] - (mine["entries-read"] or 0)
         last_read = mine["last-delivered-id"].decode()
-        if count <= 0 or last_read == "0-0":
+        if count <= 0 or last_read == BEGINNING:
             return None
         until = stream["first-entry"][0].decode() if stream["first-entry"] else stream["last-generated-id"].decode()
         return Lost(count, entry_time(last_read), entry_time(until))
@@ -85,7 +85,7 @@ class Outbox:
             wait_ms = None
         async with redis_faults():
             summary = await self._redis.xpending(SWEEPS, GROUP)
-        return Pending(summary["pending"], (summary["max"] or b"0-0").decode())
+        return Pending(summary["pending"], (summary["max"] or BEGINNING.encode()).decode())
 
     async def oldest(self) -> Entry | None:
         entries = await self._reader.unacknowledged(1)
