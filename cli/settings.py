@@ -14,58 +14,60 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from shared import agreed
 from shared.errors import SettingsError
-from shared.settings import declared, integer, load, number, origin, redis_url, setting, switch, text
+from shared.settings import REDIS_URL, declared, load, origin, setting, take
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo" / "env"
 INSTALLED = Path("/etc/oi-pipeline/oi-pipeline.env")
 KEY_FILE = "backend_api_key"  # beside the installed settings
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-SERVICES = {"ws_daemon": 9101, "oi_poller": 9102, "publisher": 9103, "oi_alerter": 9104, "funding_api": 9105}
-HEALTH = ",".join(f"{name}=http://127.0.0.1:{port}/healthz" for name, port in SERVICES.items())
+HEALTH = ",".join(f"{name}=http://127.0.0.1:{port}/healthz" for name, port in agreed.METRICS_PORTS.items())
 _ASSIGNED = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
 _MENTIONED = re.compile(r"^#([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 
 
-def backend_origin(value: str) -> str:
-    """As the publisher takes it: without a scheme it means https. Empty: not known here."""
-    return origin("https", "http")(value if "://" in value else f"https://{value}") if value else ""
+def _known_or_empty(value: str) -> str:
+    """The backend as the publisher takes it; empty: not known here."""
+    return agreed.backend_origin(value) if value else ""
 
 
 def health_urls(value: str) -> dict[str, str]:
     """``name=url,...``"""
-    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
-    bad = [name for name, _, url in pairs if not name or not url.startswith(("http://", "https://"))]
-    if bad:
-        raise ValueError(f"{bad[0]!r:.40}: must be name=http://host:port/healthz, comma-separated")
-    return {name: url for name, _, url in pairs}
+    urls = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        name, _, url = part.partition("=")
+        if not name or not url.endswith("/healthz"):
+            raise ValueError(f"{part!r:.60} must be name=http://host:port/healthz, comma-separated")
+        origin("http", "https")(url.removesuffix("/healthz"))
+        urls[name] = url
+    return urls
 
 
 @dataclass(frozen=True)
 class Settings:
     """Ages and thresholds are the services' own, so that `oi` judges as they do."""
 
-    redis_url: str = setting("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url, "", secret=True)
-    ws_url: str = setting("BINANCE_WS_URL", "wss://fstream.binance.com", origin("wss", "ws"), "")
-    ws_connections: int = setting("BINANCE_WS_CONNECTIONS", "2", integer(1, 2), "")
-    rest_url: str = setting("BINANCE_REST_URL", "https://fapi.binance.com", origin("https", "http"), "")
-    backend_url: str = setting("BACKEND_URL", "", backend_origin, "", aliases=("VOLSPIKE_API_URL",))
-    backend_api_key: str = setting("BACKEND_API_KEY", "", text, "", aliases=("VOLSPIKE_API_KEY",), secret=True)
-    allow_http: bool = setting("BACKEND_ALLOW_HTTP", "off", switch, "")
-    audit: bool = setting("BACKEND_AUDIT", "on", switch, "")
+    redis_url: str = take(REDIS_URL)
+    ws_url: str = take(agreed.BINANCE_WS_URL)
+    ws_connections: int = take(agreed.BINANCE_WS_CONNECTIONS)
+    rest_url: str = take(agreed.BINANCE_REST_URL)
+    backend_url: str = take(agreed.BACKEND_URL._replace(default="", parse=_known_or_empty))
+    backend_api_key: str = take(agreed.BACKEND_API_KEY)
+    allow_http: bool = take(agreed.BACKEND_ALLOW_HTTP)
+    audit: bool = take(agreed.BACKEND_AUDIT)
     health: dict[str, str] = setting("PIPELINE_HEALTH", HEALTH, health_urls, "")  # noqa: RUF009 - a declaration, like those around it
-    mark_max_age_s: float = setting("MARK_MAX_AGE_SEC", "15", number(0.1, 3600), "")
-    oi_max_age_s: float = setting("OI_MAX_AGE_SEC", "60", number(0.1, 3600), "")
-    verified_max_age_s: float = setting("VERIFIED_MAX_AGE_SEC", "60", number(0.5, 3600), "")
-    max_interval_s: float = setting("OI_MAX_INTERVAL_SEC", "30", number(0.05, 3600), "")
-    enter_quote: float = setting("OI_LIQUID_ENTER_QUOTE_24H", "4000000", number(0, 1e15), "")
-    exit_quote: float = setting("OI_LIQUID_EXIT_QUOTE_24H", "2000000", number(0, 1e15), "")
+    mark_max_age_s: float = take(agreed.MARK_MAX_AGE)
+    oi_max_age_s: float = take(agreed.OI_MAX_AGE)
+    verified_max_age_s: float = take(agreed.VERIFIED_MAX_AGE)
+    max_interval_s: float = take(agreed.MAX_INTERVAL)
+    enter_quote: float = take(agreed.ENTER_QUOTE)
+    exit_quote: float = take(agreed.EXIT_QUOTE)
 
     @property
     def key_may_travel(self) -> bool:
         url = urlsplit(self.backend_url)
-        return url.scheme == "https" or url.hostname in LOOPBACK or self.allow_http
+        return url.scheme == "https" or url.hostname in agreed.LOOPBACK or self.allow_http
 
     @property
     def redis_shown(self) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from cli.settings import SERVICES
+from shared.agreed import METRICS_PORTS as SERVICES
 from shared.clock import from_iso
 from shared.codec import decode_mark, decode_member, decode_reading, decode_served, decode_volume
 from shared.errors import Transient, WireError

@@ -14,6 +14,7 @@ from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, OFF, UNKNOWN, Hop, age
 from cli.state import Snapshot, stamp_ms
 from cli.words import VERDICTS, sentence
+from shared.agreed import late_s
 from shared.clock import iso
 
 NAMES = 3
@@ -120,7 +121,7 @@ def _universe(seen: Snapshot, settings: Settings) -> Hop:
     counts = f"{len(seen.universe)} symbols"
     if not seen.universe:
         return Hop("universe", DOWN, None, counts, None, trouble(seen, "oi_poller") or "no symbol is liquid and listed")
-    late = (seen.age_s(looked) or 0) > 3 * settings.max_interval_s + 5
+    late = (seen.age_s(looked) or 0) > late_s(settings.max_interval_s)
     return Hop(
         "universe", DEGRADED if late else GOOD, seen.age_s(looked), counts, None, "not looked at" if late else ""
     )
@@ -142,7 +143,7 @@ def _sweep(seen: Snapshot, settings: Settings) -> Hop:
     counts = f"{total - failed} of {total} fresh in {(last.ended_ms - last.started_ms) / 1000:.1f} s"
     counts += f", every {interval} s" if interval else ""
     state = DOWN if "oi_poller" not in seen.beats else DEGRADED if cause or 20 * failed > total else GOOD
-    if state is GOOD and (seen.age_s(last.ended_ms) or 0) > 3 * settings.max_interval_s + 5:
+    if state is GOOD and (seen.age_s(last.ended_ms) or 0) > late_s(settings.max_interval_s):
         state, cause = DEGRADED, "no sweep has landed lately"
     cause = "; ".join(part for part in (cause, by_reason(last.failures) if state is not GOOD else "") if part)
     return Hop("sweep", state, seen.age_s(last.ended_ms), counts, _since(seen, "oi_poller"), cause)

@@ -15,10 +15,10 @@ from pathlib import Path
 from dev.node import require_node
 from dev.processes import Child
 from dev.redis_server import free_port, server_command
+from shared.agreed import METRICS_PORTS as PORTS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
-PORTS = {"ws_daemon": 9101, "oi_poller": 9102, "publisher": 9103, "oi_alerter": 9104, "funding_api": 9105}
 
 
 def preferred_port(port: int) -> int:

@@ -26,15 +26,20 @@ class Setting(NamedTuple):
     default: str | None  # as an operator would write it; None: must be set
     about: str
     parse: Parse
-    aliases: tuple[str, ...]
-    secret: bool
+    aliases: tuple[str, ...] = ()
+    secret: bool = False
 
 
 def setting(
     name: str, default: str | None, parse: Parse, about: str, *, aliases: tuple[str, ...] = (), secret: bool = False
 ) -> Any:
     """Declare one field of a settings dataclass. A secret is left out of ``repr`` and of error texts."""
-    return field(repr=not secret, metadata={"setting": Setting(name, default, about, parse, aliases, secret)})
+    return take(Setting(name, default, about, parse, aliases, secret))
+
+
+def take(agreed: Setting) -> Any:
+    """One field of a settings dataclass, by a declaration that others take too."""
+    return field(repr=not agreed.secret, metadata={"setting": agreed})
 
 
 def declared(settings: type[Any]) -> list[Setting]:
@@ -148,6 +153,17 @@ def origin(*schemes: str) -> Parse:
     return parse
 
 
+def host(value: str) -> str:
+    """A name or address to listen on. What the resolver would raise for its spelling is refused here."""
+    try:
+        value.encode("idna")
+    except UnicodeError:
+        raise ValueError("is no host name: a part of it is empty or too long, or holds what none may hold") from None
+    if any(c.isspace() or c in "/@?#" for c in value):
+        raise ValueError("is no host name")
+    return value
+
+
 def redis_url(value: str) -> str:
     url = _url(value, ("redis", "rediss", "unix"))
     database = url.path.strip("/")
@@ -168,15 +184,19 @@ def _url(value: str, schemes: tuple[str, ...]) -> Any:
         raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
     if url.scheme != "unix" and not url.hostname:
         raise ValueError("names no host")
+    host(url.hostname or "")
     return url
+
+
+REDIS_URL = Setting("REDIS_URL", "redis://127.0.0.1:6379/0", "where the services meet", redis_url, secret=True)
 
 
 @dataclass(frozen=True)
 class CommonSettings:
     """What every service is told."""
 
-    redis_url: str = setting("REDIS_URL", "redis://127.0.0.1:6379/0", redis_url, "where the services meet", secret=True)
-    metrics_host: str = setting("METRICS_HOST", "127.0.0.1", text, "address that serves /metrics and /healthz")
+    redis_url: str = take(REDIS_URL)
+    metrics_host: str = setting("METRICS_HOST", "127.0.0.1", host, "address that serves /metrics and /healthz")
     metrics_port: int = setting("METRICS_PORT", "0", integer(0, 65535), "its port; 0 takes a free one")
     log_level: str = setting("LOG_LEVEL", "info", choice("debug", "info", "warning", "error"), "least level logged")
     log_format: str = setting("LOG_FORMAT", "text", choice("text", "json"), "text for people, json for machines")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.oi_alerter.detector import Frame
-from shared.settings import CommonSettings, metrics_port, number, origin, setting, switch
+from shared.agreed import BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, late_s
+from shared.settings import CommonSettings, metrics_port, number, setting, switch, take
 
 # Of these the exchange lists USDCUSDT today; the others are dollars too, and would move as little and mean as little.
 STABLE = (
@@ -62,13 +63,9 @@ class Settings(CommonSettings):
     warm: bool = setting(
         "OI_ALERT_WARM", "on", switch, "ask the exchange for the past of symbols without history, two a second"
     )
-    rest_url: str = setting(
-        "BINANCE_REST_URL", "https://fapi.binance.com", origin("https", "http"), "origin of the exchange's REST API"
-    )
-    max_interval_s: float = setting(
-        "OI_MAX_INTERVAL_SEC", "30", number(0.05, 3600), "most seconds from one sweep to the next"
-    )
-    metrics_port: int = metrics_port(9104)
+    rest_url: str = take(BINANCE_REST_URL)
+    max_interval_s: float = take(MAX_INTERVAL)
+    metrics_port: int = metrics_port(METRICS_PORTS["oi_alerter"])
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -81,7 +78,7 @@ class Settings(CommonSettings):
     @property
     def limit_s(self) -> float:
         """How long without a sweep is a stall."""
-        return 3 * self.max_interval_s + 5
+        return late_s(self.max_interval_s)
 
 
 def _ms(seconds: float) -> int:

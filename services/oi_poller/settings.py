@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.agreed import BINANCE_REST_URL, ENTER_QUOTE, EXIT_QUOTE, MARK_MAX_AGE, MAX_INTERVAL, METRICS_PORTS, late_s
 from shared.errors import SettingsError
-from shared.settings import CommonSettings, integer, metrics_port, number, origin, setting, words
+from shared.settings import CommonSettings, integer, metrics_port, number, setting, take, words
 
 CONTRACT_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
 DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BTC-quoted contract would be BTC
@@ -13,9 +14,7 @@ DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BT
 
 @dataclass(frozen=True)
 class Settings(CommonSettings):
-    rest_url: str = setting(
-        "BINANCE_REST_URL", "https://fapi.binance.com", origin("https", "http"), "origin of the exchange's REST API"
-    )
+    rest_url: str = take(BINANCE_REST_URL)
     per_minute: int = setting(
         "OI_MAX_REQ_PER_MIN", "2000", integer(1, 100_000), "request weight a minute, as a rate: sweeps are spaced by it"
     )
@@ -25,15 +24,9 @@ class Settings(CommonSettings):
     min_interval_s: float = setting(
         "OI_MIN_INTERVAL_SEC", "5", number(0.05, 3600), "least seconds from the start of a sweep to the next"
     )
-    max_interval_s: float = setting(
-        "OI_MAX_INTERVAL_SEC", "30", number(0.05, 3600), "most of them; where the budget needs more, the budget wins"
-    )
-    enter_quote: float = setting(
-        "OI_LIQUID_ENTER_QUOTE_24H", "4000000", number(0, 1e15), "24 h quote volume from which a symbol is polled"
-    )
-    exit_quote: float = setting(
-        "OI_LIQUID_EXIT_QUOTE_24H", "2000000", number(0, 1e15), "24 h quote volume under which it is no longer"
-    )
+    max_interval_s: float = take(MAX_INTERVAL)
+    enter_quote: float = take(ENTER_QUOTE)
+    exit_quote: float = take(EXIT_QUOTE)
     contract_types: frozenset[str] = setting(
         "OI_CONTRACT_TYPES", "PERPETUAL", words(*CONTRACT_TYPES), f"comma-separated, of {', '.join(CONTRACT_TYPES)}"
     )
@@ -44,8 +37,8 @@ class Settings(CommonSettings):
     listings_s: float = setting(
         "OI_LISTINGS_INTERVAL_SEC", "300", number(1, 3600), "most seconds between looks at the exchange's symbol list"
     )
-    mark_max_age_s: float = setting("MARK_MAX_AGE_SEC", "15", number(0.1, 3600), "older mark prices are not published")
-    metrics_port: int = metrics_port(9102)
+    mark_max_age_s: float = take(MARK_MAX_AGE)
+    metrics_port: int = metrics_port(METRICS_PORTS["oi_poller"])
 
     def __post_init__(self) -> None:
         if self.exit_quote > self.enter_quote:
@@ -62,4 +55,4 @@ class Settings(CommonSettings):
     @property
     def limit_s(self) -> float:
         """How long without a sweep is a stall."""
-        return 3 * self.max_interval_s + 5
+        return late_s(self.max_interval_s)

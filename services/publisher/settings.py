@@ -6,37 +6,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.agreed import (
+    BACKEND_ALLOW_HTTP,
+    BACKEND_API_KEY,
+    BACKEND_AUDIT,
+    BACKEND_URL,
+    LOOPBACK,
+    MARK_MAX_AGE,
+    METRICS_PORTS,
+    OI_MAX_AGE,
+    VERIFIED_MAX_AGE,
+)
 from shared.errors import SettingsError
-from shared.settings import CommonSettings, integer, metrics_port, number, setting, switch, text
+from shared.settings import CommonSettings, integer, metrics_port, number, setting, switch, take, text
 
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CREDENTIAL = "backend_api_key"
 
 
 @dataclass(frozen=True)
 class Settings(CommonSettings):
-    backend_url: str = setting(
-        "BACKEND_URL",
-        None,
-        text,
-        "origin of the backend; without a scheme it means https",
-        aliases=("VOLSPIKE_API_URL",),
-    )
-    backend_api_key: str = setting(
-        "BACKEND_API_KEY",
-        "",
-        text,
-        f"key sent as X-API-Key; or a systemd credential named {CREDENTIAL}",
-        aliases=("VOLSPIKE_API_KEY",),
-        secret=True,
-    )
+    backend_url: str = take(BACKEND_URL)
+    backend_api_key: str = take(BACKEND_API_KEY)
     credentials_folder: str = setting(
         "CREDENTIALS_DIRECTORY", "", text, "set by systemd: the folder that holds the credential"
     )
-    allow_http: bool = setting(
-        "BACKEND_ALLOW_HTTP", "off", switch, "send the key without TLS to a host that is not this one"
-    )
-    audit: bool = setting("BACKEND_AUDIT", "on", switch, "off for a backend that offers nothing to read back")
+    allow_http: bool = take(BACKEND_ALLOW_HTTP)
+    audit: bool = take(BACKEND_AUDIT)
     timeout_s: float = setting(
         "BACKEND_TIMEOUT_SEC", "30", number(0.1, 300), "seconds until a POST counts as unanswered"
     )
@@ -48,45 +43,20 @@ class Settings(CommonSettings):
         "rows in one POST; 0: all of them, halved where the backend answers 413",
     )
     send_funding: bool = setting("BACKEND_SEND_FUNDING", "on", switch, "add fundingRate to each row that has one")
-    mark_max_age_s: float = setting("MARK_MAX_AGE_SEC", "15", number(0.1, 3600), "older mark prices are not published")
-    oi_max_age_s: float = setting("OI_MAX_AGE_SEC", "60", number(0.1, 3600), "older open interest is not published")
-    verified_max_age_s: float = setting(
-        "VERIFIED_MAX_AGE_SEC", "60", number(0.5, 3600), "without a verified cycle for so long, /healthz answers 503"
-    )
-    metrics_port: int = metrics_port(9103)
+    mark_max_age_s: float = take(MARK_MAX_AGE)
+    oi_max_age_s: float = take(OI_MAX_AGE)
+    verified_max_age_s: float = take(VERIFIED_MAX_AGE)
+    metrics_port: int = metrics_port(METRICS_PORTS["publisher"])
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "backend_url", backend_origin(self.backend_url, self.allow_http))
+        url = urlsplit(self.backend_url)
+        if url.scheme == "http" and url.hostname not in LOOPBACK and not self.allow_http:
+            why = "must be https, or BACKEND_ALLOW_HTTP=1 must say that the key may travel in the clear"
+            raise SettingsError(f"BACKEND_URL={self.backend_url!r:.100}: {why}")
         key = api_key(self.backend_api_key, self.credentials_folder)
-        if not key and urlsplit(self.backend_url).hostname not in LOOPBACK:
+        if not key and url.hostname not in LOOPBACK:
             raise SettingsError(f"BACKEND_API_KEY is not set: {self.backend_url} will not take anything without a key")
         object.__setattr__(self, "backend_api_key", key)
-
-
-def backend_origin(value: str, allow_http: bool) -> str:
-    """``https://host[:port]``; plain http only to this machine, or where it is allowed by name."""
-    shown = value.rpartition("@")[2] if "@" in value else value  # what stands before an @ could be a password
-    try:
-        url = urlsplit(value if "://" in value else f"https://{value}")
-        problem = _problem(url.scheme, url.hostname, allow_http)
-        if url.username is not None or url.path.strip("/") or url.query or url.fragment:
-            problem = problem or "must be an origin such as https://host:port, without a path or a user"
-        _ = url.port  # ValueError when it is no port
-    except ValueError as e:
-        problem = str(e)
-    if problem:
-        raise SettingsError(f"BACKEND_URL={shown!r:.100}: {problem}")
-    return f"{url.scheme}://{url.netloc}"
-
-
-def _problem(scheme: str, host: str | None, allow_http: bool) -> str:
-    if scheme not in {"https", "http"}:
-        return "must start with https://"
-    if not host:
-        return "names no host"
-    if scheme == "http" and host not in LOOPBACK and not allow_http:
-        return "must be https, or BACKEND_ALLOW_HTTP=1 must say that the key may travel in the clear"
-    return ""
 
 
 def api_key(value: str, folder: str) -> str:

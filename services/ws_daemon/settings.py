@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.settings import CommonSettings, integer, metrics_port, number, origin, setting
+from shared.agreed import BINANCE_REST_URL, BINANCE_WS_CONNECTIONS, BINANCE_WS_URL, METRICS_PORTS
+from shared.settings import CommonSettings, metrics_port, number, setting, take
 
 DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
 class Settings(CommonSettings):
-    ws_url: str = setting(
-        "BINANCE_WS_URL",
-        "wss://fstream.binance.com",
-        origin("wss", "ws"),
-        "origin of the mark-price stream; the routed path is added",
-    )
-    rest_url: str = setting(
-        "BINANCE_REST_URL", "https://fapi.binance.com", origin("https", "http"), "origin of the exchange's REST API"
-    )
-    connections: int = setting("BINANCE_WS_CONNECTIONS", "2", integer(1, 2), "connections that feed one merged state")
+    ws_url: str = take(BINANCE_WS_URL)
+    rest_url: str = take(BINANCE_REST_URL)
+    connections: int = take(BINANCE_WS_CONNECTIONS)
     idle_s: float = setting(
         "BINANCE_WS_IDLE_SEC", "5", number(0.2, 60), "seconds without a mark frame that end a connection"
     )
@@ -33,4 +27,4 @@ class Settings(CommonSettings):
         number(0.2, 60),
         "seconds between premiumIndex requests while the streams are mute",
     )
-    metrics_port: int = metrics_port(9101)
+    metrics_port: int = metrics_port(METRICS_PORTS["ws_daemon"])

@@ -13,6 +13,7 @@ from shared.settings import (
     CommonSettings,
     choice,
     help_text,
+    host,
     integer,
     load,
     number,
@@ -307,3 +308,28 @@ def test_help_lists_every_setting_with_its_default_and_no_value(monkeypatch: pyt
         assert f"  {item.name}\n      {item.about} ({default})" in shown
     assert shown.startswith("usage: python -m services.told\n")
     assert PASSWORD not in shown
+
+
+@pytest.mark.parametrize("bad", ["127..0.0.1", "a..b", ".example", "a" * 64 + ".example", "a b", "host/path", "\ud800"])
+def test_a_host_that_cannot_be_one_is_refused_at_the_start(bad: str) -> None:
+    """The resolver raises UnicodeError for most of them: a traceback at each start, for a slip of the finger."""
+    with pytest.raises(SettingsError, match=r"METRICS_HOST=.*is no host name"):
+        load(CommonSettings, {"METRICS_HOST": bad})
+    with pytest.raises(ValueError):
+        origin("https", "http")(f"https://{bad}")
+
+
+@given(st.text(max_size=80))
+def test_whatever_passes_for_a_host_can_be_asked_for(value: str) -> None:
+    try:
+        kept = host(value)
+    except ValueError:
+        return
+    kept.encode("idna")
+
+
+@pytest.mark.parametrize(
+    "good", ["localhost", "0.0.0.0", "::", "::1", "redis_1", "bücher.example", "xn--bcher-kva.example."]
+)
+def test_a_host_is_taken_as_it_is_written(good: str) -> None:
+    assert host(good) == good
