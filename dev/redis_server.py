@@ -31,9 +31,9 @@ def server_binary() -> str:
     return str(get_binary_path())
 
 
-def server_command(port: int, folder: str) -> list[str]:
+def server_command(port: int, folder: str, binary: str = "") -> list[str]:
     """Loopback only, nothing written to disk."""
-    command = [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
+    command = [binary or server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
     return [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"]
 
 
@@ -49,9 +49,10 @@ def free_port() -> int:
 class EmbeddedRedis:
     """Start on construction; ``kill`` and ``start`` let a test take it away and bring it back on the same port."""
 
-    def __init__(self, port: int | None = None, *flags: str) -> None:
+    def __init__(self, port: int | None = None, *flags: str, binary: str = "") -> None:
         self.port = port or free_port()
         self._flags = flags
+        self._binary = binary
         self._folder = tempfile.TemporaryDirectory(prefix="oi-redis-")
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -61,7 +62,7 @@ class EmbeddedRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = [*server_command(self.port, self._folder.name), *self._flags]
+        command = [*server_command(self.port, self._folder.name, self._binary), *self._flags]
         log = (Path(self._folder.name) / "log").open("ab")
         with log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

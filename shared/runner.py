@@ -1,12 +1,14 @@
 """What is alike in every service's life: settings, logging, health endpoint, heartbeat, signals, exit status.
 
-Exit status: 0 after SIGTERM or SIGINT, 78 for a setting that cannot be used, 1 for a bug (systemd starts a clean
-process). There is no stop flag: a signal cancels the main task, every ``await`` ends at once, ``async with`` cleans up.
+Exit status: 0 after SIGTERM or SIGINT, 78 for a setting that cannot be used (a Redis that is too old is one), 1 for a
+bug (systemd starts a clean process). There is no stop flag: a signal cancels the main task, every ``await`` ends at
+once, ``async with`` cleans up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -21,13 +23,14 @@ from redis.asyncio import Redis
 
 from shared import endpoint, logs, store
 from shared.clock import Clock, SystemClock
-from shared.errors import Refused, SettingsError
+from shared.errors import Refused, SettingsError, Transient
 from shared.health import Health
 from shared.heartbeat import keep_beating
 from shared.notify import Notifier, keep_notifying
 from shared.settings import CommonSettings, help_text, load
 
 EXIT_SETTINGS = 78
+FIRST_LOOK_S = 0.5  # at Redis: one that is too old is named before any job stumbles over it; one that is away may come
 S = TypeVar("S", bound=CommonSettings)
 log = logs.EventLog("runner")
 
@@ -86,11 +89,30 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -
     except Refused as e:
         log.error("cannot start", cause=str(e))
         return 1
-    except Exception:
+    except Exception as e:
+        unusable = _first_setting(e)
+        if unusable:
+            log.error("cannot start", cause=str(unusable))
+            return EXIT_SETTINGS
         log.exception("stopped by a bug")
         return 1
     log.error("ended without being told to", service=name)
     return 1
+
+
+async def _judge_redis(redis: Redis, clock: Clock) -> None:
+    """Ask until Redis answers for the first time; raises `SettingsError` if it is too old."""
+    while True:
+        with contextlib.suppress(Transient):
+            return await store.require_version(redis)
+        await clock.sleep(FIRST_LOOK_S)
+
+
+def _first_setting(error: Exception) -> SettingsError | None:
+    """The setting that cannot be used, where one of the service's jobs found out."""
+    if isinstance(error, ExceptionGroup):
+        return next((found for e in error.exceptions if (found := _first_setting(e))), None)
+    return error if isinstance(error, SettingsError) else None
 
 
 async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifier: Notifier) -> None:
@@ -106,9 +128,11 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
             async with asyncio.TaskGroup() as jobs:
                 notifying = jobs.create_task(keep_notifying(notifier, service.health, clock))
                 beating = jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
+                asking = jobs.create_task(_judge_redis(redis, clock))
+                await asyncio.wait({asking}, timeout=FIRST_LOOK_S)
                 await serve(settings, service)
-                notifying.cancel()  # the work has ended, untold: the process must not outlive it
-                beating.cancel()
+                for job in (notifying, beating, asking):  # the work has ended, untold: the process must not outlive it
+                    job.cancel()
     finally:
         await redis.aclose()
 

@@ -7,6 +7,8 @@ retries: its default policy turns a one-second timeout into fifteen.
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
@@ -14,14 +16,15 @@ from typing import Any, Generic, TypeVar, cast
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
 
 from shared import codec
 from shared.codec import MarkText
-from shared.errors import Transient, WireError
+from shared.dial import dial
+from shared.errors import SettingsError, Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served
 
 T = TypeVar("T")
@@ -37,13 +40,55 @@ STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0  # longer than any blocking read, shorter than anyone's patience
+WRONG_SERVER = (ReadOnlyError, MasterDownError, BusyLoadingError)
+LEAST_VERSION = (6, 2)  # MINID of XADD
 
 
-class _Packing(AbstractConnection):
-    """redis-py packs commands with hiredis in its synchronous client only; here that is half of a frame's write."""
+class _Connection(AbstractConnection):
+    """What redis-py's own connections lack; mixed into the kind that the URL asks for."""
+
+    pool: ConnectionPool
 
     def pack_command(self, *args: Any) -> list[bytes]:
+        """By hiredis, as redis-py's synchronous client does it; here that is half of a frame's write."""
         return [hiredis.pack_command((*args[0].encode().split(), *args[1:]))]  # such as "XINFO GROUPS"
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """A reply, or its error. One that tells of the wrong server ends all connections, to look up the right one.
+
+        After a failover the server that was the primary lives on as a replica: it keeps its connections, and would
+        answer READONLY on them for ever, while the address leads elsewhere by now.
+        """
+        try:
+            return await super().read_response(*args, **options)
+        except RedisError as e:
+            if isinstance(e, WRONG_SERVER) or str(e).startswith("UNBLOCKED"):
+                await _reconnect(self.pool)
+            raise
+
+
+class _OverTcp(_Connection):
+    """Connects to whichever address of the name answers first; redis-py tries one after the other."""
+
+    _socket: socket.socket
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        wanted = dict(super()._connection_arguments())  # type: ignore[misc]  # of redis-py's Connection, beside us
+        del wanted["port"]
+        name = wanted.pop("host")
+        return {**wanted, "sock": self._socket, **({"server_hostname": name} if "ssl" in wanted else {})}
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            self._socket = await dial(self.host, self.port)  # type: ignore[attr-defined]
+            await super()._connect()  # type: ignore[safe-super, no-untyped-call]
+
+
+async def _reconnect(pool: ConnectionPool) -> None:
+    """Idle connections end now, those in use when they are given back: their other replies are still to be read."""
+    for connection in pool._in_use_connections:
+        connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
+    await pool.disconnect(inuse_connections=False)
 
 
 def connect(url: str) -> Redis:
@@ -58,8 +103,37 @@ def connect(url: str) -> Redis:
         max_connections=8,
     )
     pool = redis.connection_pool
-    pool.connection_class = type("Packing", (_Packing, pool.connection_class), {})
+    ours = _OverTcp if issubclass(pool.connection_class, Connection) else _Connection
+    pool.connection_class = type("_Mixed", (ours, pool.connection_class), {"pool": pool})
     return redis
+
+
+async def server_version(redis: Redis) -> str:
+    """What the server says it is, such as ``6.2.14``; asked by HELLO, which every user may say. Raises `Transient`."""
+    try:
+        async with redis_faults():
+            reply = await cast("Any", redis).execute_command("HELLO")
+    except Transient as e:
+        if "unknown command" in str(e) and "HELLO" in str(e):
+            return "5 or older"  # it came with Redis 6
+        raise
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
+    return str(fields.get(b"version", b"?").decode())
+
+
+def too_old(version: str) -> str:
+    """Why a server of this version will not do; empty when it will, or says nothing that can be compared."""
+    parts = re.findall(r"[0-9]{1,6}", version)[:2]
+    if not parts or tuple(int(part) for part in parts) >= LEAST_VERSION:
+        return ""
+    return f"Redis {version} is there, and {'.'.join(map(str, LEAST_VERSION))} or newer is needed, or Valkey"
+
+
+async def require_version(redis: Redis) -> None:
+    """Raise `SettingsError` if the server is too old to work with, `Transient` while it cannot be asked."""
+    why = too_old(await server_version(redis))
+    if why:
+        raise SettingsError(f"REDIS_URL: {why}")
 
 
 @asynccontextmanager

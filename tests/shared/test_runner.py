@@ -20,6 +20,7 @@ import pytest
 from redis.asyncio import Redis
 
 from dev.redis_server import free_port
+from tests.redis_servers import ScriptedRedis
 from tests.shared.tiny_service import ORDERS
 from tests.waiting import eventually
 
@@ -243,6 +244,17 @@ async def test_a_wrong_password_is_a_reason_and_is_not_printed(start: Start, red
         return "AuthenticationError" in (await healthz(origin))[1]["detail"]
 
     assert await patiently(told)  # that it was not printed is asserted where all of them end
+
+
+async def test_a_redis_that_is_too_old_ends_the_start_with_78_and_one_line(start: Start) -> None:
+    """Restarts would not make it younger."""
+    async with ScriptedRedis({b"HELLO": b"-ERR unknown command `HELLO`\r\n"}, otherwise=b"+OK\r\n") as old:
+        service = start(REDIS_URL=old.url)
+        assert await service.status() == 78
+
+    _, line = service.stdout.splitlines()
+    assert "REDIS_URL: Redis 5 or older is there, and 6.2 or newer is needed" in line
+    assert "Traceback" not in service.stderr
 
 
 async def test_a_loop_that_hangs_is_told_of_by_the_thread_beside_it(start: Start, redis: Redis) -> None:
