@@ -7,69 +7,79 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
+from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Transient
+from shared.numbers import whole
 from shared.store import BAN, redis_faults
 
-LONGEST_MS = 7 * 86_400_000
-MARGIN_MS = 1000  # Retry-After and Date are whole seconds, and a request a moment too early extends the ban
-
-# The longest ban told to any service stays: a 429 of one must not shorten the 418 of another.
-_KEEP_LONGEST = """
-local kept = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
-if kept < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
-"""
+LONGEST_S = 7 * 86_400.0
+MARGIN_S = 1.0  # Retry-After and Date are whole seconds, and a request a moment too early extends the ban
 
 
 class Ban:
-    """The memory of one process, and its copy in Redis. Instants are Unix ms, ours."""
+    """The memory of one process, and its copy in Redis.
 
-    def __init__(self, redis: Redis) -> None:
+    The wait runs on the monotonic clock, so that a wall clock that is set back does not prolong it. ``until_ms`` is its
+    end as this host's wall clock told it then, in Unix ms; 0: nothing was ever said.
+    """
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
         self._redis = redis
+        self._clock = clock
         self.until_ms = 0
+        self._ends_s = -math.inf  # monotonic
         self._told: type[RateLimited] = Banned
 
-    def remaining_s(self, now_ms: int) -> float:
-        return max(0.0, (self.until_ms - now_ms) / 1000)
+    def remaining_s(self) -> float:
+        return max(0.0, self._ends_s - self._clock.monotonic_s())
 
-    def check(self, now_ms: int) -> None:
+    def check(self) -> None:
         """Raise `RateLimited`, or `Banned` if it was a 418 or another process was told, while nothing may be sent."""
-        remaining_s = self.remaining_s(now_ms)
+        remaining_s = self.remaining_s()
         if remaining_s > 0:
             said = f"nothing may be sent for {remaining_s:.0f} s more"
             raise Banned(said, remaining_s, self.until_ms) if self._told is Banned else RateLimited(said, remaining_s)
 
-    async def record(self, told: RateLimited, now_ms: int) -> None:
+    async def record(self, told: RateLimited) -> None:
         """Keep what the exchange said, at once in memory. Redis may be away: `refresh` writes it later."""
-        until_ms = told.until_ms if isinstance(told, Banned) else now_ms + int((told.retry_after_s or 0) * 1000)
-        until_ms += MARGIN_MS
-        if until_ms > self.until_ms:
-            self.until_ms = until_ms
-            self._told = Banned if isinstance(told, Banned) else RateLimited
+        wait_s = (told.retry_after_s or 0.0) + MARGIN_S
+        if wait_s > self.remaining_s():
+            self._keep(wait_s, Banned if isinstance(told, Banned) else RateLimited)
             with contextlib.suppress(Transient):
-                await self._save(now_ms)
+                await self._save()
 
-    async def refresh(self, now_ms: int) -> None:
+    async def refresh(self) -> None:
         """Learn what another service, or this one before its restart, was told. Raises `Transient`.
 
-        What Redis lacks is written again: it may have been away when it was told, or come back empty.
+        What Redis lacks is written again: it may have been away when it was told, or come back empty. So is what this
+        process wrote before its wall clock was set: whoever reads it now would wait for another time.
         """
         async with redis_faults():
-            text = cast("bytes | None", await self._redis.get(BAN))
-        kept_ms = int(text) if text and text.isdigit() and len(text) < 16 else 0
-        kept_ms = min(kept_ms, now_ms + LONGEST_MS)  # typed by hand, it could be centuries
-        if kept_ms > self.until_ms:
-            self.until_ms = kept_ms
-            self._told = Banned
-        elif kept_ms < self.until_ms:
-            await self._save(now_ms)
+            kept_ms = whole(await self._redis.get(BAN)) or 0
+        kept_s, remaining_s = (kept_ms - self._clock.now_ms()) / 1000, self.remaining_s()
+        if kept_s > remaining_s + MARGIN_S and kept_ms != self.until_ms:
+            self._keep(min(kept_s, LONGEST_S), Banned)  # typed by hand, it could be centuries
+        elif remaining_s and abs(kept_s - remaining_s) > MARGIN_S:
+            self.until_ms = self._clock.now_ms() + round(remaining_s * 1000)
+            await self._save(kept_ms)
 
-    async def _save(self, now_ms: int) -> None:
-        seconds = math.ceil(self.remaining_s(now_ms))
-        if seconds > 0:
-            async with redis_faults():
-                kept = cast("Any", self._redis.eval(_KEEP_LONGEST, 1, BAN, str(self.until_ms), str(seconds)))
-                await kept
+    def _keep(self, wait_s: float, told: type[RateLimited]) -> None:
+        self._ends_s = self._clock.monotonic_s() + wait_s
+        self.until_ms = self._clock.now_ms() + round(wait_s * 1000)
+        self._told = told
+
+    async def _save(self, instead_of_ms: int = 0) -> None:
+        """Write it, unless Redis holds a longer one: a 429 of one service must not shorten the 418 of another."""
+
+        async def keep_longest(pipe: Pipeline) -> None:
+            kept_ms = whole(await pipe.get(BAN)) or 0
+            pipe.multi()  # type: ignore[no-untyped-call]
+            if kept_ms < self.until_ms or kept_ms == instead_of_ms:
+                pipe.set(BAN, self.until_ms, px=math.ceil(self.remaining_s() * 1000))
+
+        async with redis_faults():
+            await self._redis.transaction(keep_longest, BAN)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 import msgspec
@@ -17,6 +16,7 @@ from shared import reply as replies
 from shared.ban import Ban
 from shared.clock import Clock
 from shared.errors import UNREADABLE, Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.numbers import whole
 from shared.reply import Get, Reply
 
 REPLY_LIMIT = 16 * 1024 * 1024  # exchangeInfo is 1.2 MB
@@ -44,16 +44,12 @@ def error_body(body: bytes) -> ErrorBody:
         return ErrorBody()
 
 
-def ban_s(reply: Reply, now_ms: int) -> float:
-    """How long a 418 keeps us out: the header, else the time in the text, else two minutes.
-
-    The text gives the exchange's clock, so it is measured against the answer's own Date, not against ours.
-    """
-    wait_s = replies.retry_after_s(reply.headers, now_ms)
+def ban_s(reply: Reply, venue_ms: int) -> float:
+    """How long a 418 keeps us out: the header, else the time in the text, else two minutes."""
+    wait_s = replies.retry_after_s(reply.headers, venue_ms)
     if not wait_s:  # of a header that says 0 the text knows better
         found = _BANNED_UNTIL.search(reply.body)
-        server_ms = date_ms(reply) or now_ms
-        wait_s = (int(found[1]) - server_ms) / 1000 if found else DEFAULT_418_S
+        wait_s = (int(found[1]) - venue_ms) / 1000 if found else DEFAULT_418_S
     return min(max(wait_s, 1.0), LONGEST_BAN_S)
 
 
@@ -62,34 +58,33 @@ def date_ms(reply: Reply) -> int | None:
     return _date_ms(reply.headers.get("date", ""))
 
 
-@lru_cache(maxsize=4)  # hundreds of answers carry the same second
-def _date_ms(text: str) -> int | None:
-    try:
-        return int(parsedate_to_datetime(text).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
+_date_ms = lru_cache(maxsize=4)(replies.http_date_ms)  # hundreds of answers carry the same second
 
 
 def failure(reply: Reply, now_ms: int) -> Exception | None:
-    """What this answer means for the caller; None when it is a good one."""
+    """What this answer means for the caller; None when it is a good one.
+
+    A ``Retry-After`` that is a date is of the exchange's clock, as its ``Date`` is; ours may be wrong.
+    """
+    venue_ms = date_ms(reply) or now_ms
     if reply.status == 418:
-        wait_s = ban_s(reply, now_ms)
+        wait_s = ban_s(reply, venue_ms)
         return Banned(f"418 {replies.excerpt(reply.body)}", wait_s, now_ms + int(wait_s * 1000))
     if reply.status == 429:
-        wait_s = min(replies.retry_after_s(reply.headers, now_ms) or DEFAULT_429_S, LONGEST_BAN_S)
+        wait_s = min(replies.retry_after_s(reply.headers, venue_ms) or DEFAULT_429_S, LONGEST_BAN_S)
         return RateLimited(f"429 {replies.excerpt(reply.body)}", wait_s)
     if reply.status == 200 and not replies.json_start(reply.body):
         return WireError("not_json", f"200 {replies.excerpt(reply.body)}")
     if reply.status == 200 and not (len(reply.body) < 1024 and (b'"msg"' in reply.body or _maintenance(reply))):
         return None
-    return _by_body(reply, now_ms)
+    return _by_body(reply, venue_ms)
 
 
 def _maintenance(reply: Reply) -> bool:
     return b"maintenance" in reply.body
 
 
-def _by_body(reply: Reply, now_ms: int) -> Exception:
+def _by_body(reply: Reply, venue_ms: int) -> Exception:
     said = f"{reply.status} {replies.excerpt(reply.body)}"
     error = error_body(reply.body)
     if error.code == MAINTENANCE or _maintenance(reply):
@@ -99,7 +94,7 @@ def _by_body(reply: Reply, now_ms: int) -> Exception:
     if reply.status == 403:
         return Refused(f"the firewall in front of the exchange blocks this address: {said}")
     if reply.status >= 500 or reply.status == 408 or error.code in {-1000, -1001, -1006, -1007, -1008}:
-        return Transient(said, replies.retry_after_s(reply.headers, now_ms))
+        return Transient(said, replies.retry_after_s(reply.headers, venue_ms))
     return Rejected(said, error.code)
 
 
@@ -128,18 +123,17 @@ class Exchange:
 
         ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
         """
-        self._ban.check(self._clock.now_ms())
+        self._ban.check()
         reply = await self._get(self._origin + path, params, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
         on_reply(reply)
         error = failure(reply, self._clock.now_ms())
         if error is None:
             return reply.body
         if isinstance(error, RateLimited):
-            await self._ban.record(error, self._clock.now_ms())
+            await self._ban.record(error)
         raise error
 
 
 def used_weight(reply: Reply) -> int | None:
     """The exchange's own count for this address and minute; None on routes that carry no weight."""
-    text = reply.headers.get("x-mbx-used-weight-1m", "")
-    return int(text[:9]) if text.isascii() and text.isdigit() else None
+    return whole(reply.headers.get("x-mbx-used-weight-1m"))

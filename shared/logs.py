@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from shared.clock import Clock, iso
@@ -61,6 +62,12 @@ class OncePer:
             return None
         self._last[key] = now_s
         return self._held.pop(key, 0)
+
+
+def first_names(names: Iterable[str], most: int = 10) -> str:
+    """The first few in order, and how many more there are: a line stays a line."""
+    listed = sorted(names)
+    return ",".join(listed[:most]) + (f",+{len(listed) - most}" if len(listed) > most else "")
 
 
 def _shown(value: Any) -> str:

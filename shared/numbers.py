@@ -1,6 +1,6 @@
-"""Decimal text from outside, checked: the one gate through which a price or quantity enters.
+"""Numbers from outside, checked: the one gate through which a price, a quantity, a count or an instant enters.
 
-Only plain ASCII decimals pass. ``Decimal`` alone would let through ``NaN``, ``Infinity``, ``1_000``, full-width
+Of decimals only plain ASCII passes. ``Decimal`` alone would let through ``NaN``, ``Infinity``, ``1_000``, full-width
 digits and ``1e999999``, whose plain form is a megabyte long.
 """
 
@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+LATEST_MS = 4_102_444_800_000  # the year 2100 in Unix ms: what is later was told in another unit, or made up
+
+Instant = Annotated[int, msgspec.Meta(ge=0, lt=LATEST_MS)]  # Unix ms in a msgspec.Struct; 0 stands for "none" in places
 
 # Possessive: what was read is never read again another way, which takes two thirds of the time away.
 _DIGITS = r"[0-9]{1,24}+(?:\.[0-9]{1,24}+)?+"
@@ -47,3 +54,20 @@ def are_plain(above_zero: str, second: str | None, third: str | None) -> bool:
 def plain(value: Decimal) -> str:
     """The text `finite` read it from: never an exponent (``str(Decimal("0.00000000"))`` is ``0E-8``)."""
     return format(value, "f")
+
+
+def instant(ms: int) -> int:
+    """Unix milliseconds before the year 2100, or ValueError that names the unit it looks like."""
+    if 0 <= ms < LATEST_MS:
+        return ms
+    for unit, factor in (("microseconds", 1000), ("nanoseconds", 1_000_000)):
+        if LATEST_MS // 4 * factor <= ms < LATEST_MS * factor:
+            raise ValueError(f"{ms} looks like {unit}, not like Unix milliseconds")
+    raise ValueError(f"not Unix milliseconds before the year 2100: {str(ms)[:40]}")
+
+
+def whole(text: str | bytes | None) -> int | None:
+    """A count or an instant as Redis, a header or a heartbeat has it in plain digits; None for anything else."""
+    if not text or len(text) > 15 or not text.isascii() or not text.isdigit():
+        return None
+    return int(text)

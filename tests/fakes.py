@@ -23,6 +23,10 @@ class FakeClock:
         self._now_ms += round(s * 1000)
         self._monotonic_s += s
 
+    def set_wall(self, by_s: float) -> None:
+        """Set the wall clock, as NTP or a hand does; what is monotonic does not notice."""
+        self._now_ms += round(by_s * 1000)
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.advance(seconds)

@@ -57,7 +57,8 @@ async def rest(p: Patient) -> list[Finding]:
     heard: list[Reply] = []
     clock = SystemClock()
     sent_ms = clock.now_ms()
-    exchange = venue.Exchange(p.told.settings.rest_url, http.getting(p.client), Ban(p.redis), clock, timeout_s=5.0)
+    get, ban = http.getting(p.client), Ban(p.redis, clock)
+    exchange = venue.Exchange(p.told.settings.rest_url, get, ban, clock, timeout_s=5.0)
     try:
         body = await exchange.get("/fapi/v1/time", on_reply=heard.append)
         theirs = int(msgspec.json.decode(body)["serverTime"])

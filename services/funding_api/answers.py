@@ -15,6 +15,7 @@ from services.funding_api.snapshot import HASHES, Snapshot
 from shared import model
 from shared.clock import from_iso
 from shared.model import MarkPrice
+from shared.numbers import whole
 
 MOST_SYMBOLS = 2000  # in one batch
 SKEW_S = 10.0  # how far in the future a stamp may lie, by another machine's clock, before it is disbelieved
@@ -118,8 +119,8 @@ class Answers:
             symbol_count=len(self._snapshot.marks.all),
             uptime_seconds=None if started_s is None else round(max(0.0, self._now_ms / 1000 - started_s), 3),
             last_connected_time=_instant_s(daemon.get("lastConnected")),
-            messages_received=_count(daemon.get("messagesReceived")),
-            reconnect_attempts=_count(daemon.get("reconnectAttempts")),
+            messages_received=whole(daemon.get("messagesReceived")),
+            reconnect_attempts=whole(daemon.get("reconnectAttempts")),
             oldest_data_age_seconds=max(ages, default=None),
             newest_data_age_seconds=min(ages, default=None),
         )
@@ -178,7 +179,7 @@ class Answers:
         return [age_s for age_s in ages if age_s >= 0]
 
     def _connected(self) -> bool:
-        return bool(_count(self._snapshot.daemon.get("connections")))
+        return bool(whole(self._snapshot.daemon.get("connections")))
 
 
 def _single(row: Row) -> Answer:
@@ -198,7 +199,3 @@ def _instant_s(text: str | None) -> float | None:
         return from_iso(text) / 1000 if text else None
     except ValueError:
         return None
-
-
-def _count(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None

@@ -25,7 +25,7 @@ async def serve(settings: Settings, service: Service) -> None:
     memory, history = Memory(service.redis), history_for(settings.frames)
     alerter = Alerter(settings, service, memory, history, metrics)
     async with http.client(connections=1) as client, asyncio.TaskGroup() as jobs:
-        ban = Ban(service.redis)
+        ban = Ban(service.redis, service.clock)
         warm = Warm(settings.rest_url, client, ban, memory, history, alerter.ready, metrics, service.clock)
         if settings.warm:
             jobs.create_task(warm.keep())

@@ -90,8 +90,8 @@ class Warm:
 
     async def _ask(self, symbol: str) -> None:
         now_ms = self._clock.now_ms()
-        await self._ban.refresh(now_ms)
-        self._ban.check(now_ms)
+        await self._ban.refresh()
+        self._ban.check()
         try:
             body = await self._get(symbol)
             samples = wire.open_interest_hist(body, symbol)
@@ -111,7 +111,7 @@ class Warm:
         reply = await http.send(self._client, request, timeout_s=TIMEOUT_S, max_bytes=1024 * 1024)
         error = exchange.failure(reply, self._clock.now_ms())
         if isinstance(error, Banned):
-            await self._ban.record(error, self._clock.now_ms())
+            await self._ban.record(error)
         if error is not None:
             raise error
         return reply.body

@@ -27,7 +27,7 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 async def serve(settings: Settings, service: Service) -> None:
-    clock, ban = service.clock, Ban(service.redis)
+    clock, ban = service.clock, Ban(service.redis, service.clock)
     metrics, governor = Metrics(service.registry), Governor(settings.per_minute, settings.reserve)
     metrics.watch(governor, ban, clock)
     universe = Universe(

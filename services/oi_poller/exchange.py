@@ -37,7 +37,7 @@ class Fapi:
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> bytes:
         now_ms = self._clock.now_ms()
-        self._ban.check(now_ms)  # before spending: what is not sent costs nothing
+        self._ban.check()  # before spending: what is not sent costs nothing
         ticket = self._governor.spend(now_ms)
         heard: list[Reply] = []
         try:

@@ -66,7 +66,7 @@ class Listings:
     async def _look(self) -> float:
         """One look; returns how long to wait before the next."""
         try:
-            await self._ban.refresh(self._clock.now_ms())
+            await self._ban.refresh()
             info = await self._fapi.exchange_info(partial(self._metrics.bad, "exchangeInfo"))
             absurd = self._universe.believe(info.listings)
             if absurd:
@@ -81,7 +81,7 @@ class Listings:
         if isinstance(error, OutOfWeight):
             return error.retry_after_s or 1.0
         if isinstance(error, RateLimited):  # a ban is the poller's to tell
-            return self._ban.remaining_s(self._clock.now_ms()) + self._retry.next_s()
+            return self._ban.remaining_s() + self._retry.next_s()
         reason = error.reason if isinstance(error, WireError) else type(error).__name__.lower()
         self._metrics.listings_failures.labels(reason).inc()
         if self._once.due(reason) is not None:

@@ -21,14 +21,13 @@ from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.clock import iso
 from shared.errors import Transient
-from shared.logs import EventLog
+from shared.logs import EventLog, first_names
 from shared.model import MarkPrice, Reading, Sweep
 from shared.runner import Service
 
 log = EventLog("oi_poller")
 CARRY_MS = 600_000  # a good reading is carried through failures for this long
 BAN_NAP_S = 30.0  # during a ban, how often Redis is asked whether it became longer
-NAMES = 10  # symbols named in one log line
 
 
 class Poller:
@@ -76,9 +75,9 @@ class Poller:
         """One sweep, or a wait for what stands in its way."""
         if not self._desk.recalled.is_set():
             self._last = await self._desk.recall()
-        await self._ban.refresh(self._clock.now_ms())
+        await self._ban.refresh()
         await self._listings.tried.wait()
-        remaining_s = self._ban.remaining_s(self._clock.now_ms())
+        remaining_s = self._ban.remaining_s()
         if remaining_s:
             self._in_trouble(f"nothing may be sent until {iso(self._ban.until_ms)}", self._cause or "oi:ban says so")
             return self._pace.nap(min(remaining_s, BAN_NAP_S))
@@ -102,8 +101,8 @@ class Poller:
                 symbols=len(self._universe.members),
                 entered=len(change.entered),
                 left=len(change.left),
-                entered_names=_names(change.entered),
-                left_names=_names(change.left),
+                entered_names=first_names(change.entered),
+                left_names=first_names(change.left),
             )
 
     async def _sweep(self) -> None:
@@ -191,8 +190,4 @@ def _name_failures(outcome: Outcome) -> None:
     for symbol, reason in outcome.failures.items():
         by_reason[reason].append(symbol)
     for why, symbols in by_reason.items():
-        log.warning("symbols failed", reason=why, count=len(symbols), symbols=_names(symbols))
-
-
-def _names(symbols: list[str]) -> str:
-    return ",".join(symbols[:NAMES]) + (",…" if len(symbols) > NAMES else "")
+        log.warning("symbols failed", reason=why, count=len(symbols), symbols=first_names(symbols))

@@ -69,6 +69,8 @@ def api_key(value: str, folder: str) -> str:
             value = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as e:
             raise SettingsError(f"{path}: cannot be read: {type(e).__name__}") from None
+    if value[:1] in {'"', "'"} or value[-1:] in {'"', "'"}:
+        raise SettingsError(f"{name}=(secret): has its quotes on (`docker run --env-file` keeps them): leave them out")
     if value and not (value.isascii() and value.isprintable() and " " not in value):
         raise SettingsError(f"{name}=(secret): holds a character that no header can carry")
     return value

@@ -23,7 +23,7 @@ from shared.ban import Ban
 from shared.clock import Clock
 from shared.errors import Transient
 from shared.exchange import Exchange
-from shared.logs import EventLog
+from shared.logs import EventLog, first_names
 from shared.runner import Service, run
 from shared.store import UNIVERSE
 
@@ -36,7 +36,7 @@ async def serve(settings: Settings, service: Service) -> None:
     board = Board()
     feed = Feed(settings, board, metrics, service.clock, service.facts)
     writer = Writer(service.redis, board, feed, service.health, metrics, service.clock)
-    ban = Ban(service.redis)
+    ban = Ban(service.redis, service.clock)
     async with http.client(connections=2) as client, asyncio.TaskGroup() as jobs:
         exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
         rest = Rest(settings, exchange, ban, feed, service.clock)
@@ -62,7 +62,7 @@ async def watch_frozen(redis: Redis, board: Board, metrics: Metrics, facts: dict
         metrics.frozen.set(len(found))
         facts["frozen"] = ",".join(sorted(found)[:20])
         if found - known:
-            log.warning("mark price stands still while others move", symbols=",".join(sorted(found - known)[:10]))
+            log.warning("mark price stands still while others move", symbols=first_names(found - known))
         known = found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.codec import MarkText
+from shared.logs import first_names
 
 SHARE = 0.95
 FROZEN_MS = 10 * 60 * 1000
@@ -30,7 +31,7 @@ class Coverage:
             self.normal = seen
         else:
             self._short = seen
-            return f"only {ticking} of {len(self.normal)} symbols ticked: {_named(self.normal - seen)} missing"
+            return f"only {ticking} of {len(self.normal)} symbols ticked: {first_names(self.normal - seen, 5)} missing"
         self._short = None
         return None
 
@@ -40,10 +41,6 @@ class Coverage:
 
 def _alike(one: set[str], other: set[str]) -> bool:
     return len(one & other) >= SHARE * max(len(one), len(other))
-
-
-def _named(symbols: set[str], most: int = 5) -> str:
-    return ", ".join(sorted(symbols)[:most]) + (" and more" if len(symbols) > most else "")
 
 
 class Frozen:

@@ -40,7 +40,7 @@ class Rest:
                 self._feed.take("ticker24h", rows)
                 log.info("24 h volumes seeded", symbols=len(rows.rows))
                 return
-            await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s(self._clock.now_ms())))
+            await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s()))
 
     async def stand_in(self, metrics: Metrics, facts: dict[str, str]) -> NoReturn:
         """While no stream has delivered for the idle time, fetch marks; never during a ban."""
@@ -55,7 +55,7 @@ class Rest:
             self._turn(metrics, facts, "premiumIndex")
             rows = await self._ask("/fapi/v1/premiumIndex", wire.premium_index)
             if rows is None:
-                await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s(self._clock.now_ms())))
+                await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s()))
                 continue
             backoff.reset()
             self._feed.take("premiumIndex", rows)
@@ -74,7 +74,7 @@ class Rest:
     async def _ask(self, path: str, decode: Callable[[bytes], wire.Rows]) -> wire.Rows | None:
         """One request; None when it failed, which is said at most once a minute and cause."""
         try:
-            await self._ban.refresh(self._clock.now_ms())
+            await self._ban.refresh()
             return decode(await self._exchange.get(path))
         except FAILURES as e:
             kind = "banned" if isinstance(e, Banned) else type(e).__name__

@@ -18,7 +18,7 @@ from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import Transient
 from shared.health import Health
-from shared.logs import EventLog
+from shared.logs import EventLog, first_names
 from shared.store import MARK_TEXTS, VOLUMES, redis_faults
 
 log = EventLog("writer")
@@ -67,7 +67,7 @@ class Writer:
     async def _write_frame(self) -> None:
         gone = self._board.forget_gone(self._clock.now_ms())
         if gone:
-            log.info("symbols left the stream", count=len(gone), symbols=",".join(sorted(gone)[:10]))
+            log.info("symbols left the stream", count=len(gone), symbols=first_names(gone))
             for slot in self._feed.slots:
                 slot.coverage.forget(gone)
         changes = self._board.take_changes()

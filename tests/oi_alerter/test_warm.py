@@ -81,7 +81,7 @@ class Bench:
         self.ready = asyncio.Event()
         self.ready.set()
         self.clock = clock
-        self.ban = Ban(redis)
+        self.ban = Ban(redis, clock)
         self.warm = Warm(
             past.origin, client, self.ban, Memory(redis), self.history, self.ready, self.metrics, self.clock
         )

@@ -31,7 +31,8 @@ async def venue() -> AsyncIterator[Venue]:
 
 @pytest.fixture
 async def fapi(venue: Venue, redis: Redis, governor: Governor) -> AsyncIterator[Fapi]:
-    clock, ban = SystemClock(), Ban(redis)
+    clock = SystemClock()
+    ban = Ban(redis, clock)
     async with sweep_client(IN_FLIGHT) as client:
         yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, governor, clock)
 
@@ -98,7 +99,8 @@ async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, g
 
 
 async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, governor: Governor) -> None:
-    clock, ban = SystemClock(), Ban(redis)
+    clock = SystemClock()
+    ban = Ban(redis, clock)
     async with sweep_client(1) as client:
         nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, governor, clock)
         with pytest.raises(Transient) as raised:

@@ -85,6 +85,14 @@ def test_an_unreadable_credential_is_named_without_its_content(tmp_path: Path) -
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("quoted", [f'"{KEY}"', f"'{KEY}'", f'"{KEY}', f"{KEY}'"])
+def test_a_key_with_its_quotes_on_is_refused(quoted: str) -> None:
+    """`docker run --env-file` keeps them, and the backend would answer 401 all night."""
+    with pytest.raises(SettingsError, match=r"BACKEND_API_KEY=\(secret\): has its quotes on") as caught:
+        settings(BACKEND_API_KEY=quoted)
+    assert KEY not in str(caught.value)
+
+
 def test_a_missing_key_is_a_mistake_except_on_this_machine() -> None:
     with pytest.raises(SettingsError, match="BACKEND_API_KEY is not set"):
         settings(BACKEND_API_KEY="")

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 
 from shared import http
-from shared.ban import MARGIN_MS, Ban
+from shared.ban import MARGIN_S, Ban
 from shared.errors import Banned, RateLimited, Rejected, Transient
 from shared.exchange import Exchange, used_weight
 from tests.fakes import FakeClock
@@ -43,7 +43,7 @@ async def exchange(venue: Venue, redis: Redis, clock: FakeClock) -> AsyncIterato
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", venue.handle)
     async with TestServer(app) as server, http.client(connections=2) as client:
-        yield Exchange(str(server.make_url("")), http.getting(client), Ban(redis), clock, timeout_s=5)
+        yield Exchange(str(server.make_url("")), http.getting(client), Ban(redis, clock), clock, timeout_s=5)
 
 
 async def test_a_good_answer_is_handed_over_as_it_came(exchange: Exchange, venue: Venue) -> None:
@@ -73,7 +73,7 @@ async def test_nothing_is_sent_during_a_ban(exchange: Exchange, venue: Venue, cl
         await exchange.get("/fapi/v1/time")
     venue.says(200, OPEN_INTEREST)
 
-    for waited_s in (0, 150, 150 + MARGIN_MS / 1000 - 0.1):
+    for waited_s in (0, 150, 150 + MARGIN_S - 0.1):
         clock.advance(waited_s)
         with pytest.raises(Banned) as refused:
             await exchange.get("/fapi/v1/time")
@@ -97,11 +97,11 @@ async def test_a_429_silences_every_request_until_retry_after(
     with pytest.raises(RateLimited) as refused:
         await exchange.get("/fapi/v1/openInterest", {"symbol": "ETHUSDT"})
     assert not isinstance(refused.value, Banned)
-    assert refused.value.retry_after_s == 30 + MARGIN_MS / 1000
+    assert refused.value.retry_after_s == 30 + MARGIN_S
     assert len(venue.asked) == 1
-    assert await redis.get("oi:ban") == str(clock.now_ms() + 30_000 + MARGIN_MS).encode()
+    assert await redis.get("oi:ban") == str(clock.now_ms() + 31_000).encode()
 
-    clock.advance(30 + MARGIN_MS / 1000)
+    clock.advance(30 + MARGIN_S)
     assert await exchange.get("/fapi/v1/openInterest", {"symbol": "ETHUSDT"}) == OPEN_INTEREST
 
 
@@ -111,7 +111,7 @@ async def test_a_418_is_left_in_redis(exchange: Exchange, venue: Venue, clock: F
     with pytest.raises(Banned):
         await exchange.get("/fapi/v1/time")
 
-    assert await redis.get("oi:ban") == str(clock.now_ms() + 300_000 + MARGIN_MS).encode()
+    assert await redis.get("oi:ban") == str(clock.now_ms() + 301_000).encode()
 
 
 async def test_a_refusal_too_is_heard_before_it_is_judged(exchange: Exchange, venue: Venue) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import gzip
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dev.redis_server import free_port
 from services.oi_poller.transport import SPARE, sweep_client
@@ -293,6 +295,15 @@ async def test_cancelling_ends_it_at_once(client: httpx.AsyncClient) -> None:
             await asyncio.wait_for(asking, 5)
 
 
+@pytest.fixture
+def in_new_york() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "wait_s"),
     [
@@ -305,17 +316,30 @@ async def test_cancelling_ends_it_at_once(client: httpx.AsyncClient) -> None:
         ("", None),
         ("soon", None),
         ("-5", None),
-        ("1.5", None),
+        ("3.7", 3.7),
+        ("120, 120", 120.0),
+        ("5,120", 120.0),
+        ("120, soon", None),
+        ("Wed, 03 Dec 2025 00:01:40", 100.0),  # no zone: UTC, not where this machine stands
+        ("Wed, 03 Dec 2025 00:01:40 -0000", 100.0),
         ("١٢", None),
         ("Wed, 99 Dec 2025 00:01:40 GMT", None),
         ("Wed, 03 Dec 2025 00:01:40 +99999999999999", None),
     ],
 )
+@pytest.mark.usefixtures("in_new_york")
 def test_retry_after_is_read_in_both_its_forms(text: str, wait_s: float | None) -> None:
-    """Seconds from the exchange, a date from the proxies in front of a backend."""
+    """Seconds from the exchange, a date from the proxies in front of a backend; wherever this machine stands."""
     headers = httpx.Headers([(b"Retry-After", text.encode())])
 
     assert replies.retry_after_s(headers, NOW_MS) == wait_s
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[0-9., ]{0,30}"))
+def test_no_text_of_retry_after_breaks_its_reader(text: str) -> None:
+    read = replies.retry_after_s({"retry-after": text}, NOW_MS)
+
+    assert read is None or 0 <= read < 1e12
 
 
 def test_without_retry_after_nothing_is_made_up() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.numbers import are_plain, finite, non_negative, plain, positive
+from shared.numbers import LATEST_MS, are_plain, finite, instant, non_negative, plain, positive, whole
 
 PLAIN_TEXT = st.from_regex(r"-?(0|[1-9][0-9]{0,23})(\.[0-9]{1,24})?", fullmatch=True)
 NEAR_NUMBERS = st.text(alphabet="0123456789.-+_eE ,NaInfity０１٣\n\0", max_size=60)
@@ -115,3 +115,42 @@ def test_three_at_once_are_judged_as_one_by_one(first: str, second: str | None, 
     """The quick gate of the stream lets nothing through that the others would not."""
     others = all(takes(finite, text) for text in (second, third) if text)
     assert are_plain(first, second, third) == (takes(positive, first) and others)
+
+
+@pytest.mark.parametrize("ms", [0, 1_764_720_000_000, LATEST_MS - 1])
+def test_an_instant_of_this_century_passes(ms: int) -> None:
+    assert instant(ms) == ms
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [
+        (-1, "not Unix milliseconds"),
+        (LATEST_MS, "before the year 2100"),
+        (1_764_720_000_000_000, "looks like microseconds"),
+        (1_764_720_000_000_000_000, "looks like nanoseconds"),
+        (10**30, "before the year 2100: 1000"),
+    ],
+)
+def test_an_instant_in_another_unit_is_named(ms: int, said: str) -> None:
+    """The exchange has changed units unannounced elsewhere; stored, the value would be fresh for ever."""
+    with pytest.raises(ValueError, match=said) as refused:
+        instant(ms)
+    assert len(str(refused.value)) < 120
+
+
+@given(st.integers())
+def test_what_passes_as_an_instant_fits_64_bits(ms: int) -> None:
+    try:
+        assert 0 <= instant(ms) < 2**63
+    except ValueError:
+        return
+
+
+@given(st.text() | st.integers().map(str) | st.binary() | st.integers().map(lambda n: str(n).encode()) | st.none())
+def test_whole_reads_plain_digits_and_nothing_else(text: str | bytes | None) -> None:
+    read = whole(text)
+
+    digits = text.decode("latin-1") if isinstance(text, bytes) else text or ""
+    plain_digits = bool(digits) and len(digits) <= 15 and set(digits) <= set("0123456789")
+    assert read == (int(digits) if plain_digits else None)

@@ -46,7 +46,7 @@ async def test_what_the_services_ask_is_answered(client: Redis, clock: FakeClock
     reader = SweepReader(client, "publisher", "one")
     taken = await reader.wait(10)
     await reader.acknowledge(taken[0].entry_id)
-    await Ban(client).record(RateLimited("slower", 60.0), clock.now_ms())
+    await Ban(client, clock).record(RateLimited("slower", 60.0))
 
     seen = await read(client)
 

@@ -55,7 +55,8 @@ async def bench(redis: Redis, answer: Callable[[str, int], web.Response]) -> Asy
     settings = load(
         Settings, {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
     )
-    clock, board, metrics, ban = SystemClock(), Board(), Metrics(CollectorRegistry()), Ban(redis)
+    clock, board, metrics = SystemClock(), Board(), Metrics(CollectorRegistry())
+    ban = Ban(redis, clock)
     feed = Feed(settings, board, metrics, clock)
     async with http.client(2) as client:
         rest = Rest(settings, Exchange(origin, http.getting(client), ban, clock), ban, feed, clock)
@@ -103,7 +104,7 @@ async def test_nothing_is_asked_during_a_ban(redis: Redis) -> None:
     await redis.set("oi:ban", str(SystemClock().now_ms() + 60_000))
     async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
         await eventually(lambda: it.facts.get("source") == "premiumIndex")
-        await eventually(lambda: it.rest._ban.remaining_s(SystemClock().now_ms()) > 50)
+        await eventually(lambda: it.rest._ban.remaining_s() > 50)
         assert it.asked == []
 
 
