@@ -14,7 +14,7 @@ import msgspec
 from services.publisher.join import Record
 from shared import reply as replies
 from shared.clock import iso
-from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.errors import UNREADABLE, RateLimited, Refused, Rejected, Transient, WireError
 from shared.model import Member, backend_key
 from shared.reply import Reply
 
@@ -112,19 +112,28 @@ def failure(reply: Reply, now_ms: int) -> Exception | None:
         return TooLarge(said)
     if reply.status >= 500 or reply.status == 408:
         return InDoubt(said, answered=True)
-    refusal = _refusal(reply)
-    return Refused(f"{refusal}: {said}") if refusal else Rejected(said)
+    if reply.status in {400, 422} and _is_own(reply.body):
+        return Rejected(said)
+    return Refused(f"{_refusal(reply)}: {said}")
+
+
+def _is_own(body: bytes) -> bool:
+    """Whether the backend itself speaks: its errors are JSON objects. A host or a proxy before it answers pages."""
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except UNREADABLE:
+        return False
 
 
 def _refusal(reply: Reply) -> str:
-    """What a person has to check when every request will meet the same answer; empty when it is about this one."""
+    """What a person has to check when every request meets the same answer."""
     if 300 <= reply.status < 400:
         return "a redirect, which the key does not follow; check BACKEND_URL"
     if reply.status in {401, 403}:
         return "the key is refused; check BACKEND_API_KEY against the backend's"
     if reply.status in {404, 405, 407, 451}:
         return "there is no such route; check BACKEND_URL"
-    return ""
+    return "refused by what stands before the backend: its host or a proxy"
 
 
 def decode_accepted(body: bytes, status: int) -> Accepted:

@@ -77,10 +77,13 @@ def test_the_universe_has_the_fields_of_the_contract() -> None:
         (reply(200, b""), InDoubt),
         (reply(307, b"", location="https://elsewhere.example"), Refused),
         (reply(400), Rejected),
+        (reply(400, HTML), Refused),  # not the backend's own word: a proxy's, about every request
         (reply(401), Refused),
+        (reply(402), Refused),  # a hosting platform: the bill is not paid
         (reply(403, HTML), Refused),
         (reply(404), Refused),
         (reply(408), InDoubt),
+        (reply(410), Refused),
         (reply(413, HTML), TooLarge),
         (reply(422), Rejected),
         (reply(429), RateLimited),
