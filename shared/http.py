@@ -39,7 +39,7 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
                 await response.aclose()
     except TimeoutError as e:
         raise Transient(f"no complete answer within {timeout_s:g} s") from e
-    except (httpx.HTTPError, OSError) as e:
+    except (httpx.HTTPError, OSError, UnicodeError) as e:  # UnicodeError: the resolver's, of a name that cannot be one
         cause = _root(e)
         raise Transient(f"{type(cause).__name__}: {cause} ({request.url.host}:{request.url.port or 443})") from e
 

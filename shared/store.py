@@ -148,7 +148,7 @@ async def redis_faults() -> AsyncIterator[None]:
     fault: Transient | None = None
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as e:
+    except (RedisError, OSError, TimeoutError, UnicodeError) as e:  # the last: a host name that cannot be one
         fault = Transient(f"Redis: {type(e).__name__}: {e}")
         fault.__cause__ = e
     if task and task.cancelling() > asked:

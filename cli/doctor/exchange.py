@@ -6,14 +6,14 @@ import asyncio
 import time
 
 import msgspec
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cli.doctor.finding import Finding, Patient
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
 from shared import exchange as venue
 from shared import http
 from shared.ban import Ban
+from shared.binance.stream import CANNOT_OPEN, open_stream
 from shared.clock import SystemClock, iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.reply import Reply
@@ -29,7 +29,7 @@ async def stream(p: Patient) -> list[Finding]:
     address = p.told.settings.ws_url + STREAM
     begun_s = time.monotonic()
     try:
-        async with asyncio.timeout(LISTEN_S), connect(address, ping_interval=None, max_size=1 << 24, proxy=None) as ws:
+        async with asyncio.timeout(LISTEN_S), await open_stream(p.told.settings.ws_url, STREAM) as ws:
             while b"markPriceUpdate" not in (frame := await ws.recv(decode=False)):
                 pass
     except TimeoutError:
@@ -38,7 +38,7 @@ async def stream(p: Patient) -> list[Finding]:
     except InvalidStatus as e:
         said = f"HTTP {e.response.status_code} from {address}"
         return [Finding("stream", DOWN, "the stream refuses the connection", said, "wait; too many were opened?")]
-    except (OSError, WebSocketException) as e:
+    except (*CANNOT_OPEN, ConnectionClosed) as e:
         return [
             Finding("stream", DOWN, "the stream cannot be reached", f"{type(e).__name__}: {e}", "check the network")
         ]

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from shared.dial import NEXT_ADDRESS_S
 from shared.errors import Transient, WireError
 from shared.reply import Get, Reply
 
@@ -24,7 +25,12 @@ CHUNK = 64 * 1024
 @asynccontextmanager
 async def sweep_client(in_flight: int) -> AsyncIterator[Get]:
     """A way to GET with a connection for everybody: a request that waited for one would go out after a ban was told."""
-    connector = aiohttp.TCPConnector(limit=in_flight + SPARE, keepalive_timeout=KEEPALIVE_S)
+    connector = aiohttp.TCPConnector(
+        limit=in_flight + SPARE,
+        keepalive_timeout=KEEPALIVE_S,
+        resolver=aiohttp.ThreadedResolver(),  # the system's, as all the others; not c-ares where that is installed
+        happy_eyeballs_delay=NEXT_ADDRESS_S,
+    )
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -41,7 +47,7 @@ async def sweep_client(in_flight: int) -> AsyncIterator[Get]:
                     return Reply(response.status, response.headers, await _read(response, max_bytes))
             except TimeoutError as e:
                 raise Transient(f"no complete answer within {timeout_s:g} s") from e
-            except (aiohttp.ClientError, OSError) as e:
+            except (aiohttp.ClientError, OSError, UnicodeError) as e:
                 raise Transient(f"{type(e).__name__}: {e}") from e
 
         yield get

@@ -24,7 +24,10 @@ MOST_SYMBOLS = 20_000  # twenty times what the exchange lists
 
 @dataclass(slots=True)
 class Merged:
-    """What one frame brought. ``marks`` are the symbols of all its mark rows: new, repeated or out of order."""
+    """What one frame brought. ``marks`` are the symbols of all its mark rows: new, repeated or out of order.
+
+    ``refused`` counts what could not be used, ``why`` is the first cause; both stay where ``bad`` was told already.
+    """
 
     marks: set[str] = field(default_factory=set)
     newest_event_ms: int = 0
@@ -33,13 +36,19 @@ class Merged:
     out_of_order: int = 0
     coin_m: int = 0
     shutdown: bool = False
+    refused: int = 0
+    why: str = ""
     bad: list[WireError] = field(default_factory=list)
 
 
 class Changes(NamedTuple):
+    """What to write, and how many symbols Redis holds at least once that is written."""
+
     marks: dict[str, MarkText]
     volumes: dict[str, QuoteVolume]
     gone: set[str]
+    marks_held: int
+    volumes_held: int
 
 
 class Board:
@@ -73,6 +82,8 @@ class Board:
                     raise WireError("unknown_event", f"{row.e:.40} {row.s:.40}")
             except WireError as e:
                 merged.bad.append(e)
+        if merged.bad:
+            merged.refused, merged.why = len(merged.bad), str(merged.bad[0])
         if merged.marks:
             if received_ms - self._last_marks_ms > GAP_MS:
                 self._alive_since_ms = received_ms
@@ -116,7 +127,8 @@ class Board:
 
     def take_changes(self) -> Changes:
         """What is new since the last call; the caller writes it, or calls `all_changed` when it could not."""
-        changes = Changes(self._new_marks, self._new_volumes, self._gone - self.marks.keys())
+        gone = self._gone - self.marks.keys()
+        changes = Changes(self._new_marks, self._new_volumes, gone, len(self.marks), len(self.volumes))
         self._new_marks, self._new_volumes, self._gone = {}, {}, set()
         return changes
 

@@ -97,7 +97,10 @@ class Writer:
             self._health.bad(f"no stream delivers; {len(self._board.marks)} marks from premiumIndex")
 
     async def _write(self, changes: Changes) -> bool:
-        """One round trip. False when Redis holds fewer symbols than it was given: it came back empty."""
+        """One round trip. False when Redis holds fewer symbols than it was given: it came back empty.
+
+        Counted as the changes were taken: the board grows while the write is under way.
+        """
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
             MARK_TEXTS.put(pipe, changes.marks)
             VOLUMES.put(pipe, changes.volumes)
@@ -106,7 +109,7 @@ class Writer:
             pipe.hlen(MARK_TEXTS.key)
             pipe.hlen(VOLUMES.key)
             *_, marks, volumes = await pipe.execute()
-        return bool(marks >= len(self._board.marks) and volumes >= len(self._board.volumes))
+        return bool(marks >= changes.marks_held and volumes >= changes.volumes_held)
 
     async def _wait_for_redis(self, error: Transient) -> None:
         self._metrics.write_failures.inc()

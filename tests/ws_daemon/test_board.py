@@ -74,7 +74,7 @@ def test_changes_are_what_redis_has_not_been_told() -> None:
     changes = board.take_changes()
 
     assert (set(changes.marks), set(changes.volumes)) == ({"BTCUSDT"}, {"BTCUSDT"})
-    assert board.take_changes() == ({}, {}, set())
+    assert board.take_changes() == ({}, {}, set(), 2, 2)
     board.all_changed(set())
     assert set(board.take_changes().marks) == {"BTCUSDT", "OLDUSDT"}
 

@@ -7,17 +7,20 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from services.ws_daemon.board import Board
+from services.ws_daemon.board import Board, Merged
+from services.ws_daemon.coverage import Coverage
 from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
-from services.ws_daemon.stream import STREAMS
+from services.ws_daemon.stream import Watch, follow
+from shared.binance.stream import STREAMS
 from shared.clock import SystemClock
 from shared.settings import load
 from tests.waiting import eventually
@@ -94,6 +97,24 @@ async def test_a_mute_connection_is_ended_and_replaced() -> None:
         assert len(connections) == 2
 
 
+async def test_marks_that_cannot_be_used_are_not_taken_for_silence() -> None:
+    """Every row refused is the exchange's new form, or a fault of ours, and no retired address."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        while True:
+            await ws.send(frame(mark_row("BTCUSDT", "1e5"), mark_row("ETHUSDT", "")).decode())
+            await asyncio.sleep(0.02)
+
+    async with exchange(behave) as (url, _):
+        feeding = Feed(load(Settings, {}), Board(), Metrics(CollectorRegistry()), SystemClock())
+        ending = await follow(url, partial(feeding.take_stream, "stream-1"), Coverage(), Watch(), IDLE_S)
+
+    assert ending.why == "refused_rows"
+    assert "not one mark of" in ending.detail
+    assert "bad_mark: BTCUSDT" in ending.detail
+    assert "retired" not in ending.detail
+
+
 async def test_tickers_alone_do_not_keep_a_connection_alive() -> None:
     """Half of a feed looks lively; without marks it is worth nothing."""
 
@@ -154,6 +175,39 @@ async def test_a_refused_handshake_is_tried_again_later(status: int) -> None:
 
     async with exchange(behave, refuse=status) as (url, _), feed(url) as feeding:
         await eventually(lambda: endings(feeding, "refused") >= 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n", "refused"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ws://a..b/\r\n\r\n", "refused"),
+        (b"HTTP/1.1 301 Moved\r\nLocation: ws://127.0.0.1:1/\r\n\r\n", "refused"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "unreachable"),
+        (b"HTTP/1.1 999\r\n\r\n", "unreachable"),
+        (b"HTTP/1.1 503 \r\n" + b"X: y\r\n" * 300 + b"\r\n", "unreachable"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "unreachable"),
+        (b"\xff\xfe\x00 \r\n\r\n", "unreachable"),
+        (b"x" * 100_000, "unreachable"),
+        (b"", "unreachable"),
+    ],
+    ids=lambda given: repr(given[:24]),
+)
+async def test_nothing_a_handshake_answers_raises(answer: bytes, why: str) -> None:
+    """A redirect with a broken Location ended the service; none is followed, and each ending is named."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(behave, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        ending = await follow(url, lambda _: Merged(), Coverage(), Watch(), IDLE_S)
+
+    assert (ending.why, len(ending.detail) < 400) == (why, True)
 
 
 async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> None:

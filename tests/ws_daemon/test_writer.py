@@ -113,6 +113,20 @@ async def test_an_emptied_redis_is_refilled_whole_with_the_next_frame(redis: Red
     assert await it.stored() == set(volumes) == {"BTCUSDT", "ETHUSDT"}
 
 
+async def test_marks_that_come_while_a_write_is_under_way_are_not_missing_in_it(redis: Redis) -> None:
+    """At every start the board grows meanwhile: that is no Redis that lost what it held."""
+    it = Bench(redis)
+    it.give("BTCUSDT")
+    changes = it.board.take_changes()
+    it.give("ETHUSDT")
+
+    assert await it.writer._write(changes)
+    assert await it.writer._write(it.board.take_changes())
+    await redis.flushall()
+    it.give("BTCUSDT", event_ms=NOW_MS + 1000)
+    assert not await it.writer._write(it.board.take_changes())
+
+
 async def test_what_redis_missed_is_written_whole_on_return(own_redis: EmbeddedRedis) -> None:
     """Killed and started again empty: nothing but the newest value of each symbol was kept meanwhile."""
     client = store.connect(own_redis.url)
