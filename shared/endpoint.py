@@ -10,9 +10,9 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from socketserver import ThreadingMixIn
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, TypeVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -35,6 +35,12 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def server_bind(self) -> None:
+        """As the base class does it, without its reverse look-up of our own name: a resolver may not answer."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away, or never asked: nobody's trouble here."""
 
@@ -46,13 +52,13 @@ class _Handler(WSGIRequestHandler):
         """One line a scrape would drown the log."""
 
 
-@contextmanager
-def serve(registry: CollectorRegistry, told: Told, host: str, port: int) -> Iterator[str]:
+@asynccontextmanager
+async def serve(registry: CollectorRegistry, told: Told, host: str, port: int) -> AsyncIterator[str]:
     """Answer while the block runs; yields the address. ``told``: healthy or not, and what ``/healthz`` says.
 
     Raises `Refused` where nobody can listen. Must be called from the loop that ``told`` and the metrics belong to.
     """
-    server = _listen(_app(registry, told, asyncio.get_running_loop()), host, port)
+    server = await _listen(_app(registry, told, asyncio.get_running_loop()), host, port)
     threading.Thread(target=server.serve_forever, args=(LOOK_S,), name="endpoint", daemon=True).start()
     try:
         bound = server.server_address[1]
@@ -62,13 +68,17 @@ def serve(registry: CollectorRegistry, told: Told, host: str, port: int) -> Iter
         server.server_close()
 
 
-def _listen(app: WSGIApplication, host: str, port: int) -> WSGIServer:
+async def _listen(app: WSGIApplication, host: str, port: int) -> WSGIServer:
+    """A name is looked up beside the loop, which goes on hearing signals meanwhile."""
+    loop = asyncio.get_running_loop()
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
         kind = type("_Server", (_Server,), {"address_family": family})
-        return make_server(host, port, app, kind, _Handler)
-    except OSError as e:
-        raise Refused(f"METRICS_HOST={host} METRICS_PORT={port}: cannot listen there: {e.strerror}") from e
+        return make_server(str(address[0]), port, app, kind, _Handler)
+    except (OSError, UnicodeError) as e:
+        why = getattr(e, "strerror", None) or e
+        raise Refused(f"METRICS_HOST={host} METRICS_PORT={port}: cannot listen there: {why}") from e
 
 
 def _app(registry: CollectorRegistry, told: Told, loop: asyncio.AbstractEventLoop) -> WSGIApplication:

@@ -6,12 +6,13 @@ outside can neither flood the journal nor forge a line.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from shared.clock import Clock, iso
 
@@ -109,6 +110,12 @@ class JsonFormatter(logging.Formatter):
             line["traceback"] = self.formatException(record.exc_info)
         text = json.dumps(line, ensure_ascii=False)
         return text if text.isprintable() else json.dumps(line)
+
+
+def no_line_lost(stream: TextIO) -> None:
+    """What a stream's encoding cannot write is escaped: a line that names a Chinese symbol is otherwise lost whole."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def configure(service: str, level: str, form: str) -> None:

@@ -13,7 +13,10 @@ import gc
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -31,6 +34,8 @@ from shared.settings import CommonSettings, help_text, load
 
 EXIT_SETTINGS = 78
 FIRST_LOOK_S = 0.5  # at Redis: one that is too old is named before any job stumbles over it; one that is away may come
+THREADS = "aside"
+THREADS_END_S = 0.5
 S = TypeVar("S", bound=CommonSettings)
 log = logs.EventLog("runner")
 
@@ -55,6 +60,7 @@ def run(name: str, about: str, settings_type: type[S], serve: Serve[S], *, limit
 
     ``limit_s`` is how long it may go without doing its job before it counts as stalled.
     """
+    logs.no_line_lost(sys.stdout)
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(help_text(name, about, settings_type) + "\n")
         return 0
@@ -65,10 +71,31 @@ def run(name: str, about: str, settings_type: type[S], serve: Serve[S], *, limit
         return EXIT_SETTINGS
     logs.configure(name, settings.log_level, settings.log_format)
     gc.freeze()  # what was imported never becomes garbage: to look through it each time takes 20 ms, between two frames
-    return asyncio.run(_until_told(name, settings, serve, limit_s(settings)))
+    status = asyncio.run(_until_told(name, settings, serve, limit_s(settings)))
+    _leave_threads(status)
+    return status
+
+
+class _Threads(ThreadPoolExecutor):
+    """What the loop hands to threads: names to look up, a file to write. asyncio would wait for them at the end."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_threads(status: int) -> None:
+    """End the process though a resolver does not answer: Python would wait for its thread, and SIGTERM go unheard."""
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+    deadline_s = time.monotonic() + THREADS_END_S
+    for thread in ours:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    if any(thread.is_alive() for thread in ours):
+        sys.stdout.flush()
+        os._exit(status)
 
 
 async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -> int:
+    asyncio.get_running_loop().set_default_executor(_Threads(thread_name_prefix=THREADS))
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - we are inside asyncio.run
     told: list[str] = []
@@ -123,7 +150,7 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
     healthy.set_function(lambda: float(service.health.report().healthy))
     try:
         told = partial(_told, service)
-        with endpoint.serve(service.registry, told, settings.metrics_host, settings.metrics_port) as address:
+        async with endpoint.serve(service.registry, told, settings.metrics_host, settings.metrics_port) as address:
             log.info("started", service=name, pid=os.getpid(), health=address)
             async with asyncio.TaskGroup() as jobs:
                 notifying = jobs.create_task(keep_notifying(notifier, service.health, clock))

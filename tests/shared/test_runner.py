@@ -47,10 +47,10 @@ def ended(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 class Running:
     """A tiny service that runs, and what it has printed so far."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, command: list[str], **settings: str) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(COMMAND, env=environment(**settings), cwd=ROOT, stdout=out, stderr=err)
+            self.process = subprocess.Popen(command, env=environment(**settings), cwd=ROOT, stdout=out, stderr=err)
 
     @property
     def stdout(self) -> str:
@@ -93,10 +93,10 @@ def start(tmp_path: Path, tiny_redis_url: str) -> Iterator[Start]:
     """Start tiny services; whatever a test leaves running is killed, and none may have printed a secret."""
     started: list[Running] = []
 
-    def make(**settings: str) -> Running:
+    def make(command: list[str] = COMMAND, **settings: str) -> Running:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        started.append(Running(folder, **{"REDIS_URL": tiny_redis_url, **settings}))
+        started.append(Running(folder, command, **{"REDIS_URL": tiny_redis_url, **settings}))
         return started[-1]
 
     yield make
@@ -160,6 +160,7 @@ def test_help_lists_the_settings_and_ends_well() -> None:
         "LOG_FORMAT",
         "TINY_PACE_SEC",
         "TINY_KEY",
+        "TINY_NAME",
     ]
     assert PASSWORD not in run.stdout
     assert KEY not in run.stdout
@@ -211,6 +212,38 @@ async def test_sigint_stops_it_too(start: Start) -> None:
 
     assert await service.status() == 0
     assert "Traceback" not in service.stdout + service.stderr
+
+
+async def test_a_resolver_that_does_not_answer_keeps_nobody_from_stopping_it(start: Start, tmp_path: Path) -> None:
+    """Names are looked up in a thread, for which Python would wait at the end."""
+    asked = tmp_path / "asked"
+    slow = f"""
+import pathlib, socket, sys, time
+from shared.runner import run
+from tests.shared import tiny_service
+def never(host, *_, **__):
+    pathlib.Path({str(asked)!r}).write_text(host)
+    time.sleep(300)
+socket.getaddrinfo = never
+sys.exit(run("tiny", "", tiny_service.Settings, tiny_service.serve, limit_s=lambda _: 5.0))
+"""
+    service = start([sys.executable, "-c", slow], METRICS_HOST="monitored.test")
+    await patiently(asked.exists)
+
+    status, took_s = await service.stop()
+
+    assert status == 0
+    assert took_s < 20
+    assert "stopped service=tiny signal=SIGTERM" in service.stdout
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
+async def test_no_line_is_lost_where_the_output_cannot_write_a_name(start: Start, encoding: str) -> None:
+    """Logging swallows what cannot be encoded, the whole line with it; and --help names USDⓈ-M."""
+    service = start(PYTHONIOENCODING=encoding, TINY_NAME="币安人生USDT")
+
+    assert "币安人生USDT".encode("ascii", "backslashreplace").decode() in await patiently(lambda: service.stdout)
+    assert "Logging error" not in service.stderr
 
 
 async def test_redis_away_is_a_state_and_not_an_end(start: Start) -> None:

@@ -22,6 +22,7 @@ log = EventLog("tiny")
 class Settings(CommonSettings):
     pace_s: float = setting("TINY_PACE_SEC", "0.02", number(0.001, 10), "seconds between two looks at the orders")
     key: str = setting("TINY_KEY", "", text, "a key, never to be seen", secret=True)
+    name: str = setting("TINY_NAME", "", text, "a name, to be seen on Ⓢcreen")
 
 
 async def serve(settings: Settings, service: Service) -> None:
