@@ -8,17 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import msgpack
 import msgspec
 
 from shared.clock import from_iso, iso
-from shared.errors import UNREADABLE, WireError
+from shared.errors import UNREADABLE, UNWRITABLE, WireError
 from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Served, Sweep
-from shared.numbers import are_plain, finite, non_negative, plain, positive
+from shared.numbers import Instant, are_plain, finite, instant, non_negative, plain, positive
 
 SWEEP_VERSION = 1
+T = TypeVar("T")
+Decode = Callable[[str, bytes], T]
+
+
+def _named(reason: str) -> Callable[[Decode[T]], Decode[T]]:
+    """Whatever a decoder cannot read becomes a `WireError` of this reason that names the row's key."""
+
+    def naming(decode: Decode[T]) -> Decode[T]:
+        @wraps(decode)
+        def named(key: str, blob: bytes) -> T:
+            try:
+                return decode(key, blob)
+            except UNREADABLE as e:
+                raise WireError(reason, f"{key}: {e}") from e
+
+        return named
+
+    return naming
 
 
 class MarkText(
@@ -39,26 +58,26 @@ class MarkText(
     mark_price: str
     index_price: str | None
     funding_rate: str | None
-    next_funding_ms: int
-    event_ms: int
-    received_ms: int
+    next_funding_ms: Instant
+    event_ms: Instant
+    received_ms: Instant
 
 
 class _StoredVolume(msgspec.Struct):
     quote: str
-    t: int
+    t: Instant
 
 
 class _StoredContracts(msgspec.Struct):
     oi: str
-    t: int
-    at: int
+    t: Instant
+    at: Instant
     mark: str | None
 
 
 class _StoredServed(msgspec.Struct):
     usd: float | None
-    since: int
+    since: Instant
     verdict: str
 
 
@@ -66,7 +85,7 @@ class _StoredMember(msgspec.Struct, rename="camel"):
     quote_volume_24h: str = msgspec.field(name="quoteVolume24h")  # "camel" would make it quoteVolume24H
     entered_at: str
     last_seen_at: str
-    onboard_date: int
+    onboard_date: Instant
 
 
 _json = msgspec.json.Encoder()
@@ -82,13 +101,11 @@ def _text(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
 
 
+@_named("stored_mark")
 def decode_mark_text(symbol: str, blob: bytes) -> MarkText:
-    try:
-        row = _mark.decode(blob)
-        if not are_plain(row.mark_price, row.index_price, row.funding_rate):
-            raise ValueError(f"not plain decimals: {row!r:.160}")
-    except UNREADABLE as e:
-        raise WireError("stored_mark", f"{symbol}: {e}") from e
+    row = _mark.decode(blob)
+    if not are_plain(row.mark_price, row.index_price, row.funding_rate):
+        raise ValueError(f"not plain decimals: {row!r:.160}")
     return row
 
 
@@ -97,32 +114,28 @@ def encode_mark(mark: MarkPrice) -> bytes:
     return _json.encode(MarkText(price, index, funding, mark.next_funding_ms, mark.event_ms, mark.received_ms))
 
 
+@_named("stored_mark")
 def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
-    try:
-        row = _mark.decode(blob)
-        return MarkPrice(
-            symbol=symbol,
-            mark_price=positive(row.mark_price),
-            index_price=None if row.index_price is None else finite(row.index_price),
-            funding_rate=None if row.funding_rate is None else finite(row.funding_rate),
-            next_funding_ms=row.next_funding_ms,
-            event_ms=row.event_ms,
-            received_ms=row.received_ms,
-        )
-    except UNREADABLE as e:
-        raise WireError("stored_mark", f"{symbol}: {e}") from e
+    row = _mark.decode(blob)
+    return MarkPrice(
+        symbol=symbol,
+        mark_price=positive(row.mark_price),
+        index_price=None if row.index_price is None else finite(row.index_price),
+        funding_rate=None if row.funding_rate is None else finite(row.funding_rate),
+        next_funding_ms=row.next_funding_ms,
+        event_ms=row.event_ms,
+        received_ms=row.received_ms,
+    )
 
 
 def encode_volume(volume: QuoteVolume) -> bytes:
     return _json.encode(_StoredVolume(quote=plain(volume.quote_volume), t=volume.event_ms))
 
 
+@_named("stored_volume")
 def decode_volume(symbol: str, blob: bytes) -> QuoteVolume:
-    try:
-        row = _volume.decode(blob)
-        return QuoteVolume(symbol, non_negative(row.quote), row.t)
-    except UNREADABLE as e:
-        raise WireError("stored_volume", f"{symbol}: {e}") from e
+    row = _volume.decode(blob)
+    return QuoteVolume(symbol, non_negative(row.quote), row.t)
 
 
 def encode_reading(reading: Reading) -> bytes:
@@ -131,12 +144,10 @@ def encode_reading(reading: Reading) -> bytes:
     return _json.encode(_StoredContracts(oi=plain(oi.open_interest), t=oi.changed_ms, at=oi.received_ms, mark=mark))
 
 
+@_named("stored_contracts")
 def decode_reading(symbol: str, blob: bytes) -> Reading:
-    try:
-        row = _contracts.decode(blob)
-        return _reading(symbol, row.oi, row.t, row.at, row.mark)
-    except UNREADABLE as e:
-        raise WireError("stored_contracts", f"{symbol}: {e}") from e
+    row = _contracts.decode(blob)
+    return _reading(symbol, row.oi, row.t, row.at, row.mark)
 
 
 def encode_member(member: Member) -> bytes:
@@ -150,24 +161,20 @@ def encode_member(member: Member) -> bytes:
     )
 
 
+@_named("stored_universe")
 def decode_member(symbol: str, blob: bytes) -> Member:
-    try:
-        row = _member.decode(blob)
-        volume = non_negative(row.quote_volume_24h)
-        return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
-    except UNREADABLE as e:
-        raise WireError("stored_universe", f"{symbol}: {e}") from e
+    row = _member.decode(blob)
+    volume = non_negative(row.quote_volume_24h)
+    return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
 
 
 def encode_served(served: Served) -> bytes:
     return _json.encode(_StoredServed(served.usd, served.since_ms, served.verdict))
 
 
+@_named("stored_served")
 def decode_served(key: str, blob: bytes) -> Served:
-    try:
-        row = _served.decode(blob)
-    except UNREADABLE as e:
-        raise WireError("stored_served", f"{key}: {e}") from e
+    row = _served.decode(blob)
     return Served(row.usd, row.since, row.verdict)
 
 
@@ -177,11 +184,29 @@ def _reading(symbol: str, oi: str, changed_ms: int, received_ms: int, mark: str 
 
 
 def encode_sweep(sweep: Sweep) -> bytes:
-    rows = {
-        symbol: [plain(oi.open_interest), oi.changed_ms, oi.received_ms, _text(reading.mark_price)]
-        for symbol, reading in sweep.readings.items()
-        for oi in (reading.open_interest,)
-    }
+    """A reading that cannot be packed costs only its symbol, which then counts as failed."""
+    rows = {symbol: _packed_row(reading) for symbol, reading in sweep.readings.items()}
+    try:
+        return _pack(sweep, rows, sweep.failures)
+    except UNWRITABLE:
+        bad = {symbol: "unreadable" for symbol, row in rows.items() if not _is_packable(row)}
+        return _pack(sweep, {s: row for s, row in rows.items() if s not in bad}, {**sweep.failures, **bad})
+
+
+def _packed_row(reading: Reading) -> list[Any]:
+    oi = reading.open_interest
+    return [plain(oi.open_interest), oi.changed_ms, oi.received_ms, _text(reading.mark_price)]
+
+
+def _is_packable(row: list[Any]) -> bool:
+    try:
+        msgpack.packb(row)
+    except UNWRITABLE:
+        return False
+    return True
+
+
+def _pack(sweep: Sweep, rows: dict[str, list[Any]], failures: dict[str, str]) -> bytes:
     packed: bytes = msgpack.packb(
         {
             "v": SWEEP_VERSION,
@@ -189,7 +214,7 @@ def encode_sweep(sweep: Sweep) -> bytes:
             "start": sweep.started_ms,
             "end": sweep.ended_ms,
             "oi": rows,
-            "failed": sweep.failures,
+            "failed": failures,
         }
     )
     return packed
@@ -198,8 +223,8 @@ def encode_sweep(sweep: Sweep) -> bytes:
 class _PackedSweep(msgspec.Struct):
     v: int
     id: str
-    start: int
-    end: int
+    start: Instant
+    end: Instant
     oi: dict[str, tuple[str, int, int, str | None]]
     failed: dict[str, str]
 
@@ -210,7 +235,7 @@ def decode_sweep(blob: bytes) -> Sweep:
         packed = msgspec.convert(document, _PackedSweep)
         if packed.v != SWEEP_VERSION:
             raise ValueError(f"version {packed.v}, not {SWEEP_VERSION}")
-    except (*UNREADABLE, TypeError, msgpack.UnpackException) as e:
+    except (*UNWRITABLE, msgpack.UnpackException) as e:
         raise WireError("stored_sweep", str(e)) from e
     return _sweep(packed)
 
@@ -219,9 +244,9 @@ def _sweep(packed: _PackedSweep) -> Sweep:
     """A number that cannot be trusted costs only its symbol, which then counts as failed."""
     readings: dict[str, Reading] = {}
     failures = dict(packed.failed)
-    for symbol, row in packed.oi.items():
+    for symbol, (oi, changed_ms, received_ms, mark) in packed.oi.items():
         try:
-            readings[symbol] = _reading(symbol, *row)
+            readings[symbol] = _reading(symbol, oi, instant(changed_ms), instant(received_ms), mark)
         except ValueError:
             failures[symbol] = "unreadable"
     return Sweep(packed.id, packed.start, packed.end, readings, failures)

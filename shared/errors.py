@@ -11,7 +11,9 @@ Refused             no input will do until a person or the other side changes so
 
 from __future__ import annotations
 
-UNREADABLE = (ValueError, RecursionError)  # what msgspec raises for bytes it cannot read; endless nesting is the second
+# What bytes that cannot be read raise: endless nesting the second, a number or a date beyond its type the third.
+UNREADABLE = (ValueError, RecursionError, OverflowError)
+UNWRITABLE = (*UNREADABLE, TypeError)  # and what a fact raises that cannot be encoded
 
 
 class SettingsError(Exception):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-LATEST_MS = 4_102_444_800_000  # the year 2100 in Unix ms: what is later was told in another unit, or made up
+LATEST_MS = 4_133_980_800_000  # the end of the year 2100: what is later was told in another unit, or made up
 
 Instant = Annotated[int, msgspec.Meta(ge=0, lt=LATEST_MS)]  # Unix ms in a msgspec.Struct; 0 stands for "none" in places
 

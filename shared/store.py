@@ -24,7 +24,7 @@ from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, R
 from shared import codec
 from shared.codec import MarkText
 from shared.dial import dial
-from shared.errors import SettingsError, Transient, WireError
+from shared.errors import UNWRITABLE, SettingsError, Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served
 
 T = TypeVar("T")
@@ -173,9 +173,24 @@ class Stored(Generic[T]):
         self._encode = encode
         self._decode = decode
 
-    def put(self, pipe: Pipeline, items: Mapping[str, T]) -> None:
-        if items:
-            pipe.hset(self.key, items=[part for symbol, item in items.items() for part in (symbol, self._encode(item))])
+    def put(self, pipe: Pipeline, items: Mapping[str, T], on_bad: Callable[[WireError], None] | None = None) -> None:
+        """Each item that cannot be encoded goes to ``on_bad``, and costs only itself; without one it raises."""
+        try:
+            rows = [part for symbol, item in items.items() for part in (symbol, self._encode(item))]
+        except UNWRITABLE:
+            rows = [part for symbol, item in items.items() for part in self._encoded(symbol, item, on_bad)]
+        if rows:
+            pipe.hset(self.key, items=rows)
+
+    def _encoded(self, symbol: str, item: T, on_bad: Callable[[WireError], None] | None) -> tuple[str | bytes, ...]:
+        try:
+            return symbol, self._encode(item)
+        except UNWRITABLE as e:
+            error = WireError("unwritable", f"{self.key} {symbol}: {e}")
+        if on_bad is None:
+            raise error
+        on_bad(error)
+        return ()
 
     def drop(self, pipe: Pipeline, symbols: Iterable[str]) -> None:
         names = list(symbols)

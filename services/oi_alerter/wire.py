@@ -15,23 +15,21 @@ import msgspec
 from services.oi_alerter.detector import Alert, Key, Latch
 from services.oi_alerter.history import Sample
 from shared.clock import iso
-from shared.errors import WireError
-from shared.numbers import non_negative
+from shared.errors import UNREADABLE, WireError
+from shared.numbers import Instant, non_negative
 
 SOURCE = "oi_realtime_poller"  # what the backend knows such alerts by
-LAST_MS = 1 << 53
-_REFUSED = (ValueError, RecursionError)  # msgspec's errors are ValueErrors, except where nesting has no end
 
 
 class _Row(msgspec.Struct, rename="camel"):
     symbol: str
     sum_open_interest: str
-    timestamp: int
+    timestamp: Instant
 
 
 class _Latch(msgspec.Struct, rename="camel"):
-    fired_at: int
-    outside_at: int
+    fired_at: Instant
+    outside_at: Instant
 
 
 _json = msgspec.json.Encoder()
@@ -43,10 +41,10 @@ def open_interest_hist(body: bytes, symbol: str) -> list[Sample]:
     """Zero open interest is no baseline: such a row is left out."""
     try:
         rows = _rows.decode(body)
-        if any(row.symbol != symbol or not 0 <= row.timestamp < LAST_MS for row in rows):
-            raise ValueError("a row of another symbol or time")
+        if any(row.symbol != symbol for row in rows):
+            raise ValueError("a row of another symbol")
         told = [(row.timestamp, float(non_negative(row.sum_open_interest))) for row in rows]
-    except _REFUSED as e:
+    except UNREADABLE as e:
         raise WireError("bad_history", f"{symbol}: {e}") from e
     return [Sample(at_ms, contracts, None) for at_ms, contracts in told if contracts]
 
@@ -59,7 +57,7 @@ def decode_latch(name: bytes, blob: bytes) -> tuple[Key, Latch]:
     try:
         symbol, direction, timeframe = name.decode().split(" ", 2)
         row = _latch.decode(blob)
-    except _REFUSED as e:
+    except UNREADABLE as e:
         raise WireError("stored_latch", f"{name!r:.60}: {e}") from e
     return Key(symbol, direction, timeframe), Latch(row.fired_at, row.outside_at)
 

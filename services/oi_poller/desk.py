@@ -62,8 +62,8 @@ class Desk:
         async with round_trip(self._redis) as pipe:
             UNIVERSE.drop(pipe, departed)
             CONTRACTS.drop(pipe, departed)
-            UNIVERSE.put(pipe, self._universe.members)
-            CONTRACTS.put(pipe, fresh)
+            UNIVERSE.put(pipe, self._universe.members, self._metrics.bad_in_redis)
+            CONTRACTS.put(pipe, fresh, self._metrics.bad_in_redis)
             append(pipe, sweep, self._clock.now_ms())  # last: when it is there, all of it is
         self._universe.departed -= departed
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
 from shared.errors import UNREADABLE, WireError
 from shared.model import OpenInterest, valid_symbol
-from shared.numbers import non_negative
+from shared.numbers import Instant, instant, non_negative
 
 
 class Listing(msgspec.Struct, frozen=True, rename="camel"):
@@ -18,7 +19,7 @@ class Listing(msgspec.Struct, frozen=True, rename="camel"):
     contract_type: str  # "" and "CURRENT_QUARTER DELIVERING" exist
     quote_asset: str
     status: str
-    onboard_date: int
+    onboard_date: Instant
 
 
 class ExchangeInfo(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class _RateLimit(msgspec.Struct, rename="camel"):
     rate_limit_type: str
     interval: str
     interval_num: int
-    limit: int
+    limit: Annotated[int, msgspec.Meta(gt=0, le=1_000_000)]
 
 
 class _OpenInterest(msgspec.Struct, rename="camel"):
@@ -73,7 +74,7 @@ def _weight_limit(rows: list[msgspec.Raw]) -> int | None:
         except UNREADABLE:
             continue
         if (rule.rate_limit_type, rule.interval, rule.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
-            return rule.limit if rule.limit > 0 else None
+            return rule.limit
     return None
 
 
@@ -83,8 +84,6 @@ def open_interest(body: bytes, symbol: str, received_ms: int) -> OpenInterest:
         row = _open_interest.decode(body)
         if row.symbol != symbol:
             raise ValueError(f"answers for {row.symbol!r:.40}")
-        if row.time < 0:
-            raise ValueError(f"time {row.time}")
-        return OpenInterest(symbol, non_negative(row.open_interest), row.time, received_ms)
+        return OpenInterest(symbol, non_negative(row.open_interest), instant(row.time), received_ms)
     except UNREADABLE as e:
         raise WireError("bad_open_interest", f"{symbol}: {e}") from e

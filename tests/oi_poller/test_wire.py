@@ -41,7 +41,18 @@ def test_exchange_info_gives_contracts_and_the_weight_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"symbol": "ETHUSDT"}, row(""), row("A B"), row("A\nB"), row("X" * 65), row("A", onboardDate="1"), 7, None]
+    "bad",
+    [
+        {"symbol": "ETHUSDT"},
+        row(""),
+        row("A B"),
+        row("A\nB"),
+        row("X" * 65),
+        row("A", onboardDate="1"),
+        row("A", onboardDate=10**13),
+        7,
+        None,
+    ],
 )
 def test_a_malformed_contract_costs_only_itself(bad: object) -> None:
     """One row the exchange got wrong must not freeze the universe of 700 others."""
@@ -53,7 +64,9 @@ def test_a_malformed_contract_costs_only_itself(bad: object) -> None:
     assert [e.reason for e in seen] == ["bad_listing"]
 
 
-@pytest.mark.parametrize("limits", [[], [7], [{"limit": 5}], [LIMITS[1] | {"limit": 0}], [LIMITS[0]]])
+@pytest.mark.parametrize(
+    "limits", [[], [7], [{"limit": 5}], [LIMITS[1] | {"limit": 0}], [LIMITS[1] | {"limit": 10**30}], [LIMITS[0]]]
+)
 def test_a_weight_limit_that_is_not_told_is_not_made_up(limits: object) -> None:
     assert wire.exchange_info(info(row("BTCUSDT"), limits=limits), pytest.fail).weight_limit is None
 
@@ -85,6 +98,8 @@ def test_zero_open_interest_is_a_reading() -> None:
         b'{"symbol":"BTCUSDT","openInterest":null,"time":1}',
         b'{"symbol":"BTCUSDT","openInterest":1.5,"time":1}',
         b'{"symbol":"BTCUSDT","openInterest":"1","time":-1}',
+        b'{"symbol":"BTCUSDT","openInterest":"1","time":1791382984119000}',
+        b'{"symbol":"BTCUSDT","openInterest":"1","time":99999999999999999999}',
         b'{"symbol":"BTCUSDT","openInterest":"1"}',
         b'{"symbol":"BTCUSDT","openInterest":"1","time":1',
         b'[{"symbol":"BTCUSDT","openInterest":"1","time":1}]',
@@ -95,6 +110,14 @@ def test_zero_open_interest_is_a_reading() -> None:
 def test_open_interest_that_cannot_be_trusted_is_an_error(body: bytes) -> None:
     """A wrong number on the dashboard is worse than a missing one; another symbol's is a wrong number."""
     with pytest.raises(WireError, match="bad_open_interest"):
+        wire.open_interest(body, "BTCUSDT", NOW_MS)
+
+
+def test_a_time_in_another_unit_is_named() -> None:
+    """Binance has gone over to microseconds elsewhere; "Expected int" would not tell the operator that."""
+    body = b'{"symbol":"BTCUSDT","openInterest":"1","time":1791382984119000}'
+
+    with pytest.raises(WireError, match="BTCUSDT: 1791382984119000 looks like microseconds"):
         wire.open_interest(body, "BTCUSDT", NOW_MS)
 
 

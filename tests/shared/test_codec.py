@@ -320,3 +320,33 @@ def test_one_number_gone_wrong_costs_only_its_symbol() -> None:
     assert item.readings.keys() == {"BTCUSDT"}
     assert item.failures == {"ETHUSDT": "unreadable", "SOLUSDT": "unreadable"}
     assert item.universe() == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
+
+
+def test_an_instant_out_of_this_century_costs_only_its_symbol() -> None:
+    """Written by another version, or by an exchange that went over to microseconds."""
+    document = msgpack.unpackb(encode_sweep(sweep(reading("BTCUSDT"), reading("ETHUSDT"), reading("SOLUSDT"))))
+    document["oi"]["ETHUSDT"][1] = NOW_MS * 1000
+    document["oi"]["SOLUSDT"][2] = -1
+
+    assert decode_sweep(msgpack.packb(document)).failures == {"ETHUSDT": "unreadable", "SOLUSDT": "unreadable"}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("ms", [-1, NOW_MS * 1000, 10**30])
+def test_an_instant_out_of_this_century_is_refused(name: str, ms: int) -> None:
+    """A row from the future would be fresh for ever."""
+    decode, row = DECODERS[name]
+    field = {"stored_universe": "onboardDate"}.get(name, "t")
+
+    with pytest.raises(WireError, match=field):
+        decode(SYMBOL, json.dumps({**row, field: ms}).encode())
+
+
+def test_a_reading_that_cannot_be_packed_costs_only_itself() -> None:
+    """It ended the poller, at every start: 341 good symbols for one bad one."""
+    bad = Reading(OpenInterest("ETHUSDT", Decimal(1), 10**30, NOW_MS), None)
+
+    item = decode_sweep(encode_sweep(sweep(reading("BTCUSDT"), bad, failures={"SOLUSDT": "timeout"})))
+
+    assert item.readings == {"BTCUSDT": reading("BTCUSDT")}
+    assert item.failures == {"ETHUSDT": "unreadable", "SOLUSDT": "timeout"}

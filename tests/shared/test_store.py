@@ -249,6 +249,19 @@ async def test_what_was_trimmed_while_it_waited_is_named_and_can_be_acknowledged
     assert await reader.unacknowledged(10) == []
 
 
+async def test_a_row_that_cannot_be_encoded_costs_only_itself(redis: Redis) -> None:
+    members = {name: Member(name, Decimal(1), ms, ms, 1) for name, ms in (("BTCUSDT", NOW_MS), ("ETHUSDT", 10**30))}
+    bad: list[WireError] = []
+
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, members, bad.append)
+
+    assert await UNIVERSE.all(redis, unheard) == {"BTCUSDT": members["BTCUSDT"]}
+    assert [e.reason for e in bad] == ["unwritable"]
+    with pytest.raises(WireError, match="oi:universe ETHUSDT"):
+        UNIVERSE.put(pipe, members)
+
+
 # -- faults ---------------------------------------------------------------------------------------------------------
 
 
