@@ -174,25 +174,18 @@ async def _tail(count: int, json: bool, env_file: Path | None) -> int:
 
 
 @app.command
-def doctor(*, probe_backend: bool = False, json: Json = False, env_file: EnvFile = None) -> int:
-    """Checks from the outside in, heaviest finding first, each with its fix. Safe beside production.
-
-    Parameters
-    ----------
-    probe_backend
-        find out whether the backend replaces or merges, by posting one row as it is served already; where it
-        replaces, only that row is served until the next batch
-    """
-    return _run(_doctor(probe_backend, json, env_file))
+def doctor(*, json: Json = False, env_file: EnvFile = None) -> int:
+    """Checks from the outside in, heaviest finding first, each with its fix. Safe beside production."""
+    return _run(_doctor(json, env_file))
 
 
-async def _doctor(probe: bool, json: bool, env_file: Path | None) -> int:
+async def _doctor(json: bool, env_file: Path | None) -> int:
     from cli import doctor
     from cli.state import read_or_none
 
     async with desk(env_file) as at, http.client(connections=2) as client:
         seen, why = await read_or_none(at.redis)
-        findings = await doctor.examine(doctor.Patient(at.told, at.redis, client, seen, why, probe))
+        findings = await doctor.examine(doctor.Patient(at.told, at.redis, client, seen, why))
     if json:
         show.emit({"findings": findings})
     else:

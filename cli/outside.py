@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import httpx
 import msgspec
 
+from cli.show import age
 from shared import http
 from shared import reply as replies
+from shared.edge import cache_age_s, wall
 from shared.errors import UNREADABLE, Transient, WireError
 from shared.model import backend_key
 from shared.reply import Reply
@@ -25,10 +28,15 @@ class _Served(msgspec.Struct, rename="camel"):
 
 
 class Live(msgspec.Struct, frozen=True):
-    """What the backend serves now, by its own spelling."""
+    """What the backend serves now, by its own spelling. ``cached_s``: how old it left a cache, if it did."""
 
     values: dict[str, float]
     as_of_ms: int | None
+    cached_s: float | None = None
+
+    @property
+    def cache(self) -> str:
+        return "" if self.cached_s is None else f"what is served comes from a cache, {age(self.cached_s)} old"
 
 
 async def get(client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_S) -> Reply:
@@ -39,13 +47,17 @@ async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
     """Raises `Transient` with the reason where there is nothing to read."""
     try:
         reply = await get(client, backend_url + OPEN_INTEREST)
+        stopped = wall(reply)
+        if stopped:
+            raise Transient(f"the public GET, which carries no key, is stopped by {stopped}")
         if reply.status != 200:
             raise Transient(f"{reply.status} {replies.excerpt(reply.body)}")
         body = msgspec.json.decode(reply.body, type=_Served)
     except (WireError, *UNREADABLE) as e:
         raise Transient(f"its answer cannot be read: {e}"[:160]) from e
     values = {backend_key(symbol): usd for symbol, usd in body.data.items() if usd is not None}
-    return Live(values, None if body.as_of is None else int(body.as_of))
+    as_of_ms = None if body.as_of is None else int(body.as_of)
+    return Live(values, as_of_ms, cache_age_s(reply, time.time_ns() // 1_000_000))
 
 
 async def health(urls: Mapping[str, str]) -> dict[str, dict[str, str] | None]:

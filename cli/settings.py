@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ INSTALLED = Path("/etc/oi-pipeline/oi-pipeline.env")
 KEY_FILE = "backend_api_key"  # beside the installed settings
 HEALTH = ",".join(f"{name}=http://127.0.0.1:{port}/healthz" for name, port in agreed.METRICS_PORTS.items())
 _ASSIGNED = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
+_EXPORTED = re.compile(r"^[ \t]*export[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*=", re.MULTILINE)
 _MENTIONED = re.compile(r"^#([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 
 
@@ -82,7 +84,10 @@ class Settings:
 class Told(NamedTuple):
     settings: Settings
     source: str  # where they come from, for people
-    strangers: dict[str, str]  # names in the file that are no setting -> the nearest that is, or ""
+    strangers: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # names in the file that are no setting -> the nearest that is, or ""
+    exported: tuple[str, ...] = ()  # names in the file that a shell alone would read, for the word before them
 
 
 def parse_env(content: str) -> dict[str, str]:
@@ -111,17 +116,17 @@ def tell(environ: Mapping[str, str], env_file: Path | None = None) -> Told:
     """Settings from where they are found; `SettingsError` that names the bad one."""
     path = env_file or (None if environ.get("REDIS_URL") else next((p for p in (DEMO, INSTALLED) if p.exists()), None))
     if path is None:
-        return Told(load(Settings, environ), "the environment" if environ.get("REDIS_URL") else "defaults", {})
+        return Told(load(Settings, environ), "the environment" if environ.get("REDIS_URL") else "defaults")
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         if path != env_file and isinstance(e, PermissionError):
-            return Told(load(Settings, environ), f"defaults ({path} cannot be read by this user)", {})
+            return Told(load(Settings, environ), f"defaults ({path} cannot be read by this user)")
         raise SettingsError(f"{path}: {getattr(e, 'strerror', None) or 'is not text'}") from None
     settings = load(Settings, parse_env(content))
     if not settings.backend_api_key:
         settings = replace(settings, backend_api_key=_key_beside(path))
-    return Told(settings, str(path), strangers(content))
+    return Told(settings, str(path), strangers(content), tuple(_EXPORTED.findall(content)))
 
 
 def _key_beside(path: Path) -> str:

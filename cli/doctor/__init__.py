@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 
 from cli.doctor import backend, exchange, inside
-from cli.doctor.finding import ORDER, Finding, Patient, exit_status, shown
+from cli.doctor.finding import ORDER, Check, Finding, Patient, exit_status, shown
+from cli.show import UNKNOWN
+from shared.errors import Refused, Rejected, Transient, WireError
 
 __all__ = ["Finding", "Patient", "examine", "exit_status", "shown"]
-CHECKS = (
+CHECKS: tuple[Check, ...] = (
     inside.told_settings,
     inside.redis,
+    inside.keeping,
     inside.services,
     exchange.rest,
     backend.serving,
@@ -27,9 +30,17 @@ CHECKS = (
 
 async def examine(patient: Patient) -> list[Finding]:
     """All checks, the stream beside the others; the heaviest finding first."""
-    listening = asyncio.create_task(exchange.stream(patient))
+    listening = asyncio.create_task(_made(exchange.stream, patient))
     found: list[Finding] = []
     for check in CHECKS:
-        found += await check(patient)
+        found += await _made(check, patient)
     found += await listening
     return sorted(found, key=lambda finding: ORDER.index(finding.state))
+
+
+async def _made(check: Check, patient: Patient) -> list[Finding]:
+    """A check that cannot be made costs itself: the others are made all the same."""
+    try:
+        return await check(patient)
+    except (Transient, Refused, Rejected, WireError) as e:
+        return [Finding(check.__name__, UNKNOWN, "this could not be looked at", str(e)[:200])]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import httpx
 import msgspec
@@ -37,8 +38,9 @@ class Patient:
     client: httpx.AsyncClient
     seen: Snapshot | None
     why: str
-    probe: bool
-    values: dict[str, float] = field(default_factory=dict)  # what the backend serves, once it was asked
+
+
+Check = Callable[[Patient], Awaitable[list[Finding]]]
 
 
 def exit_status(findings: list[Finding]) -> int:

@@ -10,11 +10,14 @@ from cli.doctor.finding import Finding, Patient
 from cli.show import DEGRADED, DOWN, GOOD
 from cli.status import UNITS, silent
 from shared.errors import Transient
-from shared.store import redis_faults
+from shared.store import redis_faults, server_version, too_old
 
 
 async def told_settings(p: Patient) -> list[Finding]:
     found = [Finding("settings", GOOD, "settings can be read", p.told.source)]
+    for name in p.told.exported:
+        what = f"the line `export {name}=` is read by a shell only: nobody else reads it"
+        found.append(Finding("settings", DEGRADED, what, p.told.source, "remove the word export"))
     for name, close in p.told.strangers.items():
         hint = f"rename it to {close}" if close else "remove it"
         found.append(Finding("settings", DEGRADED, f"{name} is no setting: nobody reads it", p.told.source, hint))
@@ -26,23 +29,32 @@ async def redis(p: Patient) -> list[Finding]:
     if p.seen is None:
         fix = "start Redis, or correct REDIS_URL; the services go on by themselves once it answers"
         return [Finding("redis", DOWN, "Redis cannot be read", f"{where}: {p.why}", fix)]
-    async with redis_faults():
-        info: dict[str, Any] = await p.redis.info()
-    said = f"{where}, version {info.get('redis_version')}, {info.get('used_memory_human')} in use"
-    found = [Finding("redis", GOOD, "Redis answers", said)]
-    if int(str(info.get("redis_version", "0")).partition(".")[0]) < 7:
-        found.append(Finding("redis", DOWN, "Redis is older than 7", said, "upgrade it: stream groups need 7"))
-    policy = info.get("maxmemory_policy", "noeviction")
-    if info.get("maxmemory") and policy != "noeviction":
-        fix = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
-        found.append(Finding("redis", DEGRADED, "Redis may throw away what the services rely on", str(policy), fix))
-    if not info.get("aof_enabled") and not await _saves(p.redis):
-        what = "Redis keeps nothing on disk: the outbox and a ban are lost with it"
-        found.append(Finding("redis", DEGRADED, what, "appendonly no, no save points", "appendonly yes in redis.conf"))
+    version = await server_version(p.redis)
+    why = too_old(version)
+    found = [Finding("redis", DOWN, why, where, "upgrade it; no service starts on it")] if why else []
     if p.seen.unreadable:
         what = f"{p.seen.unreadable} rows in Redis cannot be read"
         found.append(Finding("redis", DEGRADED, what, fix="another version or hand wrote them; they are overwritten"))
-    return found
+    return found or [Finding("redis", GOOD, "Redis answers", f"{where}, version {version}")]
+
+
+async def keeping(p: Patient) -> list[Finding]:
+    """Whether what the services rely on may be thrown away or lost. Most managed servers let nobody ask."""
+    if p.seen is None:
+        return []
+    async with redis_faults():
+        info: dict[str, Any] = await p.redis.info()
+    found = []
+    policy = info.get("maxmemory_policy", "noeviction")
+    if info.get("maxmemory") and policy != "noeviction":
+        fix = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
+        found.append(Finding("keeping", DEGRADED, "Redis may throw away what the services rely on", str(policy), fix))
+    if not info.get("aof_enabled") and not await _saves(p.redis):
+        what = "Redis keeps nothing on disk: the outbox and a ban are lost with it"
+        found.append(
+            Finding("keeping", DEGRADED, what, "appendonly no, no save points", "appendonly yes in redis.conf")
+        )
+    return found or [Finding("keeping", GOOD, "Redis keeps what it holds", f"{info.get('used_memory_human')} in use")]
 
 
 async def _saves(redis: Redis) -> bool:

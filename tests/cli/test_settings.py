@@ -80,6 +80,12 @@ def test_a_name_nobody_reads_is_noticed_with_the_one_that_was_meant() -> None:
     assert strangers("BACKEND_ULR=https://x\n") == {}
 
 
+def test_a_line_for_a_shell_is_noticed(nowhere: Path) -> None:
+    """systemd and docker read no `export X=`: the setting would silently be the default."""
+    settings.INSTALLED.write_text("export BACKEND_URL=https://b\n  export\tREDIS_URL = x\n# export A=1\nB=export C=1\n")
+    assert tell({}).exported == ("BACKEND_URL", "REDIS_URL")
+
+
 def test_the_key_travels_as_the_publisher_lets_it() -> None:
     def may(**environ: str) -> bool:
         return tell({"REDIS_URL": "redis://h", **environ}).settings.key_may_travel

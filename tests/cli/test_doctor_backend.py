@@ -1,0 +1,102 @@
+"""What `oi doctor` makes of the backend's answers: which request it was, and who answered it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from cli import doctor
+from cli.doctor import backend
+from cli.doctor.finding import Check, Finding, Patient
+from cli.settings import tell
+from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
+from shared.clock import SystemClock
+from tests.cli.world import World
+
+Answer = Callable[[httpx.Request], httpx.Response]
+ENVIRON = {"REDIS_URL": "redis://h", "BACKEND_URL": "https://b.example", "BACKEND_API_KEY": "a-key"}
+SERVED = {"data": {"BTCUSDT": 1.0}, "asOf": SystemClock().now_ms()}
+WALL = httpx.Response(403, html="<html>Just a moment...</html>", headers={"cf-mitigated": "challenge"})
+
+
+async def found(check: Check, answer: Answer, **environ: str) -> Finding:
+    told = tell({**ENVIRON, **environ})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        (finding,) = await check(Patient(told, Redis(), client, None, ""))
+    return finding
+
+
+async def test_a_wall_before_the_public_get_is_no_refused_key() -> None:
+    """The GET carries no key; the POSTs pass."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return WALL if request.method == "GET" else httpx.Response(400, json={"error": "Invalid payload"})
+
+    serving = await found(backend.serving, answer)
+    assert serving.state == DOWN
+    assert "stopped by a bot wall at its edge (HTTP 403, cf-mitigated: challenge)" in serving.evidence
+    assert "edge" in serving.fix
+    assert (await found(backend.key, answer)).state == GOOD
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "says"),
+    [
+        (httpx.Response(400, json={}), GOOD, "takes the key"),
+        (httpx.Response(422, json={}), GOOD, "takes the key"),
+        (httpx.Response(401, json={}), DOWN, "refuses the key"),
+        (httpx.Response(403, json={}), DOWN, "refuses the key"),
+        (WALL, DOWN, "POSTs with the key are stopped by a bot wall"),
+        (httpx.Response(403, html="<html>"), DOWN, "POSTs with the key are stopped by its edge"),
+        (httpx.Response(502, html="<html>"), UNKNOWN, "cannot be told"),
+    ],
+)
+async def test_the_key_is_judged_by_the_request_that_carries_it(answer: httpx.Response, state: str, says: str) -> None:
+    finding = await found(backend.key, lambda _: answer)
+    assert finding.state == state
+    assert says in finding.what
+
+
+async def test_a_key_with_its_quotes_on_is_not_sent() -> None:
+    finding = await found(backend.key, pytest.fail, BACKEND_API_KEY='"a-key"')
+    assert (finding.state, finding.what) == (DOWN, "BACKEND_API_KEY has its quotes on")
+
+
+async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
+    served = httpx.Response(200, json=SERVED, headers={"Age": "9", "X-Cache": "HIT"})
+    finding = await found(backend.serving, lambda _: served)
+    assert finding.state == DEGRADED
+    assert finding.what.startswith("what is served comes from a cache, 9.0s old")
+    assert (await found(backend.serving, lambda _: httpx.Response(200, json=SERVED))).state == GOOD
+
+
+@pytest.mark.parametrize(
+    ("merges", "state", "says"), [("yes", GOOD, "merges"), ("no", GOOD, "replaces"), ("", UNKNOWN, "not known yet")]
+)
+async def test_the_publisher_tells_whether_the_backend_merges(redis: Redis, merges: str, state: str, says: str) -> None:
+    world = World()
+    world.beats["publisher"] |= {"backendMerges": merges}
+    async with httpx.AsyncClient() as client:
+        (finding,) = await backend.cache(Patient(tell(ENVIRON), redis, client, await world.seen(redis), ""))
+    assert finding.state == state
+    assert says in finding.what
+
+
+async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url: str) -> None:
+    """Most managed servers let nobody ask for INFO or CONFIG."""
+    await redis.execute_command("ACL", "SETUSER", "guest", "on", ">word", "~oi:*", "+@all", "-@dangerous", "-@admin")
+    seen = await World().seen(redis)
+    guest = Redis.from_url(redis_url.replace("redis://", "redis://guest:word@"))
+    environ = {"BINANCE_WS_URL": "ws://127.0.0.1:1", "BINANCE_REST_URL": "http://127.0.0.1:1"}
+    told = tell({"REDIS_URL": redis_url, **environ})
+    async with httpx.AsyncClient() as client, guest:
+        findings = {f.check: f for f in await doctor.examine(Patient(told, guest, client, seen, ""))}
+    await redis.execute_command("ACL", "DELUSER", "guest")
+
+    assert findings["keeping"].state == UNKNOWN
+    assert "NOPERM" in findings["keeping"].evidence or "no permissions" in findings["keeping"].evidence
+    assert findings["redis"].state == GOOD
+    assert {"backend", "key", "services", "writers"} <= set(findings)
