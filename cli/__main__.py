@@ -154,8 +154,6 @@ def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int
 
 
 async def _tail(count: int, json: bool, env_file: Path | None) -> int:
-    import msgspec
-
     from cli.tail import Tail
 
     out, said = show.console(), 0
@@ -164,8 +162,7 @@ async def _tail(count: int, json: bool, env_file: Path | None) -> int:
         while True:
             found = await cycles.next()
             if json:
-                sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-                sys.stdout.flush()
+                show.emit(found, indent=0)
             else:
                 out.print(found.line(), soft_wrap=True)
             said += 1
@@ -199,8 +196,10 @@ def _run(command: Coroutine[Any, Any, int]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status, which is never a stand-in for another meaning."""
+    show.replace_what_cannot_be_shown()
+    typed = [word.encode(errors="replace").decode() for word in (sys.argv[1:] if argv is None else argv)]
     try:
-        return int(app(argv, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        return int(app(typed, exit_on_error=False, print_error=True, result_action="return_value") or 0)
     except CycloptsError:
         return CANNOT_TELL  # it has said what is wrong with the command line
     except (SettingsError, Transient) as e:

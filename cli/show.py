@@ -5,11 +5,14 @@ Text from Redis or from outside is only ever shown as `Text`, never as markup.
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from typing import Any
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +22,7 @@ EXIT = {GOOD: 0, OFF: 0, DEGRADED: 1, DOWN: 2, UNKNOWN: 3}
 STYLE = {GOOD: "green", DEGRADED: "yellow", DOWN: "bold red", UNKNOWN: "magenta", OFF: "dim"}
 DOT = {GOOD: "●", DEGRADED: "▲", DOWN: "■", UNKNOWN: "?", OFF: "○"}  # told apart without colour, too
 NONE = "–"
+ASCII = str.maketrans("●▲■○–Δ▁▂▃▄▅▆▇█▏▼←→↑↓", "*!#o-d.,-=+*%#|v<>^v")  # where a terminal knows no other
 
 
 class Hop(msgspec.Struct, frozen=True, rename="camel"):
@@ -37,9 +41,27 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 120)
 
 
-def emit(document: Any) -> None:
-    """One JSON document on stdout; NaN cannot occur in it."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+def replace_what_cannot_be_shown() -> None:
+    """Let a terminal of another encoding than UTF-8 show what it can, in place of ending the command."""
+    codecs.register_error("oi", _stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="oi")
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    """As wide as what it stands for, so that columns stay columns."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    shown = error.object[error.start : error.end].translate(ASCII)
+    return "".join(c if c.isascii() else "?" * max(1, cell_len(c)) for c in shown), error.end
+
+
+def emit(document: Any, *, indent: int = 2) -> None:
+    """One JSON document on stdout, always UTF-8; NaN cannot occur in it. ``indent`` 0: in one line."""
+    body = msgspec.json.encode(document)
+    sys.stdout.buffer.write((msgspec.json.format(body, indent=indent) if indent else body) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def age(seconds: float | None) -> str:

@@ -156,6 +156,7 @@ class Report:
             failed=str(len(attempt.failed)),
             ghosts=str(len(audit.ghosts)),
             batch=iso(attempt.batch_ms),
+            blocked="",
         )
         if audit.verdict not in {"VERIFIED", "UNAUDITED"}:
             self._service.health.bad(f"{said}; {proof.why}")
@@ -181,7 +182,9 @@ class Report:
 
     def trouble(self, what: str, error: Exception, **facts: object) -> None:
         """Said, and the job is not being done."""
-        self._service.health.bad(f"{what}: {error}"[:200])
+        said = f"{what}: {error}"[:200]
+        self._service.facts["blocked"] = said
+        self._service.health.bad(said)
         self.complain(what, error, **facts)
 
     def complain(self, what: str, error: Exception, **facts: object) -> None:

@@ -37,4 +37,4 @@ async def oi(*args: str, env: Mapping[str, str]) -> Said:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return Said(process.returncode or 0, out.decode(), err.decode())
+    return Said(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))

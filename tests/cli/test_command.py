@@ -102,3 +102,32 @@ async def test_tail_writes_one_json_object_a_line(redis: Redis, redis_url: str) 
     await World().write(redis)
     said = await oi("tail", "--count", "1", "--json", env={"REDIS_URL": redis_url})
     assert json.loads(said.out.splitlines()[0])["verdict"] == "VERIFIED"
+
+
+@pytest.mark.parametrize(
+    "locale", [{"PYTHONIOENCODING": "iso-8859-1"}, {"LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+async def test_a_terminal_that_knows_few_characters_shows_what_it_can(
+    redis: Redis, redis_url: str, locale: dict[str, str]
+) -> None:
+    """Signs of state stay apart; a Chinese symbol is as wide as ever; JSON is UTF-8 everywhere."""
+    world = World()
+    world.left_out = {"龙虾USDT": "stale_mark"}
+    await world.write(redis)
+    env = {"REDIS_URL": redis_url, **locale}
+    hops = await oi("status", env=env)
+    top = await oi("top", "--once", env=env)
+    as_json = await oi("explain", "龙虾USDT", "--json", env={"REDIS_URL": redis_url, "PYTHONIOENCODING": "iso-8859-1"})
+
+    assert (hops.exit_status, hops.err) == (1, "")
+    assert "* good" in hops.out
+    assert "! degraded" in hops.out
+    assert (top.exit_status, top.err) == (1, "")
+    assert "????USDT" in top.out
+    assert as_json.json["symbol"] == "龙虾USDT"
+
+
+async def test_what_is_no_text_on_the_command_line_is_no_symbol(redis: Redis, redis_url: str) -> None:
+    await World().write(redis)
+    said = await oi("explain", "\udcff", "--json", env={"REDIS_URL": redis_url})
+    assert (said.exit_status, said.err) == (3, "")
