@@ -75,6 +75,17 @@ def test_every_metric_has_one_prefix_and_no_symbol_label() -> None:
     assert [metric.name for metric in metrics if "symbol" in metric.labels] == []
 
 
+def test_the_board_takes_whichever_prometheus_there_is() -> None:
+    """A fixed uid is that of one installation: anywhere else each panel says "not found"."""
+    board = json.loads(BOARD.read_text())
+    (variable,) = board["templating"]["list"]
+    assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+    panels = [panel for panel in board["panels"] if panel["type"] != "text"]
+    used = [part["datasource"] for panel in panels for part in (panel, *panel["targets"])]
+    assert len(used) > 20
+    assert {(source["type"], source["uid"]) for source in used} == {("prometheus", "${datasource}")}
+
+
 @pytest.mark.parametrize("file", ["rules.yml", "alerts.yml"])
 def test_rules_ask_only_for_what_exists(file: str) -> None:
     """An alert on a metric that was renamed never fires, and nobody notices."""
