@@ -95,10 +95,10 @@ async def _explain(typed: str, json: bool, env_file: Path | None) -> int:
         symbol, near = explaining.resolve(typed, seen)
         if symbol:
             seen = await read(at.redis, wanted=[symbol], sweeps=SWEEPS_READ)
-        live: dict[str, float] | str | None = None
+        live: outside.Live | str | None = None
         if symbol and settings.backend_url:
             try:
-                live = (await outside.served(client, settings.backend_url)).values
+                live = await outside.served(client, settings.backend_url)
             except Transient as e:
                 live = str(e)
     found = explaining.explain(symbol, seen, settings, live) if symbol else explaining.unknown(typed, near)

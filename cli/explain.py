@@ -6,14 +6,15 @@ The first hop that is down is at fault; those behind it only pass on what they w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 
 import msgspec
 
+from cli import hops as whole
+from cli.hops import UNITS, stale_marks, trouble
+from cli.outside import Live
 from cli.settings import Settings
-from cli.show import DEGRADED, DOWN, EXIT, GOOD, NONE, UNKNOWN, Hop, age, clock, money
+from cli.show import DEGRADED, DOWN, EXIT, GOOD, UNKNOWN, Hop, age, clock, money
 from cli.state import Snapshot
-from cli.status import UNITS, delivering, silent, stale_marks, trouble
 from cli.words import FAILURES, LEFT_OUT, SERVED, sentence
 from shared.clock import iso
 from shared.model import backend_key
@@ -62,8 +63,8 @@ def unknown(typed: str, near: list[str]) -> Explained:
     return Explained(typed, UNKNOWN, f"nobody here has ever heard of {typed!r:.60}{hint}", near=near)
 
 
-def explain(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, float] | str | None) -> Explained:
-    """``live``: what the backend serves at this moment, by its own spelling; a text: why it could not be asked."""
+def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | None) -> Explained:
+    """``live``: what the backend serves at this moment; a text: why it could not be asked."""
     hops = [
         _price(symbol, seen, settings),
         _mark(symbol, seen, settings),
@@ -71,10 +72,10 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, 
         _reply(symbol, seen, settings),
         _join(symbol, seen),
         _batch(symbol, seen),
-        _post(seen, settings),
+        msgspec.structs.replace(whole.delivery(seen, settings), hop="post"),
         _served(symbol, seen, settings, live),
     ]
-    usd = live.get(backend_key(symbol)) if isinstance(live, Mapping) else _last_usd(symbol, seen)
+    usd = live.values.get(backend_key(symbol)) if isinstance(live, Live) else _last_usd(symbol, seen)
     fault = next((hop for hop in hops if hop.state == DOWN), None)
     *_, post, last = hops
     if fault is last and post.state != GOOD:
@@ -123,14 +124,9 @@ def _mark(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     if symbol not in seen.universe:
         return Hop("mark", DEGRADED, when, cause="it is no longer updated" if mark else "there is none")
     what = f"its mark price is {age(when)} old" if mark else "it has no mark price"
-    others, stale = len(seen.universe), len(stale_marks(seen, settings))
-    cause = trouble(seen, "ws_daemon")
-    if not cause and 2 * stale > others:
-        cause = f"no mark price comes for {stale} of {others} symbols"
-    unusable = (
-        f"the stream sends no usable price for it (no row, or malformed), while {others - stale} others are fresh"
-    )
-    cause = cause or unusable
+    of_all, fresh = whole.marks(seen, settings), len(seen.universe) - len(stale_marks(seen, settings))
+    cause = trouble(seen, "ws_daemon") or (of_all.cause if of_all.state == DOWN else "")
+    cause = cause or f"the stream sends no usable price for it (no row, or malformed), while {fresh} others are fresh"
     return Hop("mark", DOWN, when, "", None, f"{what}: {cause}")
 
 
@@ -148,7 +144,7 @@ def _universe(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     if failed and failed[0] in {"not_trading", "invalid_symbol"}:
         why = f"{sentence(FAILURES, failed[0])}; it said so at {clock(iso(failed[1]))}"
     elif not seen.universe:
-        why = trouble(seen, "oi_poller") or "nothing is polled at all"
+        why = whole.universe(seen, settings).cause
     elif volume and volume.quote_volume < _threshold(symbol, seen, settings):
         limit = _threshold(symbol, seen, settings)
         verb = "stay in" if limit == settings.exit_quote else "enter"
@@ -171,7 +167,7 @@ def _reply(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     if now and failed:
         cause = sentence(FAILURES, failed[0])
     if seen.ban_ms:
-        cause = f"banned by the exchange, or asked for quiet: nothing may be sent until {clock(iso(seen.ban_ms))} UTC"
+        cause = whole.budget(seen, settings).cause
     if reading is None:
         return Hop("reply", UNKNOWN if symbol not in seen.universe else DOWN, None, "", None, cause or "not swept yet")
     oi = reading.open_interest
@@ -209,27 +205,15 @@ def _batch(symbol: str, seen: Snapshot) -> Hop:
     return Hop("batch", GOOD, when, f"in the batch of {clock(iso(seen.batch_ms or 0))}")
 
 
-def _post(seen: Snapshot, settings: Settings) -> Hop:
-    cause, when = delivering(seen), seen.age_s(seen.learnt.delivered_ms)
-    if "publisher" not in seen.beats:
-        return Hop("post", DOWN, when, "", None, silent("publisher"))
-    if cause:
-        old = when is None or when > settings.verified_max_age_s
-        return Hop("post", DOWN if old else DEGRADED, when, "", None, cause)
-    learnt = seen.learnt
-    how = f"accepted (HTTP {learnt.post_status})" if learnt.post_status else "no HTTP answer known"
-    counts = f"{how} after {learnt.post_s:.2f} s" if learnt.delivered_ms else NONE
-    return Hop("post", GOOD, when, counts + (", the next on its way" if seen.learnt.in_flight else ""))
-
-
-def _served(symbol: str, seen: Snapshot, settings: Settings, live: Mapping[str, float] | str | None) -> Hop:
+def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | None) -> Hop:
     row = seen.served.get(backend_key(symbol))
     fresh = row is not None and row.verdict not in {"kept", "ghost", "outdated"}
     when = seen.age_s(seen.batch_ms) if fresh else seen.age_s(row.since_ms) if row else None
     right = row is not None and row.verdict == "verified"
     counts = f"${money(row.usd)}{', served as sent' if right else ''}" if row and row.usd is not None else ""
     counts += f"; the backend cannot be asked now: {live}" if isinstance(live, str) else ""
-    if isinstance(live, Mapping) and backend_key(symbol) not in live:
+    counts += f"; {live.cache}" if isinstance(live, Live) and live.cache else ""
+    if isinstance(live, Live) and backend_key(symbol) not in live.values:
         cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if right else ""
         return Hop("served", DOWN, when, "", None, cause or (sentence(SERVED, row.verdict) if row else "not served"))
     if row is None:

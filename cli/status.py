@@ -5,26 +5,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from cli import hops
 from cli.settings import Settings
-from cli.show import DEGRADED, DOWN, EXIT, GOOD, OFF, UNKNOWN, Hop, age
-from cli.state import Snapshot, stamp_ms
-from cli.words import VERDICTS, sentence
-from shared.agreed import late_s
+from cli.show import DEGRADED, DOWN, EXIT, GOOD, OFF, UNKNOWN, Hop
+from cli.state import Snapshot
 from shared.clock import iso
 
-NAMES = 3
-UNITS = {
-    "ws_daemon": "oi-ws-daemon",
-    "oi_poller": "oi-poller",
-    "publisher": "oi-publisher",
-    "oi_alerter": "oi-alerter",
-    "funding_api": "oi-funding-api",
-}
+JUDGED = (
+    hops.feed,
+    hops.marks,
+    hops.universe,
+    hops.sweep,
+    hops.join,
+    hops.delivery,
+    hops.served,
+    hops.alerts,
+    hops.budget,
+    hops.funding,
+)
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -39,13 +41,12 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def status(seen: Snapshot, settings: Settings, source: str) -> Status:
-    judged = (_feed, _marks, _universe, _sweep, _join, _delivery, _served, _alerts, _budget, _funding)
-    hops = [hop(seen, settings) for hop in judged]
-    return Status(overall(hops), iso(seen.now_ms), source, hops)
+    found = [judge(seen, settings) for judge in JUDGED]
+    return Status(overall(found), iso(seen.now_ms), source, found)
 
 
-def overall(hops: Iterable[Hop]) -> str:
-    states = {hop.hop: hop.state for hop in hops}
+def overall(found: Iterable[Hop]) -> str:
+    states = {hop.hop: hop.state for hop in found}
     if states["served"] in {DOWN, UNKNOWN}:
         return states["served"]
     return DEGRADED if set(states.values()) - {GOOD, OFF} else GOOD
@@ -53,194 +54,12 @@ def overall(hops: Iterable[Hop]) -> str:
 
 def without_redis(cause: str, health: Mapping[str, Mapping[str, str] | None], at_ms: int, source: str) -> Status:
     """What the services say of themselves, where Redis cannot be asked. None: it does not answer either."""
-    hops = [Hop("redis", DOWN, cause=cause)]
+    found = [Hop("redis", DOWN, cause=cause)]
     for name, said in health.items():
         if said is None:
-            hops.append(Hop(name, UNKNOWN, cause="does not answer on its health port"))
+            found.append(Hop(name, UNKNOWN, cause="does not answer on its health port"))
             continue
         state = GOOD if said.get("state") == "ok" else DOWN
-        hops.append(Hop(name, state, None, said.get("detail", ""), said.get("since")))
-    publisher = next((hop.state for hop in hops if hop.hop == "publisher"), UNKNOWN)
-    return Status(DOWN if publisher == DOWN else UNKNOWN, iso(at_ms), source, hops)
-
-
-def names(symbols: Iterable[str]) -> str:
-    listed = sorted(symbols)
-    return ", ".join(listed[:NAMES]) + (f" and {len(listed) - NAMES} more" if len(listed) > NAMES else "")
-
-
-def silent(service: str) -> str:
-    return f"{service} is not running, or cannot reach Redis: no heartbeat (systemctl status {UNITS[service]})"
-
-
-def trouble(seen: Snapshot, service: str) -> str:
-    """Why a service does not do its job, in its own words; empty when it does."""
-    beat = seen.beats.get(service)
-    if beat is None:
-        return silent(service)
-    return "" if beat.get("state") == "ok" else beat.get("detail", beat.get("state", ""))
-
-
-def _since(seen: Snapshot, service: str) -> str | None:
-    return seen.fact(service, "since") or None
-
-
-def _feed(seen: Snapshot, settings: Settings) -> Hop:
-    cause, live = trouble(seen, "ws_daemon"), seen.fact("ws_daemon", "connections")
-    source = seen.fact("ws_daemon", "source") or "stream"
-    state = GOOD
-    if cause:
-        state = DEGRADED if source == "premiumIndex" else DOWN
-    elif live.isdigit() and int(live) < settings.ws_connections:
-        state, cause = DEGRADED, f"only {live} of {settings.ws_connections} connections delivers"
-    newest = max((mark.received_ms for mark in seen.marks.values()), default=None)
-    counts = f"{live or 'no'} connections, marks by {source}" if "ws_daemon" in seen.beats else ""
-    return Hop("feed", state, seen.age_s(newest), counts, _since(seen, "ws_daemon"), cause)
-
-
-def stale_marks(seen: Snapshot, settings: Settings) -> list[str]:
-    """Symbols of the universe without a mark price young enough to be published."""
-    oldest_ms = seen.now_ms - settings.mark_max_age_s * 1000
-    return [s for s in seen.universe if s not in seen.marks or seen.marks[s].received_ms < oldest_ms]
-
-
-def _marks(seen: Snapshot, settings: Settings) -> Hop:
-    total, stale = len(seen.universe), stale_marks(seen, settings)
-    oldest = min((seen.marks[s].received_ms for s in seen.universe if s in seen.marks), default=None)
-    counts = f"{total - len(stale)} of {total} fresh, {len(seen.listed)} in Redis"
-    if not seen.listed:
-        return Hop("marks", DOWN, cause="there is no mark price in Redis")
-    if not stale:
-        return Hop("marks", GOOD, seen.age_s(oldest), counts)
-    cause = f"no fresh mark price for {names(stale)}"
-    return Hop("marks", DOWN if 2 * len(stale) > total else DEGRADED, seen.age_s(oldest), counts, None, cause)
-
-
-def _universe(seen: Snapshot, settings: Settings) -> Hop:
-    looked = max((member.last_seen_ms for member in seen.universe.values()), default=None)
-    counts = f"{len(seen.universe)} symbols"
-    if not seen.universe:
-        return Hop("universe", DOWN, None, counts, None, trouble(seen, "oi_poller") or "no symbol is liquid and listed")
-    late = (seen.age_s(looked) or 0) > late_s(settings.max_interval_s)
-    return Hop(
-        "universe", DEGRADED if late else GOOD, seen.age_s(looked), counts, None, "not looked at" if late else ""
-    )
-
-
-def by_reason(reasons: Mapping[str, str]) -> str:
-    """``2 stale_mark (A, B)``, the commonest first; `oi explain` has the words for each."""
-    counted = Counter(reasons.values()).most_common()
-    return "; ".join(f"{n} {why} ({names(s for s in reasons if reasons[s] == why)})" for why, n in counted)
-
-
-def _sweep(seen: Snapshot, settings: Settings) -> Hop:
-    cause = trouble(seen, "oi_poller")
-    last = seen.sweeps[0] if seen.sweeps else None
-    if last is None:
-        return Hop("sweep", DOWN, cause=cause or "no sweep has landed yet")
-    total, failed = len(last.universe()), len(last.failures)
-    interval = seen.fact("oi_poller", "interval_s")
-    counts = f"{total - failed} of {total} fresh in {(last.ended_ms - last.started_ms) / 1000:.1f} s"
-    counts += f", every {interval} s" if interval else ""
-    state = DOWN if "oi_poller" not in seen.beats else DEGRADED if cause or 20 * failed > total else GOOD
-    if state is GOOD and (seen.age_s(last.ended_ms) or 0) > late_s(settings.max_interval_s):
-        state, cause = DEGRADED, "no sweep has landed lately"
-    cause = "; ".join(part for part in (cause, by_reason(last.failures) if state is not GOOD else "") if part)
-    return Hop("sweep", state, seen.age_s(last.ended_ms), counts, _since(seen, "oi_poller"), cause)
-
-
-def _join(seen: Snapshot, _: Settings) -> Hop:
-    out = {symbol: why for symbol, why in seen.left_out.items() if why != "not_in_universe"}
-    total = seen.fact("publisher", "universe") or str(len(seen.universe))
-    counts = f"{int(total) - len(seen.left_out) if total.isdigit() else '?'} of {total} fit to be published"
-    when = seen.age_s(seen.batch_ms)
-    if "publisher" not in seen.beats:
-        return Hop("join", UNKNOWN, when, counts, None, "the publisher joins, and it is silent")
-    if not out:
-        return Hop("join", GOOD, when, counts)
-    state = DOWN if total.isdigit() and 2 * len(out) > int(total) else DEGRADED
-    return Hop("join", state, when, counts, None, by_reason(out))
-
-
-def delivering(seen: Snapshot) -> str:
-    """What keeps batches from the backend; empty while cycles end. A cycle's own verdict is no such trouble."""
-    cause = trouble(seen, "publisher")
-    judged = cause.partition(":")[0] in VERDICTS or cause.startswith(("no sweep has landed", "nothing done for"))
-    return "" if judged else cause
-
-
-def _delivery(seen: Snapshot, settings: Settings) -> Hop:
-    backlog = seen.fact("publisher", "backlog")
-    waiting = int(backlog) if backlog.isdigit() else 0
-    learnt = seen.learnt
-    counts = f"{waiting} waiting, last POST took {learnt.post_s:.2f} s" if "publisher" in seen.beats else ""
-    counts += f", at most {learnt.max_rows} rows a POST" if learnt.max_rows else ""
-    counts += ", the backend replaces its cache" if learnt.replaces else ""
-    cause = delivering(seen)
-    when = seen.age_s(learnt.delivered_ms)
-    old = when is None or when > settings.verified_max_age_s
-    state = (DOWN if old or "publisher" not in seen.beats else DEGRADED) if cause else GOOD
-    if state is GOOD and waiting > 2:
-        state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered"
-    return Hop("delivery", state, when, counts, _since(seen, "publisher"), cause)
-
-
-def _served(seen: Snapshot, settings: Settings) -> Hop:
-    verdict, right = seen.fact("publisher", "verdict"), seen.fact("publisher", "served")
-    total, ghosts = seen.fact("publisher", "universe"), seen.fact("publisher", "ghosts")
-    when = seen.age_s(seen.batch_ms)
-    counts = f"{verdict}: {right} of {total} served as sent, {ghosts or 0} ghosts" if verdict else ""
-    since = _since(seen, "publisher")
-    if when is None:
-        return Hop("served", UNKNOWN, None, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
-    if when > settings.verified_max_age_s:
-        return Hop("served", DOWN, when, counts, since, f"what is served is {age(when)} old")
-    if not verdict:
-        return Hop("served", UNKNOWN, when, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
-    if verdict == "UNAUDITED":
-        return Hop("served", UNKNOWN, when, counts, since, VERDICTS[verdict])
-    if right.isdigit() and total.isdigit() and 2 * int(right) < int(total):
-        return Hop("served", DOWN, when, counts, since, trouble(seen, "publisher"))
-    if verdict != "VERIFIED":
-        odd = {s: row.verdict for s, row in seen.served.items() if row.verdict in {"missing", "outdated", "foreign"}}
-        return Hop("served", DEGRADED, when, counts, since, by_reason(odd) or sentence(VERDICTS, verdict))
-    confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
-    return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)
-
-
-def _alerts(seen: Snapshot, _: Settings) -> Hop:
-    if "oi_alerter" not in seen.beats and "oi_alerter" not in seen.groups:
-        return Hop("alerts", OFF, cause="oi_alerter has not run here")
-    cause = trouble(seen, "oi_alerter")
-    counts = f"{seen.alerts} in a day, {seen.alerts_waiting} waiting, {seen.fact('oi_alerter', 'watched') or 0} watched"
-    newest = stamp_ms(seen.fact("oi_alerter", "lastSuccess"))
-    state = GOOD if not cause else DEGRADED if "oi_alerter" in seen.beats else DOWN
-    return Hop("alerts", state, seen.age_s(newest), counts, _since(seen, "oi_alerter"), cause)
-
-
-def _budget(seen: Snapshot, settings: Settings) -> Hop:
-    if seen.ban_ms:
-        left = age((seen.ban_ms - seen.now_ms) / 1000)
-        cause = (
-            f"nothing may be sent to the exchange for {left} more, until {iso(seen.ban_ms)}: banned, or asked to wait"
-        )
-        return Hop("budget", DOWN, cause=cause)
-    beat = seen.beats.get("oi_poller")
-    if beat is None:
-        return Hop("budget", UNKNOWN, cause=silent("oi_poller"))
-    counts = f"weight {beat.get('used_weight', '?')} used this minute"
-    try:
-        stretched = float(beat.get("interval_s", "0")) > settings.max_interval_s
-    except ValueError:
-        stretched = False
-    cause = "sweeps are spaced wider than OI_MAX_INTERVAL_SEC: others use up the address's weight" if stretched else ""
-    return Hop("budget", DEGRADED if stretched else GOOD, None, counts, None, cause)
-
-
-def _funding(seen: Snapshot, _: Settings) -> Hop:
-    beat = seen.beats.get("funding_api")
-    if beat is None:
-        return Hop("funding", OFF, cause="funding_api does not run: scripts on this host get no answer from it")
-    cause = trouble(seen, "funding_api")
-    when = seen.age_s(stamp_ms(beat.get("lastSuccess", "")))
-    return Hop("funding", DEGRADED if cause else GOOD, when, beat.get("address", ""), beat.get("since"), cause)
+        found.append(Hop(name, state, None, said.get("detail", ""), said.get("since")))
+    publisher = next((hop.state for hop in found if hop.hop == "publisher"), UNKNOWN)
+    return Status(DOWN if publisher == DOWN else UNKNOWN, iso(at_ms), source, found)

@@ -9,9 +9,9 @@ import msgspec
 from redis.asyncio import Redis
 from rich.text import Text
 
+from cli.hops import silent
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, STYLE, UNKNOWN, age, clock
 from cli.state import stamp_ms
-from cli.status import silent
 from shared.clock import Clock, iso
 from shared.errors import Transient
 from shared.store import STATUS, redis_faults

@@ -6,8 +6,8 @@ import time
 
 from cli import outside
 from cli.doctor.finding import Finding, Patient
+from cli.hops import names
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
-from cli.status import names
 from shared import http
 from shared.clock import iso
 from shared.edge import wall

@@ -7,8 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from cli.doctor.finding import Finding, Patient
+from cli.hops import UNITS, silent
 from cli.show import DEGRADED, DOWN, GOOD
-from cli.status import UNITS, silent
 from shared.errors import Transient
 from shared.store import redis_faults, server_version, too_old
 

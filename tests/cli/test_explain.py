@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from cli.explain import Explained, explain, resolve, unknown
+from cli.outside import Live
 from cli.settings import tell
 from cli.state import Learnt, Snapshot
+from cli.status import status
 from shared.model import Sweep
 from tests.cli.world import World
 
@@ -20,18 +22,18 @@ ETH = "ETHUSDT"
 Spoil = Callable[[World], object]
 
 
-async def asked(world: World, redis: Redis, live: dict[str, float] | str | None = None) -> Explained:
+async def asked(world: World, redis: Redis, live: Live | str | None = None) -> Explained:
     return explain(ETH, await world.seen(redis, wanted=[ETH], sweeps=20), SETTINGS, live)
 
 
 async def test_a_right_number_is_said_to_be_right(redis: Redis) -> None:
     world = World()
-    found = await asked(world, redis, {ETH: world.usd(ETH)})
+    found = await asked(world, redis, Live({ETH: world.usd(ETH)}, None))
 
     assert (found.state, found.exit_status, found.fault) == ("good", 0, "")
     assert found.answer.startswith("ETHUSDT is right: $100K, served as it was sent, 2")
     assert [hop.hop for hop in found.hops] == ["price", "mark", "universe", "reply", "join", "batch", "post", "served"]
-    assert found.hops[6].counts.startswith("accepted (HTTP 200)")
+    assert found.hops[6].counts.endswith("(HTTP 200)")
 
 
 def out(world: World, reason: str, served: str = "") -> None:
@@ -95,12 +97,12 @@ def illiquid(world: World) -> None:
 def banned(world: World) -> None:
     world.oi_age_s = dict.fromkeys(world.universe, 90.0)
     world.batch_age_s = 90
-    world.beats["oi_poller"] |= {"state": "degraded", "detail": "nothing may be sent until 12:00"}
+    world.ban_ms = world.now_ms + 60_000
 
 
 def backend_away(world: World) -> None:
     world.batch_age_s = 90
-    world.beats["publisher"] |= {"state": "degraded", "detail": "the backend is away: 502 Bad Gateway"}
+    world.beats["publisher"] |= {"state": "degraded", "blocked": "the backend is away: 502 Bad Gateway"}
 
 
 def word(verdict: str) -> Spoil:
@@ -110,7 +112,7 @@ def word(verdict: str) -> Spoil:
 CASES: list[tuple[Spoil, str, str, int]] = [
     (stale, "mark", "the stream sends no usable price for it", 2),
     (no_mark, "mark", "it has no mark price", 2),
-    (all_stale, "mark", "no mark price comes for 4 of 4 symbols", 2),
+    (all_stale, "mark", "no fresh mark price for BTCUSDT, ETHUSDT, SOLUSDT and 1 more", 2),
     (feed_dead, "mark", "ws_daemon is not running", 2),
     (failed("timeout"), "reply", "the exchange did not answer in time", 2),
     (failed("server_error"), "reply", "a fault of its own (5xx)", 2),
@@ -120,7 +122,7 @@ CASES: list[tuple[Spoil, str, str, int]] = [
     (gone, "universe", "OI_CONTRACT_TYPES", 2),
     (lambda w: out(w, "symbol_collision"), "join", "the same spelling", 2),
     (lambda w: out(w, "stale_mark", "kept"), "join", "stopped updating", 1),
-    (banned, "reply", "nothing may be sent until", 1),
+    (banned, "reply", "nothing may be sent to the exchange", 1),
     (backend_away, "post", "502 Bad Gateway", 1),
     (lambda w: w.beats.pop("publisher"), "post", "publisher is not running", 1),
     (word("missing"), "served", "the backend took the batch and does not show this symbol", 2),
@@ -143,11 +145,19 @@ async def test_the_first_hop_that_failed_is_blamed(
     assert found.exit_status == exit_status
     assert found.answer.startswith("ETHUSDT is missing: " if exit_status == 2 else "ETHUSDT is not to be trusted: ")
     assert found.look.startswith("journalctl -u oi-")
+    for beat in world.beats.values():
+        beat["detail"] = "all is well"
+    again = await asked(world, redis)
+    assert (again.fault, again.state, [hop.state for hop in again.hops]) == (
+        found.fault,
+        found.state,
+        [hop.state for hop in found.hops],
+    )
 
 
 async def test_what_is_served_now_counts_for_more_than_the_last_audit(redis: Redis) -> None:
     """A backend that restarted a moment ago has forgotten what it was seen to serve."""
-    found = await asked(World(), redis, {"BTCUSDT": 1.0})
+    found = await asked(World(), redis, Live({"BTCUSDT": 1.0}, None))
     assert (found.exit_status, found.fault, found.usd) == (2, "served", None)
     assert "it has lost its cache" in found.answer
 
@@ -156,6 +166,15 @@ async def test_a_backend_that_cannot_be_asked_now_leaves_the_audits_word(redis: 
     found = await asked(World(), redis, "ConnectionRefusedError")
     assert found.exit_status == 0
     assert "cannot be asked now: ConnectionRefusedError" in found.hops[-1].counts
+
+
+async def test_what_comes_out_of_a_cache_is_said(redis: Redis) -> None:
+    world = World()
+    world.beats["publisher"] |= {"cacheAgeS": "7"}
+    found = await asked(world, redis, Live({ETH: world.usd(ETH)}, None, 9.0))
+    assert "what is served comes from a cache, 9.0s old" in found.hops[-1].counts
+    of_all = status(await world.seen(redis), SETTINGS, "a test").hops[6]
+    assert "what is served comes from a cache, 7 s old" in of_all.counts
 
 
 async def test_a_carried_value_is_still_right(redis: Redis) -> None:

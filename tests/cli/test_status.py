@@ -60,7 +60,9 @@ CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
     ("failures", change(failures={"BTCUSDT": "timeout"}), {"sweep": DEGRADED}, DEGRADED),
     ("left out", change(left_out={"ETHUSDT": "stale_mark"}), {"join": DEGRADED}, DEGRADED),
     ("just left", change(left_out={"ETHUSDT": "not_in_universe"}), {"join": GOOD}, GOOD),
-    ("backend away", says("publisher", state="degraded", detail="away: 502"), {"delivery": DEGRADED}, DEGRADED),
+    ("backend away", says("publisher", state="degraded", blocked="away: 502"), {"delivery": DEGRADED}, DEGRADED),
+    ("no sweep", says("publisher", state="degraded", detail="no sweep"), {"delivery": GOOD}, GOOD),
+    ("starting", says("publisher", state="starting"), {"delivery": DEGRADED}, DEGRADED),
     ("backlog", says("publisher", backlog="9"), {"delivery": DEGRADED}, DEGRADED),
     ("publisher dead", kill("publisher"), {"delivery": DOWN, "join": UNKNOWN, "served": UNKNOWN}, UNKNOWN),
     ("old", change(batch_age_s=90), {"served": DOWN}, DOWN),
@@ -88,6 +90,9 @@ async def test_the_hop_at_fault_is_named(
     assert {hop: hops(found)[hop] for hop in expected} == expected
     assert found.state == overall
     assert all(hop.cause for hop in found.hops if hop.state != GOOD), found
+    for beat in world.beats.values():
+        beat["detail"] = "FOREIGN: no sweep has landed; waiting for Redis: banned"
+    assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
 
 
 async def test_a_ban_is_told_with_its_end(redis: Redis) -> None:

@@ -64,7 +64,7 @@ FAULTS = [
         "the exchange has banned the address",
         exchange=({"fault": "rest_answer", "answer": "418", "retry_after": 60, "seconds": 60},),
         hop="reply",
-        says="nothing may be sent until",
+        says="nothing may be sent to the exchange",
         exit_status=DEGRADED,
     ),
     Fault("the feed is dead", kill="ws_daemon", hop="mark", says="ws_daemon is not running", exit_status=DEGRADED),
