@@ -58,7 +58,7 @@ class Settings:
     backend_api_key: str = take(agreed.BACKEND_API_KEY)
     allow_http: bool = take(agreed.BACKEND_ALLOW_HTTP)
     audit: bool = take(agreed.BACKEND_AUDIT)
-    health: dict[str, str] = setting("PIPELINE_HEALTH", HEALTH, health_urls, "")  # noqa: RUF009 - a declaration, like those around it
+    health: dict[str, str] = setting("PIPELINE_HEALTH", HEALTH, health_urls, "")
     mark_max_age_s: float = take(agreed.MARK_MAX_AGE)
     oi_max_age_s: float = take(agreed.OI_MAX_AGE)
     verified_max_age_s: float = take(agreed.VERIFIED_MAX_AGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.proxy import proxy
 from shared.settings import Setting, integer, number, origin, switch, text
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -23,6 +24,14 @@ BINANCE_WS_URL = Setting(
 BINANCE_WS_CONNECTIONS = Setting("BINANCE_WS_CONNECTIONS", "2", "connections that feed one merged state", integer(1, 2))
 BINANCE_REST_URL = Setting(
     "BINANCE_REST_URL", "https://fapi.binance.com", "origin of the exchange's REST API", origin("https", "http")
+)
+BINANCE_PROXY = Setting(
+    "BINANCE_PROXY",
+    "",
+    "http://user:password@host:port, through which all goes that is sent to the exchange; empty: none",
+    proxy,
+    aliases=("BINANCE_PROXY_URL",),
+    secret=True,
 )
 BACKEND_URL = Setting(
     "BACKEND_URL",

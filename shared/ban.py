@@ -1,5 +1,7 @@
 """``oi:ban``: until when the exchange wants to hear nothing from this address; a restart does not forget it.
 
+The address is what the exchange sees: through a proxy it is the proxy's, whose ban stands under ``oi:ban:host:port``.
+
 A 429's Retry-After is kept here too: what one service was told, the other must obey.
 """
 
@@ -14,10 +16,15 @@ from redis.asyncio.client import Pipeline
 from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Transient
 from shared.numbers import whole
+from shared.proxy import Proxy
 from shared.store import BAN, redis_faults
 
 LONGEST_S = 7 * 86_400.0
 MARGIN_S = 1.0  # Retry-After and Date are whole seconds, and a request a moment too early extends the ban
+
+
+def ban_key(proxy: Proxy | None) -> str:
+    return f"{BAN}:{proxy.where}" if proxy else BAN
 
 
 class Ban:
@@ -27,8 +34,9 @@ class Ban:
     end as this host's wall clock told it then, in Unix ms; 0: nothing was ever said.
     """
 
-    def __init__(self, redis: Redis, clock: Clock) -> None:
+    def __init__(self, redis: Redis, clock: Clock, proxy: Proxy | None = None) -> None:
         self._redis = redis
+        self._key = ban_key(proxy)
         self._clock = clock
         self.until_ms = 0
         self._ends_s = -math.inf  # monotonic
@@ -59,7 +67,7 @@ class Ban:
         process wrote before its wall clock was set: whoever reads it now would wait for another time.
         """
         async with redis_faults():
-            kept_ms = whole(await self._redis.get(BAN)) or 0
+            kept_ms = whole(await self._redis.get(self._key)) or 0
         kept_s, remaining_s = (kept_ms - self._clock.now_ms()) / 1000, self.remaining_s()
         if kept_s > remaining_s + MARGIN_S and kept_ms != self.until_ms:
             self._keep(min(kept_s, LONGEST_S), Banned)  # typed by hand, it could be centuries
@@ -76,10 +84,10 @@ class Ban:
         """Write it, unless Redis holds a longer one: a 429 of one service must not shorten the 418 of another."""
 
         async def keep_longest(pipe: Pipeline) -> None:
-            kept_ms = whole(await pipe.get(BAN)) or 0
+            kept_ms = whole(await pipe.get(self._key)) or 0
             pipe.multi()  # type: ignore[no-untyped-call]
             if kept_ms < self.until_ms or kept_ms == instead_of_ms:
-                pipe.set(BAN, self.until_ms, px=math.ceil(self.remaining_s() * 1000))
+                pipe.set(self._key, self.until_ms, px=math.ceil(self.remaining_s() * 1000))
 
         async with redis_faults():
-            await self._redis.transaction(keep_longest, BAN)
+            await self._redis.transaction(keep_longest, self._key)

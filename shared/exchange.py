@@ -89,6 +89,8 @@ def _by_body(reply: Reply, venue_ms: int) -> Exception:
     error = error_body(reply.body)
     if error.code == MAINTENANCE or _maintenance(reply):
         return Refused(f"the exchange is under maintenance: {said}")
+    if reply.status in {401, 407}:  # of an http:// origin; on the way to https:// the transport meets them
+        return Refused(f"a proxy on the way wants another user or password: {said}")
     if reply.status == 451:
         return Refused(f"the exchange does not serve this location: {said}")
     if reply.status == 403:

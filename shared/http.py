@@ -11,14 +11,21 @@ from collections.abc import Mapping
 import httpx
 
 from shared.errors import Transient, WireError
+from shared.proxy import Proxy, connect_failed
 from shared.reply import Get, Reply
 
 
-def client(connections: int, keepalive_s: float = 30.0) -> httpx.AsyncClient:
-    """An HTTP client that follows no redirect (a key must not travel) and reads no proxy from the environment."""
+class Client(httpx.AsyncClient):
+    """Follows no redirect (a key must not travel) and reads no proxy from the environment; knows its own."""
+
+    def __init__(self, transport: httpx.AsyncHTTPTransport, proxy: Proxy | None) -> None:
+        super().__init__(transport=transport, timeout=None, follow_redirects=False)  # send() has the deadline
+        self.proxy = proxy
+
+
+def client(connections: int, keepalive_s: float = 30.0, proxy: Proxy | None = None) -> Client:
     limits = httpx.Limits(max_connections=connections, keepalive_expiry=keepalive_s)
-    transport = httpx.AsyncHTTPTransport(limits=limits)
-    return httpx.AsyncClient(transport=transport, timeout=None, follow_redirects=False)  # noqa: S113 - send() has the deadline
+    return Client(httpx.AsyncHTTPTransport(limits=limits, proxy=proxy.url if proxy else None), proxy)
 
 
 def getting(http: httpx.AsyncClient) -> Get:
@@ -29,7 +36,13 @@ def getting(http: httpx.AsyncClient) -> Get:
 
 
 async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: float, max_bytes: int) -> Reply:
-    """Send and read to the end. Raises `Transient` for a fault of the way, `WireError` for a body too long."""
+    """Send and read to the end.
+
+    Raises `Transient` for a fault of the way, `Refused` for a proxy that wants another login, `WireError` for a body
+    too long.
+    """
+    proxy = http.proxy if isinstance(http, Client) else None
+    where = f"{request.url.host}:{request.url.port or 443}{f' through {proxy.where}' if proxy else ''}"
     try:
         async with asyncio.timeout(timeout_s):
             response = await http.send(request, stream=True)
@@ -39,9 +52,11 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
                 await response.aclose()
     except TimeoutError as e:
         raise Transient(f"no complete answer within {timeout_s:g} s") from e
+    except httpx.ProxyError as e:
+        raise connect_failed(proxy, int(str(e)[:3]) if str(e)[:3].isdigit() else 0, str(e)) from e
     except (httpx.HTTPError, OSError, UnicodeError) as e:  # UnicodeError: the resolver's, of a name that cannot be one
         cause = _root(e)
-        raise Transient(f"{type(cause).__name__}: {cause} ({request.url.host}:{request.url.port or 443})") from e
+        raise Transient(f"{type(cause).__name__}: {cause} ({where})") from e
 
 
 def _root(error: BaseException) -> BaseException:

@@ -145,7 +145,7 @@ def origin(*schemes: str) -> Parse:
     """``scheme://host[:port]``, nothing behind it: the service adds the path."""
 
     def parse(value: str) -> str:
-        url = _url(value, schemes)
+        url = parse_url(value, schemes)
         if url.path.strip("/") or url.query or url.fragment or "@" in url.netloc or " " in url.netloc:
             raise ValueError(f"must be an origin such as {schemes[0]}://host:port, without a path or a user")
         return f"{url.scheme}://{url.netloc}"
@@ -165,7 +165,7 @@ def host(value: str) -> str:
 
 
 def redis_url(value: str) -> str:
-    url = _url(value, ("redis", "rediss", "unix"))
+    url = parse_url(value, ("redis", "rediss", "unix"))
     database = url.path.strip("/")
     if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
         raise ValueError("its path must be the number of a database")
@@ -173,7 +173,7 @@ def redis_url(value: str) -> str:
     return value
 
 
-def _url(value: str, schemes: tuple[str, ...]) -> Any:
+def parse_url(value: str, schemes: tuple[str, ...]) -> Any:
     """Its own texts in place of urllib's, which quote what they dislike: the password, where that was not encoded."""
     try:
         url = urlsplit(value)

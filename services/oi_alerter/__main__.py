@@ -24,8 +24,8 @@ async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry, settings.frames)
     memory, history = Memory(service.redis), history_for(settings.frames)
     alerter = Alerter(settings, service, memory, history, metrics)
-    async with http.client(connections=1) as client, asyncio.TaskGroup() as jobs:
-        ban = Ban(service.redis, service.clock)
+    async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
+        ban = Ban(service.redis, service.clock, settings.proxy)
         warm = Warm(settings.rest_url, client, ban, memory, history, alerter.ready, metrics, service.clock)
         if settings.warm:
             jobs.create_task(warm.keep())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.oi_alerter.detector import Frame
-from shared.agreed import BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, late_s
+from shared.agreed import BINANCE_PROXY, BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, late_s
+from shared.proxy import Proxy
 from shared.settings import CommonSettings, metrics_port, number, setting, switch, take
 
 # Of these the exchange lists USDCUSDT today; the others are dollars too, and would move as little and mean as little.
@@ -64,6 +65,7 @@ class Settings(CommonSettings):
         "OI_ALERT_WARM", "on", switch, "ask the exchange for the past of symbols without history, two a second"
     )
     rest_url: str = take(BINANCE_REST_URL)
+    proxy: Proxy | None = take(BINANCE_PROXY)
     max_interval_s: float = take(MAX_INTERVAL)
     metrics_port: int = metrics_port(METRICS_PORTS["oi_alerter"])
 

@@ -27,14 +27,16 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 async def serve(settings: Settings, service: Service) -> None:
-    clock, ban = service.clock, Ban(service.redis, service.clock)
+    clock, ban = service.clock, Ban(service.redis, service.clock, settings.proxy)
     metrics, governor = Metrics(service.registry), Governor(settings.per_minute, settings.reserve)
     metrics.watch(governor, ban, clock)
+    if settings.proxy:
+        service.facts["proxy"] = settings.proxy.where
     universe = Universe(
         Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
     )
     desk, pace = Desk(service.redis, universe, metrics, clock), Pace(settings, governor, metrics, clock)
-    async with sweep_client(settings.in_flight) as get, asyncio.TaskGroup() as jobs:
+    async with sweep_client(settings.in_flight, settings.proxy) as get, asyncio.TaskGroup() as jobs:
         fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, governor, clock)
         listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)
         poller = Poller(settings, service, fapi, ban, universe, listings, desk, pace, metrics)

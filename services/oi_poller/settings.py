@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.agreed import BINANCE_REST_URL, ENTER_QUOTE, EXIT_QUOTE, MARK_MAX_AGE, MAX_INTERVAL, METRICS_PORTS, late_s
+from shared.agreed import (
+    BINANCE_PROXY,
+    BINANCE_REST_URL,
+    ENTER_QUOTE,
+    EXIT_QUOTE,
+    MARK_MAX_AGE,
+    MAX_INTERVAL,
+    METRICS_PORTS,
+    late_s,
+)
 from shared.errors import SettingsError
+from shared.proxy import Proxy
 from shared.settings import CommonSettings, integer, metrics_port, number, setting, take, words
 
 CONTRACT_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
@@ -15,6 +25,7 @@ DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BT
 @dataclass(frozen=True)
 class Settings(CommonSettings):
     rest_url: str = take(BINANCE_REST_URL)
+    proxy: Proxy | None = take(BINANCE_PROXY)
     per_minute: int = setting(
         "OI_MAX_REQ_PER_MIN", "2000", integer(1, 100_000), "request weight a minute, as a rate: sweeps are spaced by it"
     )

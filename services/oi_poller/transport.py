@@ -15,6 +15,7 @@ import aiohttp
 
 from shared.dial import NEXT_ADDRESS_S
 from shared.errors import Transient, WireError
+from shared.proxy import Proxy, connect_failed
 from shared.reply import Get, Reply
 
 SPARE = 4  # connections for what is asked besides a sweep
@@ -23,7 +24,7 @@ CHUNK = 64 * 1024
 
 
 @asynccontextmanager
-async def sweep_client(in_flight: int) -> AsyncIterator[Get]:
+async def sweep_client(in_flight: int, proxy: Proxy | None = None) -> AsyncIterator[Get]:
     """A way to GET with a connection for everybody: a request that waited for one would go out after a ban was told."""
     connector = aiohttp.TCPConnector(
         limit=in_flight + SPARE,
@@ -31,10 +32,12 @@ async def sweep_client(in_flight: int) -> AsyncIterator[Get]:
         resolver=aiohttp.ThreadedResolver(),  # the system's, as all the others; not c-ares where that is installed
         happy_eyeballs_delay=NEXT_ADDRESS_S,
     )
+    through = f" (through {proxy.where})" if proxy else ""
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),  # each request has its deadline
+        proxy=proxy.url if proxy else None,
         trust_env=False,  # a forgotten proxy of the environment would share its ban with us
     ) as session:
 
@@ -44,11 +47,14 @@ async def sweep_client(in_flight: int) -> AsyncIterator[Get]:
                     asyncio.timeout(timeout_s),
                     session.get(url, params=params, allow_redirects=False) as response,
                 ):
-                    return Reply(response.status, response.headers, await _read(response, max_bytes))
+                    reply = Reply(response.status, response.headers, await _read(response, max_bytes))
+            except aiohttp.ClientHttpProxyError as e:
+                raise connect_failed(proxy, e.status, f"{e.status} {e.message}") from None  # it shows the password
             except TimeoutError as e:
                 raise Transient(f"no complete answer within {timeout_s:g} s") from e
             except (aiohttp.ClientError, OSError, UnicodeError) as e:
-                raise Transient(f"{type(e).__name__}: {e}") from e
+                raise Transient(f"{type(e).__name__}: {e}{through}") from e
+            return reply
 
         yield get
 

@@ -33,11 +33,13 @@ FROZEN_EVERY_S = 30.0
 
 async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry)
+    if settings.proxy:
+        service.facts["proxy"] = settings.proxy.where
     board = Board()
     feed = Feed(settings, board, metrics, service.clock, service.facts)
     writer = Writer(service.redis, board, feed, service.health, metrics, service.clock)
-    ban = Ban(service.redis, service.clock)
-    async with http.client(connections=2) as client, asyncio.TaskGroup() as jobs:
+    ban = Ban(service.redis, service.clock, settings.proxy)
+    async with http.client(connections=2, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
         rest = Rest(settings, exchange, ban, feed, service.clock)
         for slot in feed.slots:

@@ -156,7 +156,8 @@ class Slot:
 
         async def life() -> Ending:
             try:
-                return await follow(self._settings.ws_url, handle, self.coverage, watch, self._settings.idle_s)
+                s = self._settings
+                return await follow(s.ws_url, handle, self.coverage, watch, s.idle_s, s.proxy)
             finally:
                 self._feed.delivering(watch, on=False)
 

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from services.ws_daemon.board import Merged
 from services.ws_daemon.coverage import Coverage
 from shared.binance.stream import CANNOT_OPEN, HANDSHAKE_S, open_stream
+from shared.proxy import Proxy
 
 
 class Ending(NamedTuple):
@@ -32,18 +33,21 @@ class Watch:
 Handle = Callable[[bytes], Merged]
 
 
-async def follow(origin: str, handle: Handle, coverage: Coverage, watch: Watch, idle_s: float) -> Ending:
+async def follow(
+    origin: str, handle: Handle, coverage: Coverage, watch: Watch, idle_s: float, proxy: Proxy | None = None
+) -> Ending:
     """Follow one connection until it ends, for whatever reason, and say why. Only cancellation passes through."""
+    through = f" (through {proxy.where})" if proxy else ""
     try:
-        ws = await open_stream(origin)
+        ws = await open_stream(origin, proxy=proxy)
     except InvalidStatus as e:
         where = e.response.headers.get("Location", "")
         sent = f" (redirected to {where!r:.100}, which is not followed)" if where else ""
         return Ending("refused", f"handshake refused with HTTP {e.response.status_code}{sent}")
     except TimeoutError:
-        return Ending("unreachable", f"no handshake within {HANDSHAKE_S:g} s")
+        return Ending("unreachable", f"no handshake within {HANDSHAKE_S:g} s{through}")
     except CANNOT_OPEN as e:
-        return Ending("unreachable", f"{type(e).__name__}: {e}"[:300])
+        return Ending("unreachable", f"{type(e).__name__}: {e}"[:300] + through)
     try:
         async with ws:
             return await _read(ws, handle, coverage, watch, idle_s)

@@ -7,12 +7,14 @@ and stays silent. The streams stand in the address, so there is no SUBSCRIBE who
 from __future__ import annotations
 
 import asyncio
+import socket
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from shared.dial import dial
+from shared.dial import NEXT_ADDRESS_S, dial
+from shared.proxy import Proxy
 
 STREAMS = "/market/stream?streams=!markPrice@arr@1s/!miniTicker@arr"
 HANDSHAKE_S = 10.0
@@ -28,20 +30,25 @@ class _Connect(connect):
         return exc
 
 
-async def open_stream(origin: str, streams: str = STREAMS) -> ClientConnection:
+async def open_stream(origin: str, streams: str = STREAMS, proxy: Proxy | None = None) -> ClientConnection:
     """Connect and shake hands. Raises one of `CANNOT_OPEN`, a `TimeoutError` after `HANDSHAKE_S`.
 
     No pings of our own: a client that waited for their pongs was cut off every minute. It answers the server's.
     """
-    url = urlsplit(origin)
     async with asyncio.timeout(HANDSHAKE_S):
+        way = {"happy_eyeballs_delay": NEXT_ADDRESS_S} if proxy else {"sock": await _dial(origin)}
         return await _Connect(
             origin + streams,
-            sock=await dial(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80)),
             ping_interval=None,
             open_timeout=None,
             close_timeout=GOODBYE_S,
             max_size=LONGEST_FRAME,
             compression=None,
-            proxy=None,
+            proxy=proxy.url if proxy else None,
+            **way,
         )
+
+
+async def _dial(origin: str) -> socket.socket:
+    url = urlsplit(origin)
+    return await dial(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
