@@ -56,7 +56,7 @@ async def _status(json: bool, env_file: Path | None) -> int:
     from cli.status import status, without_redis
 
     async with desk(env_file) as at:
-        seen, why = await read_or_none(at.redis)
+        seen, why = await read_or_none(at.redis, proxy=at.told.settings.proxy)
         if seen is None:
             said = await health(at.told.settings.health)
             found = without_redis(why, said, SystemClock().now_ms(), at.told.source)
@@ -91,10 +91,10 @@ async def _explain(typed: str, json: bool, env_file: Path | None) -> int:
 
     async with desk(env_file) as at, http.client(connections=1) as client:
         settings = at.told.settings
-        seen = await read(at.redis, sweeps=1)
+        seen = await read(at.redis, sweeps=1, proxy=settings.proxy)
         symbol, near = explaining.resolve(typed, seen)
         if symbol:
-            seen = await read(at.redis, wanted=[symbol], sweeps=SWEEPS_READ)
+            seen = await read(at.redis, wanted=[symbol], sweeps=SWEEPS_READ, proxy=settings.proxy)
         live: outside.Live | str | None = None
         if symbol and settings.backend_url:
             try:
@@ -181,7 +181,7 @@ async def _doctor(json: bool, env_file: Path | None) -> int:
     from cli.state import read_or_none
 
     async with desk(env_file) as at, http.client(connections=2) as client:
-        seen, why = await read_or_none(at.redis)
+        seen, why = await read_or_none(at.redis, proxy=at.told.settings.proxy)
         findings = await doctor.examine(doctor.Patient(at.told, at.redis, client, seen, why))
     if json:
         show.emit({"findings": findings})

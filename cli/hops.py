@@ -46,6 +46,11 @@ def _since(seen: Snapshot, service: str) -> str | None:
     return seen.fact(service, "since") or None
 
 
+def _through(seen: Snapshot, service: str) -> str:
+    where = seen.fact(service, "proxy")
+    return f", through {where}" if where else ""
+
+
 def feed(seen: Snapshot, settings: Settings) -> Hop:
     cause, live = trouble(seen, "ws_daemon"), seen.fact("ws_daemon", "connections")
     source = seen.fact("ws_daemon", "source") or "stream"
@@ -55,7 +60,11 @@ def feed(seen: Snapshot, settings: Settings) -> Hop:
     elif live.isdigit() and int(live) < settings.ws_connections:
         state, cause = DEGRADED, f"only {live} of {settings.ws_connections} connections delivers"
     newest = max((mark.received_ms for mark in seen.marks.values()), default=None)
-    counts = f"{live or 'no'} connections, marks by {source}" if "ws_daemon" in seen.beats else ""
+    counts = (
+        f"{live or 'no'} connections, marks by {source}{_through(seen, 'ws_daemon')}"
+        if "ws_daemon" in seen.beats
+        else ""
+    )
     return Hop("feed", state, seen.age_s(newest), counts, _since(seen, "ws_daemon"), cause)
 
 
@@ -103,6 +112,7 @@ def sweep(seen: Snapshot, settings: Settings) -> Hop:
     interval = seen.fact("oi_poller", "interval_s")
     counts = f"{total - failed} of {total} fresh in {(last.ended_ms - last.started_ms) / 1000:.1f} s"
     counts += f", every {interval} s" if interval else ""
+    counts += _through(seen, "oi_poller")
     state = DOWN if "oi_poller" not in seen.beats else DEGRADED if cause or 20 * failed > total else GOOD
     if state is GOOD and (seen.age_s(last.ended_ms) or 0) > late_s(settings.max_interval_s):
         state, cause = DEGRADED, "no sweep has landed lately"

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from shared import agreed
 from shared.errors import SettingsError
+from shared.proxy import Proxy
 from shared.settings import REDIS_URL, declared, load, origin, setting, take
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,7 @@ class Settings:
     ws_url: str = take(agreed.BINANCE_WS_URL)
     ws_connections: int = take(agreed.BINANCE_WS_CONNECTIONS)
     rest_url: str = take(agreed.BINANCE_REST_URL)
+    proxy: Proxy | None = take(agreed.BINANCE_PROXY)
     backend_url: str = take(agreed.BACKEND_URL._replace(default="", parse=_known_or_empty))
     backend_api_key: str = take(agreed.BACKEND_API_KEY)
     allow_http: bool = take(agreed.BACKEND_ALLOW_HTTP)

@@ -14,11 +14,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.agreed import METRICS_PORTS as SERVICES
+from shared.ban import ban_key
 from shared.clock import from_iso
 from shared.codec import decode_mark, decode_member, decode_reading, decode_served, decode_volume
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served, Sweep
-from shared.store import ALERTS, BAN, CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, SWEEPS, UNIVERSE, VOLUMES
+from shared.proxy import Proxy
+from shared.store import ALERTS, CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, SWEEPS, UNIVERSE, VOLUMES
 from shared.store import redis_faults as faults
 from shared.sweeplog import sweep_entry
 
@@ -85,8 +87,8 @@ def stamp_ms(text: str) -> int | None:
         return None
 
 
-async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1) -> Snapshot:
-    """Everything at once; raises `Transient` while Redis cannot be read."""
+async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, proxy: Proxy | None = None) -> Snapshot:
+    """Everything at once, the ban of the proxy's address where there is one; raises `Transient` while Redis is away."""
     async with faults(), redis.pipeline(transaction=False) as pipe:
         for service in SERVICES:
             pipe.hgetall(STATUS + service)
@@ -95,7 +97,7 @@ async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1) -> 
         names = [*wanted]
         pipe.hmget(VOLUMES.key, names or [""])
         pipe.xrevrange(SWEEPS, count=sweeps)
-        pipe.get(BAN)
+        pipe.get(ban_key(proxy))
         pipe.xinfo_groups(SWEEPS)
         pipe.xlen(ALERTS)
         pipe.xinfo_groups(ALERTS)

@@ -26,10 +26,14 @@ LIMIT = 2400  # documented: request weight a minute and address
 
 async def stream(p: Patient) -> list[Finding]:
     """Trust data alone: an address that is retired connects and acknowledges as well."""
-    address = p.told.settings.ws_url + STREAM
+    told = p.told.settings
+    address = told.ws_url + STREAM + _through(p)
     begun_s = time.monotonic()
     try:
-        async with asyncio.timeout(LISTEN_S), await open_stream(p.told.settings.ws_url, STREAM) as ws:
+        async with (
+            asyncio.timeout(LISTEN_S),
+            await open_stream(told.ws_url, STREAM, told.proxy) as ws,
+        ):
             while b"markPriceUpdate" not in (frame := await ws.recv(decode=False)):
                 pass
     except TimeoutError:
@@ -55,23 +59,29 @@ async def rest(p: Patient) -> list[Finding]:
         fix = "wait; send nothing from this address, and do not delete oi:ban: requests make it longer"
         return [Finding("ban", DOWN, f"banned, or asked to wait, for {left} more", f"until {iso(p.seen.ban_ms)}", fix)]
     heard: list[Reply] = []
-    clock = SystemClock()
+    clock, told = SystemClock(), p.told.settings
     sent_ms = clock.now_ms()
-    get, ban = http.getting(p.client), Ban(p.redis, clock)
-    exchange = venue.Exchange(p.told.settings.rest_url, get, ban, clock, timeout_s=5.0)
     try:
-        body = await exchange.get("/fapi/v1/time", on_reply=heard.append)
+        async with http.client(connections=1, proxy=told.proxy) as client:
+            ban = Ban(p.redis, clock, told.proxy)
+            exchange = venue.Exchange(told.rest_url, http.getting(client), ban, clock, timeout_s=5.0)
+            body = await exchange.get("/fapi/v1/time", on_reply=heard.append)
         theirs = int(msgspec.json.decode(body)["serverTime"])
     except (Transient, Refused, Rejected, WireError, ValueError, KeyError, TypeError) as e:
         fix = "wait; nothing is sent meanwhile" if isinstance(e, RateLimited) else "docs/runbook.md"
         return [Finding("rest", DOWN, "the exchange's REST API does not answer as it should", str(e)[:200], fix)]
     now_ms = clock.now_ms()
     off_s = (theirs - (sent_ms + now_ms) / 2) / 1000
+    said = f"{told.rest_url}, {now_ms - sent_ms} ms{_through(p)}"
     return [
-        Finding("rest", GOOD, "the exchange's REST API answers", f"{p.told.settings.rest_url}, {now_ms - sent_ms} ms"),
+        Finding("rest", GOOD, "the exchange's REST API answers", said),
         _clock(off_s),
         _weight(venue.used_weight(heard[0])),
     ]
+
+
+def _through(p: Patient) -> str:
+    return f", through BINANCE_PROXY {p.told.settings.proxy.where}" if p.told.settings.proxy else ""
 
 
 def _clock(off_s: float) -> Finding:

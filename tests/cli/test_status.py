@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 
 from cli.settings import tell
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
+from cli.state import read
 from cli.status import Status, status, without_redis
+from shared.proxy import Proxy
 from tests.cli.world import World
 
 SETTINGS = tell({"REDIS_URL": "redis://h"}).settings
@@ -149,3 +151,20 @@ def test_ages_are_short(value: float | None, shown: str) -> None:
 )
 def test_amounts_are_short(value: float | None, shown: str) -> None:
     assert money(value) == shown
+
+
+async def test_a_proxy_is_named_and_its_ban_is_the_one_that_counts(redis: Redis) -> None:
+    """What the exchange bans is the address that it sees."""
+    world = World()
+    for service in ("ws_daemon", "oi_poller"):
+        world.beats[service]["proxy"] = "proxy.test:3128"
+    await world.write(redis)
+    until_ms = world.now_ms + 60_000
+    await redis.set("oi:ban:proxy.test:3128", until_ms)
+
+    seen = await read(redis, proxy=Proxy("proxy.test:3128"))
+    hops = {hop.hop: hop for hop in status(seen, SETTINGS, "here").hops}
+
+    assert (seen.ban_ms, (await read(redis)).ban_ms) == (until_ms, 0)
+    assert hops["feed"].counts.endswith(", through proxy.test:3128")
+    assert hops["sweep"].counts.endswith(", through proxy.test:3128")

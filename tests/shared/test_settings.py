@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from importlib import import_module
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.agreed import METRICS_PORTS
 from shared.errors import SettingsError
 from shared.settings import (
     CommonSettings,
     choice,
+    declared,
     help_text,
     host,
     integer,
@@ -317,6 +320,39 @@ def test_a_host_that_cannot_be_one_is_refused_at_the_start(bad: str) -> None:
         load(CommonSettings, {"METRICS_HOST": bad})
     with pytest.raises(ValueError):
         origin("https", "http")(f"https://{bad}")
+
+
+EVERY_SETTINGS = {
+    name: import_module(f"services.{name}.settings" if name in METRICS_PORTS else f"{name}.settings").Settings
+    for name in (*METRICS_PORTS, "cli")
+}
+ADDRESSES = [
+    (name, item.name)
+    for name, settings in EVERY_SETTINGS.items()
+    for item in declared(settings)
+    if item.name.endswith(("_URL", "_HOST", "_PROXY", "_HEALTH"))
+]
+
+
+@pytest.mark.parametrize("host", ["127..0.0.1", "a..b", "a" * 64 + ".example"])
+@pytest.mark.parametrize(("service", "name"), ADDRESSES)
+def test_every_setting_that_holds_an_address_refuses_a_name_that_cannot_be_one(
+    service: str, name: str, host: str
+) -> None:
+    item = next(item for item in declared(EVERY_SETTINGS[service]) if item.name == name)
+    schemes = {"REDIS_URL": "redis://", "BINANCE_WS_URL": "wss://", "PIPELINE_HEALTH": "publisher=http://"}
+    scheme = "" if name.endswith("_HOST") else schemes.get(name, "http://")
+    value = f"{scheme}{host}:1{'/healthz' if name == 'PIPELINE_HEALTH' else ''}" if scheme else host
+
+    with pytest.raises(ValueError, match="is no host name"):
+        item.parse(value)
+    assert item.parse(value.replace(host, "name.example"))
+
+
+def test_no_address_is_left_out_of_that() -> None:
+    names = {name for _, name in ADDRESSES}
+    assert names == {"REDIS_URL", "METRICS_HOST", "FUNDING_API_HOST", "BACKEND_URL", "BINANCE_WS_URL",
+                     "BINANCE_REST_URL", "BINANCE_PROXY", "PIPELINE_HEALTH"}  # fmt: skip
 
 
 @given(st.text(max_size=80))

@@ -1,0 +1,29 @@
+"""The whole pipeline behind a proxy with a login: all that goes to the exchange goes through it, nothing else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.pipeline.harness import Pipeline
+from tests.proxies import PASSWORD, running
+
+
+async def test_everything_that_goes_to_the_exchange_goes_through_the_proxy(tmp_path: Path) -> None:
+    with running(tmp_path) as through:
+        pipeline = Pipeline(tmp_path / "pipeline", BINANCE_PROXY_URL=through.url)
+        pipeline.start()
+        try:
+            await pipeline.next_verified(within_s=60)
+            exchange, backend = (f"127.0.0.1:{pipeline.ports[name]}" for name in ("exchange", "backend"))
+            asked = (await pipeline.get("exchange", "/control"))["requests"]
+            beats = [await pipeline.status(name) for name in ("ws_daemon", "oi_poller")]
+            said = "".join(child.tail(10_000) for child in pipeline.children.values())
+        finally:
+            await pipeline.close()
+
+        assert through.passed(f"CONNECT {exchange}") >= 2  # two streams
+        assert through.passed(f"{exchange}/fapi/v1/exchangeInfo") == asked["exchangeInfo"]
+        assert through.passed(f"{exchange}/fapi/v1/openInterest") >= asked["openInterest"] > 300
+        assert through.passed(backend) == 0
+    assert [beat["proxy"] for beat in beats] == [through.where] * 2
+    assert PASSWORD not in said
