@@ -16,6 +16,7 @@ from shared.agreed import late_s
 from shared.clock import iso
 
 NAMES = 3
+ASTRAY = {"FOREIGN", "HELD_BACK", "IN_DOUBT"}  # the publisher's words for a universe that is not served as it is here
 UNITS = {
     "ws_daemon": "oi-ws-daemon",
     "oi_poller": "oi-poller",
@@ -92,9 +93,11 @@ def universe(seen: Snapshot, settings: Settings) -> Hop:
     if not seen.universe:
         return Hop("universe", DOWN, None, counts, None, trouble(seen, "oi_poller") or "no symbol is liquid and listed")
     late = (seen.age_s(looked) or 0) > late_s(settings.max_interval_s)
-    return Hop(
-        "universe", DEGRADED if late else GOOD, seen.age_s(looked), counts, None, "not looked at" if late else ""
-    )
+    causes = ["not looked at"] if late else []
+    if seen.fact("publisher", "universeVerdict") in ASTRAY:
+        said = (seen.fact("publisher", name) for name in ("universeVerdict", "universeWhy"))
+        causes.append("at the backend " + ": ".join(said))
+    return Hop("universe", DEGRADED if causes else GOOD, seen.age_s(looked), counts, None, "; ".join(causes))
 
 
 def by_reason(reasons: Mapping[str, str]) -> str:
@@ -188,6 +191,8 @@ def alerts(seen: Snapshot, _: Settings) -> Hop:
         return Hop("alerts", OFF, cause="oi_alerter has not run here")
     cause = trouble(seen, "oi_alerter")
     counts = f"{seen.alerts} in a day, {seen.alerts_waiting} waiting, {seen.fact('oi_alerter', 'watched') or 0} watched"
+    if seen.learnt.alerts_in_doubt:
+        counts += f", {seen.learnt.alerts_in_doubt} in doubt and not sent again"
     newest = stamp_ms(seen.fact("oi_alerter", "lastSuccess"))
     state = GOOD if not cause else DEGRADED if "oi_alerter" in seen.beats else DOWN
     return Hop("alerts", state, seen.age_s(newest), counts, _since(seen, "oi_alerter"), cause)

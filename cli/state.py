@@ -40,6 +40,7 @@ class Learnt(NamedTuple):
     post_s: float
     post_status: int  # of HTTP, its answer; 0: none came back
     duplicates: int
+    alerts_in_doubt: int = 0  # that may have arrived, could not be looked for, and were not sent again
 
 
 class Group(NamedTuple):
@@ -175,6 +176,7 @@ def _learnt(fields: Mapping[bytes, bytes]) -> Learnt:
         post_s=number(b"post_s"),
         post_status=int(number(b"post_status")),
         duplicates=int(number(b"duplicates")),
+        alerts_in_doubt=int(number(b"alerts_in_doubt")),
     )
 
 

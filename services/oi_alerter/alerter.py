@@ -17,6 +17,7 @@ from services.oi_alerter.memory import GROUP, Memory, Moved
 from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
 from services.oi_alerter.warm import Warm
+from shared.alert import encode_alert
 from shared.backoff import Backoff
 from shared.codec import decode_mark
 from shared.errors import Transient, WireError
@@ -142,7 +143,7 @@ class Alerter:
         for alert in alerts:
             async with redis_faults():
                 blob = cast("bytes | None", await self._redis.hget(MARKS.key, alert.key.symbol))
-            encoded.append(wire.encode_alert(alert, self._funding(alert, blob)))
+            encoded.append(encode_alert(wire.alert_body(alert, self._funding(alert, blob))))
         return encoded
 
     def _funding(self, alert: Alert, blob: bytes | None) -> Decimal | None:

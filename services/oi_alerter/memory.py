@@ -15,6 +15,7 @@ from redis.exceptions import WatchError
 
 from services.oi_alerter import wire
 from services.oi_alerter.detector import Key, Latch
+from shared.alert import FIELD
 from shared.errors import WireError
 from shared.model import Sweep
 from shared.store import ALERTER, ALERTS, SWEEPS, TOLD, redis_faults, round_trip
@@ -22,7 +23,6 @@ from shared.sweeplog import BEGINNING, entry_order, read_entry_id, sweep_entry
 
 GROUP = "alerter"
 CURSOR = "cursor"
-FIELD = "alert"
 ALERTS_KEPT_MS = 24 * 3600 * 1000  # for a backend that is away over night
 MOST_ALERTS = 10_000
 READ_AT_ONCE = 16

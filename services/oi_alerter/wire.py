@@ -7,13 +7,12 @@ openInterestHist's ``timestamp`` is the instant of the snapshot; it tells no mar
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
-import msgpack
 import msgspec
 
 from services.oi_alerter.detector import Alert, Key, Latch
 from services.oi_alerter.history import Sample
+from shared.alert import AlertBody
 from shared.clock import iso
 from shared.errors import UNREADABLE, WireError
 from shared.numbers import Instant, non_negative
@@ -62,22 +61,17 @@ def decode_latch(name: bytes, blob: bytes) -> tuple[Key, Latch]:
     return Key(symbol, direction, timeframe), Latch(row.fired_at, row.outside_at)
 
 
-def encode_alert(alert: Alert, funding_rate: Decimal | None) -> bytes:
-    """The body the backend takes; changes are signed, and what is not known is absent."""
-    document: dict[str, Any] = {
-        "symbol": alert.key.symbol,
-        "direction": alert.key.direction,
-        "baseline": alert.baseline.open_interest,
-        "current": alert.current.open_interest,
-        "pctChange": alert.change,
-        "absChange": alert.contracts,
-        "timeframe": alert.key.timeframe,
-        "timestamp": iso(alert.current.at_ms),
-        "source": SOURCE,
-    }
-    if alert.price_change is not None:
-        document["priceChange"] = alert.price_change
-    if funding_rate is not None:
-        document["fundingRate"] = float(funding_rate)
-    packed: bytes = msgpack.packb(document)
-    return packed
+def alert_body(alert: Alert, funding_rate: Decimal | None) -> AlertBody:
+    return AlertBody(
+        symbol=alert.key.symbol,
+        direction="UP" if alert.key.direction == "UP" else "DOWN",
+        baseline=alert.baseline.open_interest,
+        current=alert.current.open_interest,
+        pct_change=alert.change,
+        abs_change=alert.contracts,
+        timeframe=alert.key.timeframe,
+        timestamp=iso(alert.current.at_ms),
+        source=SOURCE,
+        price_change=alert.price_change,
+        funding_rate=None if funding_rate is None else float(funding_rate),
+    )

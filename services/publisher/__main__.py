@@ -23,19 +23,17 @@ from shared.runner import Service, run
 
 
 async def serve(settings: Settings, service: Service) -> None:
-    redis, clock = service.redis, service.clock
+    clock = service.clock
     metrics = Metrics(service.registry)
     ledger = Ledger()
-    outbox = Outbox(redis)
+    outbox = Outbox(service.redis)
     report = Report(service, outbox, ledger, metrics)
     # Node drops a connection that was idle for five seconds; one that is let go before that is never posted into.
     async with http.client(connections=4, keepalive_s=4.0) as client, asyncio.TaskGroup() as jobs:
         backend = Backend(settings.backend_url, settings.backend_api_key, client, clock, settings.timeout_s)
         jobs.create_task(Delivery(settings, service, backend, outbox, ledger, report, metrics).run())
-        universe = UniverseDelivery(redis, backend, report, metrics, clock, audited=settings.audit)
-        jobs.create_task(universe.run())
-        alerts = AlertDelivery(settings, redis, backend, report, metrics, clock)
-        jobs.create_task(alerts.run())
+        jobs.create_task(UniverseDelivery(settings, service, backend, report, metrics).run())
+        jobs.create_task(AlertDelivery(settings, service, backend, report, metrics).run())
 
 
 def main() -> int:

@@ -1,174 +1,149 @@
 """``oi:alerts`` -> the backend, one by one and in order; an alert is acknowledged when the backend has it.
 
-The backend knows no alert id either, so an alert whose POST ended unclear is looked for before it is sent again.
+An alert whose POST ended unclear is looked for before it is sent again. Where the backend shows its alerts to nobody
+but a user's session, it cannot be looked for: ``ALERTS_IN_DOUBT`` says whether it is then sent once or again.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn, cast
 
-import msgpack
-from redis.asyncio import Redis
-
+from services.publisher.again import LastPost, keep
 from services.publisher.backend import Backend
 from services.publisher.metrics import Metrics
 from services.publisher.report import Report
 from services.publisher.settings import Settings
-from services.publisher.wire import Away, InDoubt
+from services.publisher.wire import Away
+from shared.alert import FIELD, AlertBody, decode_alert
 from shared.backoff import Backoff
-from shared.clock import Clock, from_iso
-from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.clock import from_iso
+from shared.errors import Refused, Rejected, WireError
 from shared.logs import EventLog
 from shared.model import backend_key
+from shared.runner import Service
 from shared.store import ALERTS, PUBLISHER, redis_faults
-from shared.sweeplog import BLOCK_MS, Fields, GroupReader
+from shared.sweeplog import BEGINNING, BLOCK_MS, Fields, GroupReader, entry_order, read_entry_id
 
-FIELD = b"alert"
-TEXTS = ("symbol", "direction", "timeframe", "timestamp", "source")
-NUMBERS = ("baseline", "current", "pctChange", "absChange")
-OPTIONAL_NUMBERS = ("priceChange", "fundingRate")
-LOOKS = 10  # answers with nothing readable in them, before an alert in doubt is sent again
-POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun, and until when the backend may be at it
-AT_WORK_MS = 500  # after a POST that ended without an answer, but not by its own timeout
+GROUP = "publisher"
+POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun
+DELIVERED = "alert_delivered"  # the newest that is done with, so that a group that was lost repeats nothing
+IN_DOUBT = "alerts_in_doubt"  # how many were neither seen at the backend nor sent again
+LOOKS = 10  # at a backend that answers and shows nothing readable, before it counts as one that cannot be looked at
 log = EventLog("publisher")
 
 
-def decode_alert(fields: Fields | None) -> dict[str, Any]:
-    """One stream entry -> the body to post; unknown fields are left out, absent optional ones stay absent."""
+def is_same(alert: AlertBody, row: Mapping[str, Any]) -> bool:
+    """Whether a row of the backend's database is this alert.
+
+    There the time is ``ts`` and decimals are text. Old rows have no time frame, so baseline and current have to tell
+    two alerts of one instant apart.
+    """
     try:
-        packed: Any = msgpack.unpackb((fields or {})[FIELD])
-        alert: dict[str, Any] = {name: _text(packed[name]) for name in TEXTS}
-        alert |= {name: _number(packed[name]) for name in NUMBERS}
-        alert |= {name: _number(packed[name]) for name in OPTIONAL_NUMBERS if packed.get(name) is not None}
-        if alert["direction"] not in {"UP", "DOWN"}:
-            raise ValueError(f"direction {alert['direction']!r:.20}")
-        from_iso(alert["timestamp"])
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, msgpack.UnpackException) as e:
-        raise WireError("stored_alert", f"{type(e).__name__}: {e}"[:160]) from e
-    return alert
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str or not value:
-        raise ValueError(f"no text: {value!r:.40}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"no finite number: {value!r:.40}")
-    return float(value)
-
-
-def is_same(alert: dict[str, Any], served: dict[str, Any]) -> bool:
-    """One alert, however the backend spells symbol and time."""
-    try:
-        same_time = from_iso(served["timestamp"]) == from_iso(alert["timestamp"])
-        same_symbol = backend_key(served["symbol"]) == backend_key(alert["symbol"])
+        if (backend_key(row["symbol"]), row["direction"]) != (backend_key(alert.symbol), alert.direction):
+            return False
+        if from_iso(row.get("ts") or row["timestamp"]) != from_iso(alert.timestamp):
+            return False
+        if row.get("timeframe"):
+            return bool(row["timeframe"] == alert.timeframe)
+        numbers = ((row["baseline"], alert.baseline), (row["current"], alert.current))
+        return all(math.isclose(float(theirs), ours, rel_tol=1e-9, abs_tol=1e-8) for theirs, ours in numbers)
     except (KeyError, TypeError, ValueError, AttributeError):
         return False
-    return same_time and same_symbol and all(served.get(name) == alert[name] for name in ("direction", "timeframe"))
 
 
 class AlertDelivery:
     def __init__(
-        self, settings: Settings, redis: Redis, backend: Backend, report: Report, metrics: Metrics, clock: Clock
+        self, settings: Settings, service: Service, backend: Backend, report: Report, metrics: Metrics
     ) -> None:
-        self._audited = settings.audit
-        self._timeout_ms = int(settings.timeout_s * 1000)
-        self._looks = 0
-        self._redis = redis
+        self._settings = settings
+        self._redis = service.redis
+        self._clock = service.clock
         self._backend = backend
         self._report = report
         self._metrics = metrics
-        self._clock = clock
+        self._looks = 0
         self._backoff = Backoff(min(0.5, settings.retry_max_s), settings.retry_max_s)
-        self._reader = GroupReader(redis, ALERTS, "publisher", "publisher")
+        self._last = LastPost(service.redis, POSTED, settings.timeout_s, service.clock)
 
     async def run(self) -> NoReturn:
-        while True:
-            try:
-                await self.deliver_next()
-            except (Transient, Refused) as e:
-                wait_s = e.retry_after_s if isinstance(e, RateLimited) and e.retry_after_s else self._backoff.next_s()
-                self._report.complain("alerts wait in oi:alerts", e, retry_s=wait_s)
-                await self._clock.sleep(wait_s)
+        await keep(self.deliver_next, self._complain, self._backoff, self._clock)
 
-    async def deliver_next(self) -> None:
-        """The oldest that is not acknowledged; else wait for a new one."""
-        rows = await self._reader.read("0", 1) or await self._reader.read(">", 1, BLOCK_MS)
-        for entry_id, fields in rows:
-            outcome = await self._deliver(entry_id.decode(), fields)
-            await self._done(entry_id.decode())
+    def _complain(self, error: Exception, wait_s: float) -> None:
+        self._report.complain("alerts wait in oi:alerts", error, retry_s=wait_s)
+
+    async def deliver_next(self) -> float:
+        """The oldest that is not acknowledged, else wait for a new one; returns how long to wait before the next."""
+        delivered_id = await self._delivered_id()
+        reader = GroupReader(self._redis, ALERTS, GROUP, GROUP, start=delivered_id)
+        rows = await reader.read("0", 1) or await reader.read(">", 1, BLOCK_MS)
+        for blob, fields in rows:
+            entry_id = blob.decode()
+            if entry_order(entry_id) <= entry_order(delivered_id):  # the group was set back
+                self._metrics.deliveries.labels("alert", "repeated").inc()
+                await reader.acknowledge(entry_id)
+                continue
+            outcome = await self._deliver(entry_id, fields)
+            await self._done(entry_id, in_doubt=outcome == "in_doubt")
             self._metrics.deliveries.labels("alert", outcome).inc()
+            if outcome == "in_doubt":  # whatever is wrong there, the next alert is not spent on it at once
+                return self._backoff.next_s()
             self._backoff.reset()
+        return 0.0
+
+    async def _delivered_id(self) -> str:
+        async with redis_faults():
+            return read_entry_id(cast("bytes | None", await self._redis.hget(PUBLISHER, DELIVERED))) or BEGINNING
 
     async def _deliver(self, entry_id: str, fields: Fields | None) -> str:
+        """What became of it: delivered, found, in_doubt or dropped."""
         try:
-            alert = decode_alert(fields)
-            if await self._was_posted(entry_id, alert):
+            alert = decode_alert((fields or {}).get(FIELD))
+            unclear = await self._last.unclear()
+            if unclear is None or unclear.what != entry_id:
+                await self._last.send(entry_id, partial(self._backend.send_alert, alert))
+                return "delivered"
+            served, cause = await self._served(alert)
+            if served:
                 return "found"
-            await self._post(entry_id, alert)
+            if served is None and self._settings.alerts_in_doubt == "once":
+                facts = {"symbol": alert.symbol, "direction": alert.direction, "timeframe": alert.timeframe}
+                log.warning("an alert in doubt is not sent again", **facts, at=alert.timestamp, cause=cause)
+                return "in_doubt"
+            if served is not None and self._last.is_at_work(unclear):
+                raise Away(f"alert {entry_id} is not served yet", answered=True)
+            self._metrics.deliveries.labels("alert", "again").inc()
+            await self._last.send(entry_id, partial(self._backend.send_alert, alert), unclear.posts + 1)
         except (WireError, Rejected) as e:
-            reason = e.reason if isinstance(e, WireError) else "refused"
-            self._metrics.bad_rows.labels("alerts", reason).inc()
+            self._metrics.bad_rows.labels("alerts", e.reason if isinstance(e, WireError) else "refused").inc()
             log.error("alert dropped", entry=entry_id, error=str(e))
             return "dropped"
         return "delivered"
 
-    async def _post(self, entry_id: str, alert: dict[str, Any]) -> None:
-        await self._note(entry_id, AT_WORK_MS)
+    async def _served(self, alert: AlertBody) -> tuple[bool | None, str]:
+        """Whether the backend has it; None where that cannot be seen, and why not."""
+        if not self._settings.audit:
+            return None, "BACKEND_AUDIT=off"
         try:
-            await self._backend.send_alert(alert)
-        except InDoubt as e:
-            if e.timed_out:
-                await self._note(entry_id, self._timeout_ms)  # it may be at work on it for as long again
-            raise
-        except (Transient, Refused, Rejected):
-            async with redis_faults():
-                await self._redis.hdel(PUBLISHER, POSTED)
-            raise
-
-    async def _note(self, entry_id: str, patience_ms: int) -> None:
-        async with redis_faults():
-            await self._redis.hset(PUBLISHER, POSTED, f"{entry_id} {self._clock.now_ms() + patience_ms}")
-
-    async def _was_posted(self, entry_id: str, alert: dict[str, Any]) -> bool:
-        async with redis_faults():
-            noted = cast("bytes | None", await self._redis.hget(PUBLISHER, POSTED))
-        begun, _, until = (noted or b"").partition(b" ")
-        if begun != entry_id.encode():
-            return False
-        served = await self._look(alert["symbol"]) if self._audited else []
-        if any(is_same(alert, row) for row in served):
-            return True
-        if self._audited and self._is_at_work(until):
-            raise Away(f"alert {entry_id} is not served yet", answered=True)
-        self._metrics.deliveries.labels("alert", "again").inc()
-        return False
-
-    def _is_at_work(self, until: bytes) -> bool:
-        """Whether the backend may still be at it; a time that nobody here can have written is none."""
-        left_ms = int(until) - self._clock.now_ms() if until.isdigit() and len(until) < 16 else 0
-        return 0 < left_ms <= max(AT_WORK_MS, self._timeout_ms)
-
-    async def _look(self, symbol: str) -> list[dict[str, Any]]:
-        """The alerts served; none where there is nothing to look at: rather twice than never."""
-        try:
-            served = await self._backend.recent_alerts(symbol)
-        except (Refused, Rejected, WireError):
-            return []
+            rows = await self._backend.recent_alerts(alert.symbol)
+        except (Refused, Rejected, WireError) as e:
+            return None, f"the backend does not show its alerts: {e}"
         except Away as e:
             self._looks += e.answered
             if self._looks < LOOKS:
                 raise
-            served = []
+            self._looks = 0
+            return None, f"the backend shows nothing readable: {e}"
         self._looks = 0
-        return served
+        return any(is_same(alert, row) for row in rows), ""
 
-    async def _done(self, entry_id: str) -> None:
+    async def _done(self, entry_id: str, *, in_doubt: bool) -> None:
         async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(ALERTS, "publisher", entry_id)
+            pipe.xack(ALERTS, GROUP, entry_id)
             pipe.hdel(PUBLISHER, POSTED)
+            pipe.hset(PUBLISHER, DELIVERED, entry_id)
+            if in_doubt:
+                pipe.hincrby(PUBLISHER, IN_DOUBT, 1)
             await pipe.execute()

@@ -15,6 +15,7 @@ from services.publisher import wire
 from services.publisher.join import Record
 from services.publisher.wire import Accepted, Away, InDoubt, Snapshot
 from shared import http
+from shared.alert import AlertBody
 from shared.clock import Clock
 from shared.errors import RateLimited, Transient, WireError
 from shared.model import Member
@@ -50,10 +51,10 @@ class Backend:
     async def update_universe(self, members: Iterable[Member]) -> None:
         await self._post(f"{UNIVERSE}/update", wire.encode_universe(members, self._clock.now_ms()))
 
-    async def read_universe(self) -> set[str]:
+    async def read_universe(self) -> dict[str, str]:
         return wire.decode_universe(await self._get(UNIVERSE))
 
-    async def send_alert(self, alert: dict[str, Any]) -> None:
+    async def send_alert(self, alert: AlertBody) -> None:
         await self._post(f"{ALERTS}/ingest", msgspec.json.encode(alert))
 
     async def recent_alerts(self, symbol: str) -> list[dict[str, Any]]:

@@ -48,12 +48,23 @@ class Metrics(Meters):
         )
         self.lost = self.counter("pipeline_lost_sweeps", "Sweeps that will never be delivered", "cause")
         self.rejected_rows = self.counter("pipeline_rejected_rows", "Rows the backend named in its errors")
-        self.deliveries = self.counter("pipeline_deliveries", "Universes and alerts delivered", "kind", "outcome")
+        # outcome: delivered, found (served after an unclear answer), again (sent again after one); of alerts too:
+        # in_doubt, dropped, repeated (the group was set back); of the universe: failed, restored (after another writer)
+        self.deliveries = self.counter("pipeline_deliveries", "Universes and alerts, by outcome", "kind", "outcome")
+        self.universe_differing = self.gauge(
+            "pipeline_universe_differing_symbols",
+            "Symbols in which the backend's universe is not ours: another writer's, or ours held back",
+            "reason",
+        )
 
         for verdict in get_args(Verdict):  # a series that appears with its first event shows no increase for it
             self.cycles.labels(verdict)
         for cause in LOST:
             self.lost.labels(cause)
+        for reason in ("foreign", "held_back"):
+            self.universe_differing.labels(reason)
+        for kind, outcome in (("universe", "restored"), ("alert", "in_doubt")):
+            self.deliveries.labels(kind, outcome)
 
     def close_books(self, published: int, named: Mapping[str, Sized]) -> None:
         """``named``: reason -> its symbols."""

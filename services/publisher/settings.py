@@ -18,7 +18,7 @@ from shared.agreed import (
     VERIFIED_MAX_AGE,
 )
 from shared.errors import SettingsError
-from shared.settings import CommonSettings, integer, metrics_port, number, setting, switch, take, text
+from shared.settings import CommonSettings, choice, integer, metrics_port, number, setting, switch, take, text
 
 CREDENTIAL = "backend_api_key"
 
@@ -43,6 +43,12 @@ class Settings(CommonSettings):
         "rows in one POST; 0: all of them, halved where the backend answers 413",
     )
     send_funding: bool = setting("BACKEND_SEND_FUNDING", "on", switch, "add fundingRate to each row that has one")
+    alerts_in_doubt: str = setting(
+        "ALERTS_IN_DOUBT",
+        "once",
+        choice("once", "again"),
+        "an alert that may have arrived and cannot be looked for is sent once, or again and perhaps heard twice",
+    )
     mark_max_age_s: float = take(MARK_MAX_AGE)
     oi_max_age_s: float = take(OI_MAX_AGE)
     verified_max_age_s: float = take(VERIFIED_MAX_AGE)

@@ -1,67 +1,175 @@
-"""The liquid universe -> the backend: when its symbols change, and every five minutes. The backend drops what is not
-listed, so an empty universe, as an emptied Redis shows it, is never sent.
+"""The liquid universe -> the backend: when its symbols change, every five minutes, and when another writer changed it.
+
+The backend makes two database queries a symbol, one after another, and deletes whoever is not listed. So an empty
+universe is never sent, one that shrinks a lot at once waits, and no update is sent while one may still be under way.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping, Set
+from functools import partial
+from typing import NoReturn, cast
 
-from redis.asyncio import Redis
-
+from services.publisher.again import LONGEST_S, LastPost, Unclear, keep
 from services.publisher.backend import Backend
 from services.publisher.metrics import Metrics
 from services.publisher.report import Report
+from services.publisher.settings import Settings
+from services.publisher.wire import Away
 from shared.backoff import Backoff
-from shared.clock import Clock
-from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
-from shared.model import backend_key
-from shared.store import UNIVERSE
+from shared.errors import Refused, Rejected, WireError
+from shared.logs import EventLog, OncePer, first_names
+from shared.model import Member, backend_key
+from shared.runner import Service
+from shared.store import STATUS, UNIVERSE, redis_faults
 
-LOOK_EVERY_S = 2.0
-SEND_EVERY_S = 300.0
+STEP_S = 2.0  # between looks at oi:universe
+LOOK_S = 20.0  # between looks at the backend's while all is well
+UNEASY_S = 5.0  # the same while it is not
+SEND_S = 300.0  # between two updates that only refresh volumes and times
+HOLD_S = 180.0  # for so long a universe that lost more than a tenth at once is not sent
 RETRY_MAX_S = 60.0
+POSTED = "universe"  # field of oi:publisher
+log = EventLog("publisher")
 
 
 class UniverseDelivery:
+    """Symbols are in the backend's spelling here."""
+
     def __init__(
-        self, redis: Redis, backend: Backend, report: Report, metrics: Metrics, clock: Clock, *, audited: bool
+        self, settings: Settings, service: Service, backend: Backend, report: Report, metrics: Metrics
     ) -> None:
-        self._audited = audited
-        self._redis = redis
+        self._audited = settings.audit
+        self._timeout_s = settings.timeout_s
+        self._redis = service.redis
+        self._clock = service.clock
+        self._facts = service.facts
         self._backend = backend
         self._report = report
         self._metrics = metrics
-        self._clock = clock
-        self._backoff = Backoff(1.0, RETRY_MAX_S)
-        self._sent: set[str] = set()
-        self._sent_s = 0.0
+        self._once = OncePer(service.clock, 60.0)
+        self._retry = Backoff(1.0, RETRY_MAX_S)
+        self._pace = Backoff(2 * LOOK_S, SEND_S)  # a cache before the backend has time to show what arrived
+        self._last = LastPost(service.redis, POSTED, settings.timeout_s, service.clock)
+        self._ours: Set[str] = frozenset()  # as of the last look
+        self._known: Set[str] | None = None  # what the backend was last known to have of ours
+        self._served: Mapping[str, str] | None = None  # what it showed last; None: that cannot be seen
+        self._arrived_s = service.clock.monotonic_s()
+        self._look_at_s = self._post_at_s = self._arrived_s
+        self._moved_s = float("-inf")  # when what is served was last seen to change
+        self._shrunk_s: float | None = None
+        self._outcome = "found"  # of what is to be seen there next
 
     async def run(self) -> NoReturn:
-        while True:
-            wait_s = LOOK_EVERY_S
-            try:
-                await self.deliver_if_due()
-            except (Transient, Refused, Rejected, WireError) as e:
-                wait_s = e.retry_after_s if isinstance(e, RateLimited) and e.retry_after_s else self._backoff.next_s()
-                self._metrics.deliveries.labels("universe", "failed").inc()
-                self._report.complain("universe not delivered", e, retry_s=wait_s)
-            await self._clock.sleep(wait_s)
+        await keep(self.look, self._failed, self._retry, self._clock)
 
-    async def deliver_if_due(self) -> None:
+    def _failed(self, error: Exception, wait_s: float) -> None:
+        self._metrics.deliveries.labels("universe", "failed").inc()
+        self._report.complain("universe not delivered", error, retry_s=wait_s)
+
+    async def look(self) -> float:
+        """Compare what is served with ours, and send ours where that is due; returns the seconds until the next."""
         members = await UNIVERSE.all(self._redis, self._metrics.bad_in_redis)
+        ours = {backend_key(symbol) for symbol in members}
         now_s = self._clock.monotonic_s()
-        if not members or (members.keys() == self._sent and now_s - self._sent_s < SEND_EVERY_S):
-            return
-        await self._backend.update_universe(members.values())
-        await self._compare({backend_key(symbol) for symbol in members})
-        self._sent, self._sent_s = set(members), now_s
-        self._backoff.reset()
-        self._metrics.deliveries.labels("universe", "delivered").inc()
-        self._report.universe(len(members))
+        if not ours or (ours == self._ours and now_s < self._look_at_s):
+            return STEP_S
+        before, self._served = self._served, await self._read()
+        if before is not None and before != self._served:
+            self._moved_s = now_s
+        self._ours, self._look_at_s = ours, now_s + UNEASY_S
+        unclear = await self._last.unclear()
+        if unclear is not None and await self._is_under_way(unclear, now_s):
+            return STEP_S
+        verdict, why = await self._judge(now_s)
+        self._tell(verdict, why)
+        if not why:
+            self._look_at_s = now_s + LOOK_S
+            self._pace.reset()
+        due_s = self._post_at_s if why else self._arrived_s + SEND_S
+        if verdict != "HELD_BACK" and now_s >= due_s:
+            await self._send(members, verdict, unclear.posts + 1 if unclear else 1)
+        return STEP_S
 
-    async def _compare(self, sent: set[str]) -> None:
+    async def _read(self) -> Mapping[str, str] | None:
         if not self._audited:
-            return
-        differing = sent ^ await self._backend.read_universe()
-        if differing:
-            raise Transient(f"the universe served differs from the one sent in {len(differing)} symbols")
+            return None
+        try:
+            return await self._backend.read_universe()
+        except (Refused, Rejected, WireError, Away) as e:
+            if isinstance(e, Away) and not e.answered:
+                raise
+            self._report.complain("the backend's universe cannot be read back", e)
+            return None
+
+    async def _is_under_way(self, unclear: Unclear, now_s: float) -> bool:
+        """Whether an update of unknown outcome may still be at work: what is served moves. One found has arrived."""
+        if self._served is not None and self._served.keys() == set(unclear.what.split(",")):
+            await self._last.forget()
+            self._arrived(set(self._served))
+            return False
+        overdue_s = (self._clock.now_ms() - unclear.until_ms) / 1000
+        moves = now_s - self._moved_s < self._timeout_s and 0 <= overdue_s < LONGEST_S
+        if moves or self._last.is_at_work(unclear):
+            self._tell("IN_DOUBT", "an update ended without an answer, and the backend may still be at work on it")
+            return True
+        return False
+
+    async def _judge(self, now_s: float) -> tuple[str, str]:
+        """A word for how it stands, and why where that is not as it should be."""
+        ours, known, served = self._ours, self._known, self._served
+        if ours == (known if served is None else served.keys()):
+            self._shrunk_s = None
+            if ours != known:
+                self._arrived(ours)
+            return ("VERIFIED" if served is not None else "UNVERIFIED" if self._audited else "UNAUDITED"), ""
+        if served is not None and ours == known:
+            differing = served.keys() ^ ours
+            return "FOREIGN", f"{len(served)} symbols are served, not our {len(ours)}: {first_names(differing)} differ"
+        before = set(served or ()) if known is None else set(known)
+        gone = before - ours - await self._delisted()
+        if len(gone) * 10 <= len(before):
+            self._shrunk_s = None
+            return "CHANGED", "it changed"
+        self._shrunk_s = now_s if self._shrunk_s is None else self._shrunk_s
+        if now_s - self._shrunk_s >= HOLD_S:
+            return "CHANGED", f"it shrank, {HOLD_S:g} s ago"
+        return "HELD_BACK", f"it shrank from {len(before)} to {len(ours)}: {first_names(gone)} stay for {HOLD_S:g} s"
+
+    async def _delisted(self) -> set[str]:
+        """Those that the exchange itself no longer lists, by the poller's heartbeat."""
+        async with redis_faults():
+            names = cast("bytes | None", await self._redis.hget(STATUS + "oi_poller", "delisted"))
+        return {backend_key(name) for name in (names or b"").decode(errors="replace").split(",")}
+
+    async def _send(self, members: Mapping[str, Member], verdict: str, posts: int) -> None:
+        ours = self._ours
+        await self._last.send(",".join(sorted(ours)), partial(self._backend.update_universe, members.values()), posts)
+        await self._last.forget()
+        self._outcome = "again" if posts > 1 else "restored" if verdict == "FOREIGN" else "delivered"
+        self._post_at_s = self._clock.monotonic_s() + self._pace.next_s()
+        self._served = await self._read()
+        if self._served is None or self._served.keys() == ours:
+            self._arrived(ours)
+        else:
+            differing = first_names(self._served.keys() ^ ours)
+            log.warning("universe accepted, and not served", differing=differing)
+
+    def _arrived(self, universe: Set[str]) -> None:
+        self._known = universe
+        self._arrived_s = self._clock.monotonic_s()
+        self._retry.reset()
+        self._metrics.deliveries.labels("universe", self._outcome).inc()
+        self._facts["universeDelivered"] = str(len(universe))
+        log.info("universe delivered", symbols=len(universe), outcome=self._outcome)
+        self._outcome = "found"
+
+    def _tell(self, verdict: str, why: str) -> None:
+        """What is wrong is said when it begins and once a minute."""
+        served = set(self._served or self._known or ())
+        for word in ("FOREIGN", "HELD_BACK"):
+            differing = len(served ^ self._ours) if word == verdict else 0
+            self._metrics.universe_differing.labels(word.lower()).set(differing)
+        if verdict in {"FOREIGN", "HELD_BACK", "IN_DOUBT"} and self._once.due(verdict) is not None:
+            log.warning(f"universe {verdict}", why=why)
+        self._facts.update(universeVerdict=verdict, universeWhy=why)

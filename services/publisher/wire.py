@@ -154,9 +154,9 @@ def decode_snapshot(body: bytes) -> Snapshot:
     return Snapshot(values, _count(document.get("asOf")), sum(not _is_number(value) for value in data.values()))
 
 
-def decode_universe(body: bytes) -> set[str]:
-    """The symbols the backend takes for the universe."""
-    return {backend_key(row["symbol"]) for row in _rows(body, "symbols", "universe_body") if "symbol" in row}
+def decode_universe(body: bytes) -> dict[str, str]:
+    """The symbols the backend takes for the universe -> when it was last told of each, as it says."""
+    return {backend_key(row["symbol"]): str(row.get("lastSeenAt")) for row in _rows(body, "symbols", "universe_body")}
 
 
 def decode_alerts(body: bytes) -> list[dict[str, Any]]:

@@ -58,6 +58,8 @@ CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
     ("all stale", lambda w: w.mark_age_s.update(dict.fromkeys(w.universe, 60)), {"marks": DOWN}, DEGRADED),
     ("no marks", change(mark_age_s={}), {"marks": DOWN}, DEGRADED),
     ("no universe", change(universe=set()), {"universe": DOWN}, DEGRADED),
+    ("universe foreign", says("publisher", universeVerdict="FOREIGN"), {"universe": DEGRADED}, DEGRADED),
+    ("universe sent", says("publisher", universeVerdict="CHANGED", universeWhy="x"), {"universe": GOOD}, GOOD),
     ("poller dead", kill("oi_poller"), {"sweep": DOWN, "budget": UNKNOWN}, DEGRADED),
     ("failures", change(failures={"BTCUSDT": "timeout"}), {"sweep": DEGRADED}, DEGRADED),
     ("left out", change(left_out={"ETHUSDT": "stale_mark"}), {"join": DEGRADED}, DEGRADED),
@@ -95,6 +97,17 @@ async def test_the_hop_at_fault_is_named(
     for beat in world.beats.values():
         beat["detail"] = "FOREIGN: no sweep has landed; waiting for Redis: banned"
     assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
+
+
+async def test_what_the_publisher_says_of_universe_and_alerts_is_told(redis: Redis) -> None:
+    world = World()
+    world.beats["publisher"] |= {"universeVerdict": "HELD_BACK", "universeWhy": "it shrank from 40 to 35"}
+    world.learnt["alerts_in_doubt"] = "2"
+
+    found = {hop.hop: hop for hop in (await judged(world, redis)).hops}
+
+    assert found["universe"].cause == "at the backend HELD_BACK: it shrank from 40 to 35"
+    assert "2 in doubt and not sent again" in found["alerts"].counts
 
 
 async def test_a_ban_is_told_with_its_end(redis: Redis) -> None:

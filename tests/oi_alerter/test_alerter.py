@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from services.oi_alerter import memory
-from services.publisher.alerts import decode_alert
 from shared import store
+from shared.alert import decode_alert
 from shared.clock import SystemClock, iso
 from shared.model import Member
 from shared.store import MARKS, UNIVERSE, round_trip
@@ -61,7 +62,7 @@ async def test_an_alert_is_what_the_backend_takes(redis: Redis, start: Start, bo
         "timestamp": iso(book.now_ms),
         "source": "oi_realtime_poller",
     }
-    assert decode_alert(entry[1]) == alert
+    assert msgspec.to_builtins(decode_alert(entry[1][b"alert"])) == alert
 
 
 async def test_what_is_not_known_is_absent(redis: Redis, start: Start, book: Book) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from services.oi_alerter import wire
 from services.oi_alerter.detector import Alert, Key, Latch
 from services.oi_alerter.history import Sample
+from shared.alert import encode_alert
 from shared.errors import WireError
 from shared.numbers import LATEST_MS
 from tests.builders import NOW_MS
@@ -116,7 +117,7 @@ def test_an_alert_is_numbers_the_backend_takes(
     before: float, now: float, price_before: float | None, price_now: float | None, rate: Decimal | None
 ) -> None:
     alert = Alert(Key("币安人生USDT", "UP", "1 hour"), Sample(1, before, price_before), Sample(NOW_MS, now, price_now))
-    document = msgpack.unpackb(wire.encode_alert(alert, rate))
+    document = msgpack.unpackb(encode_alert(wire.alert_body(alert, rate)))
 
     assert document["pctChange"] == pytest.approx(now / before - 1, rel=1e-6, abs=1e-9)
     assert document["absChange"] == now - before

@@ -1,58 +1,344 @@
-"""What may pass as an alert, and when two are one."""
+"""Alerts to a backend that may have had them already: once, in order, and none without a word."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
-import msgpack
+import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from aiohttp import web
+from redis.asyncio import Redis
 
-from services.publisher.alerts import decode_alert, is_same
-from shared.errors import WireError
-from tests.backend.stand_in import alert
+from services.publisher import alerts as alerts_module
+from services.publisher.alerts import AlertDelivery, is_same
+from services.publisher.backend import Backend
+from services.publisher.wire import Away, InDoubt
+from shared.alert import AlertBody, encode_alert
+from shared.errors import RateLimited, Refused
+from tests.fakes import FakeClock
+from tests.publisher.deliveries import Bench
+from tests.publisher.loopback import Loopback, hang, reset
+
+INGEST = "/api/open-interest-alerts/ingest"
+ALERTS = "/api/open-interest-alerts"
+AT = "2025-12-03T05:10:00.000Z"
+SENT = AlertBody("BTCUSDT", "UP", 100_000.0, 103_400.0, 0.034, 3400.0, "5 min", AT, "oi_realtime_poller")
+ROW = {
+    "id": "ckx", "symbol": "BTCUSDT", "direction": "UP", "baseline": "100000", "current": "103400.00000000",
+    "pctChange": "0.034", "absChange": "3400", "priceChange": None, "fundingRate": None, "timeframe": "5 min",
+    "source": "oi_realtime_poller", "ts": AT, "createdAt": "2025-12-03T05:10:01.200Z",
+}  # fmt: skip
+Bytes = bytes | None
 
 
-def fields(**changes: Any) -> dict[bytes, bytes]:
-    return {b"alert": msgpack.packb({k: v for k, v in alert(**changes).items() if v is not ...})}
-
-
-def test_an_alert_passes_with_the_fields_of_the_contract() -> None:
-    assert decode_alert(fields(fundingRate=0.0001, priceChange=None, extra="x")) == alert(fundingRate=0.0001)
+def row(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**ROW, **changes}.items() if value is not ...}
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("served", "same"),
     [
-        {"symbol": ""},
-        {"symbol": 5},
-        {"direction": "SIDEWAYS"},
-        {"baseline": float("nan")},
-        {"current": "103400"},
-        {"pctChange": True},
-        {"absChange": ...},
-        {"timestamp": "yesterday"},
-        {"timestamp": "2025-12-03T05:10:00"},
-        {"fundingRate": float("inf")},
+        (row(), True),
+        (row(ts=..., timestamp="2025-12-03T05:10:00Z"), True),
+        (row(timeframe=...), True),
+        (row(timeframe=None), True),
+        (row(timeframe=..., baseline="99000"), False),  # the alert of another time frame, at the same instant
+        (row(timeframe=..., current="x"), False),
+        (row(timeframe="15 min"), False),
+        (row(direction="DOWN"), False),
+        (row(symbol="ETHUSDT"), False),
+        (row(ts="2025-12-03T05:10:00.001Z"), False),
+        (row(ts="yesterday"), False),
+        (row(ts=17), False),
+        ({}, False),
     ],
 )
-def test_an_alert_that_cannot_be_trusted_is_one_error(changes: dict[str, Any]) -> None:
-    with pytest.raises(WireError):
-        decode_alert(fields(**changes))
+def test_an_alert_is_recognised_in_the_backends_database_rows(served: dict[str, Any], same: bool) -> None:
+    assert is_same(SENT, served) is same
 
 
-@given(st.none() | st.binary() | st.recursive(st.none() | st.text() | st.integers(0, 9), st.lists).map(msgpack.packb))
-def test_any_blob_becomes_an_alert_or_one_error(blob: bytes | None) -> None:
-    with pytest.raises(WireError):
-        decode_alert(None if blob is None else {b"alert": blob})
+def test_the_backends_spelling_of_a_symbol_is_the_same_symbol() -> None:
+    assert is_same(AlertBody("BTCUSDT_260327", "UP", 1, 2, 1, 1, "5 min", AT, "x"), row(symbol="BTCUSDT260327"))
 
 
-def test_one_alert_is_recognised_however_the_backend_spells_it() -> None:
-    sent = alert(timestamp="2025-12-03T05:10:00.000Z")
+class Alerts:
+    """A stream with alerts in it, their delivery, and the backend they go to."""
 
-    assert is_same(sent, {**sent, "symbol": "BTCUSDT", "timestamp": "2025-12-03T05:10:00Z", "id": "x"})
-    assert is_same({**sent, "symbol": "BTC-USDT"}, sent)
-    for name, value in (("symbol", "ETHUSDT"), ("direction", "DOWN"), ("timeframe", "1 hour"), ("timestamp", None)):
-        assert not is_same(sent, {**sent, name: value})
-    assert not is_same(sent, {})
+    def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
+        self.redis = redis
+        self.loopback = loopback
+        self.bench = Bench(redis, clock, loopback.url, **env)
+        self.backend = Backend(loopback.url, "the-key", client, clock, 0.3)
+        self.delivery = self.restarted()
+
+    def restarted(self) -> AlertDelivery:
+        self.delivery = AlertDelivery(backend=self.backend, **self.bench.given())
+        return self.delivery
+
+    async def add(self, number: int, blob: bytes | None = None) -> str:
+        body = AlertBody("BTCUSDT", "UP", 1000.0 + number, 2000, 1, 1000, "5 min", AT, "x")
+        return (await self.redis.xadd("oi:alerts", {"alert": blob or encode_alert(body)})).decode()
+
+    async def step(self, count: int = 1) -> None:
+        for _ in range(count):
+            await self.delivery.deliver_next()
+
+    def sent(self) -> list[float]:
+        return [body["baseline"] for body in self.loopback.posts(INGEST)]
+
+    async def pending(self) -> int:
+        return int((await self.redis.xpending("oi:alerts", "publisher"))["pending"])
+
+    async def noted(self) -> Bytes:
+        noted: Bytes = await self.redis.hget("oi:publisher", "alert")
+        return noted
+
+    def shown(self, *rows: dict[str, Any]) -> None:
+        self.loopback.answer("GET", ALERTS, 200, json.dumps({"alerts": rows}).encode())
+
+    def outcomes(self) -> dict[str, int]:
+        return self.bench.outcomes("alert")
+
+
+@pytest.fixture
+def make(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Callable[..., Alerts]:
+    return lambda **env: Alerts(redis, clock, loopback, client, **env)
+
+
+def mine(number: int = 1) -> dict[str, Any]:
+    return row(baseline=str(1000 + number), current="2000")
+
+
+async def test_alerts_go_out_once_in_order_and_are_acknowledged(make: Callable[..., Alerts]) -> None:
+    one = make()
+    ids = [await one.add(n) for n in range(3)]
+
+    await one.step(3)
+
+    assert one.sent() == [1000.0, 1001.0, 1002.0]
+    assert (await one.pending(), await one.noted()) == (0, None)
+    assert await one.redis.hget("oi:publisher", "alert_delivered") == ids[-1].encode()
+    assert one.outcomes() == {"delivered": 3}
+    key = one.loopback.requests[0].headers["X-API-Key"]
+    assert key == "the-key"
+
+
+async def test_nothing_to_deliver_is_waited_for(make: Callable[..., Alerts], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts_module, "BLOCK_MS", 1)
+    one = make()
+
+    await one.step()
+
+    assert one.loopback.requests == []
+
+
+async def stored_behind_a_502(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=502, body=b"<html>")
+
+
+@pytest.mark.parametrize("trouble", [stored_behind_a_502, hang, reset])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_an_alert_that_arrived_behind_an_unclear_answer_is_found(
+    make: Callable[..., Alerts], trouble: Any, restart: bool
+) -> None:
+    one = make()
+    await one.add(1)
+    one.loopback.answers["POST", INGEST] = trouble
+    with pytest.raises(InDoubt):
+        await one.step()
+    one.shown(row(symbol="ETHUSDT"), mine())
+    if restart:
+        one.restarted()
+
+    await one.step()
+
+    assert one.sent() == [1001.0]
+    assert await one.pending() == 0
+    assert one.outcomes() == {"found": 1}
+
+
+async def test_an_alert_that_is_not_there_is_sent_again_when_the_backend_has_had_its_time(
+    make: Callable[..., Alerts], clock: FakeClock
+) -> None:
+    one = make(BACKEND_TIMEOUT_SEC="30")
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 500)
+    one.shown()
+    with pytest.raises(InDoubt):
+        await one.step()
+    one.loopback.answer("POST", INGEST)
+
+    clock.advance(29)
+    with pytest.raises(Away, match="not served yet"):
+        await one.step()
+    clock.advance(2)
+    await one.step()
+
+    assert one.sent() == [1001.0, 1001.0]
+    assert one.outcomes() == {"again": 1, "delivered": 1}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_where_nobody_can_look_an_alert_is_sent_once_and_that_is_counted(
+    make: Callable[..., Alerts], status: int
+) -> None:
+    """The real backend shows its alerts to a user's session alone; a spike heard twice is one too many."""
+    one = make()
+    await one.add(1)
+    await one.add(2)
+    one.loopback.answer("POST", INGEST, 502, b"<html>")
+    one.loopback.answer("GET", ALERTS, status, b'{"error": "Authentication required"}')
+    with pytest.raises(InDoubt):
+        await one.step()
+
+    wait_s = await one.delivery.deliver_next()
+    one.loopback.answer("POST", INGEST)
+    await one.step()
+
+    assert one.sent() == [1001.0, 1002.0]
+    assert wait_s > 0  # the next one is not spent on the same trouble at once
+    assert await one.redis.hget("oi:publisher", "alerts_in_doubt") == b"1"
+    assert one.outcomes() == {"in_doubt": 1, "delivered": 1}
+    assert await one.pending() == 0
+
+
+async def test_an_operator_may_choose_to_hear_it_twice(make: Callable[..., Alerts]) -> None:
+    one = make(ALERTS_IN_DOUBT="again")
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 502, b"<html>")
+    one.loopback.answer("GET", ALERTS, 401)
+    with pytest.raises(InDoubt):
+        await one.step()
+    one.loopback.answer("POST", INGEST)
+
+    await one.step()
+
+    assert one.sent() == [1001.0, 1001.0]
+    assert one.outcomes() == {"again": 1, "delivered": 1}
+
+
+async def test_without_an_audit_nobody_looks(make: Callable[..., Alerts]) -> None:
+    one = make(BACKEND_AUDIT="off")
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 500)
+    with pytest.raises(InDoubt):
+        await one.step()
+
+    await one.step()
+
+    assert [request.method for request in one.loopback.requests] == ["POST"]
+    assert one.outcomes() == {"in_doubt": 1}
+
+
+async def test_a_backend_that_shows_nothing_readable_is_looked_at_ten_times(make: Callable[..., Alerts]) -> None:
+    one = make()
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 500)
+    one.loopback.answer("GET", ALERTS, 500)
+    with pytest.raises(InDoubt):
+        await one.step()
+
+    for _ in range(alerts_module.LOOKS - 1):
+        with pytest.raises(Away):
+            await one.step()
+    await one.step()
+
+    assert one.outcomes() == {"in_doubt": 1}
+    assert len(one.sent()) == 1
+
+
+async def test_a_backend_that_is_away_is_waited_for(make: Callable[..., Alerts], client: httpx.AsyncClient) -> None:
+    one = make()
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 500)
+    with pytest.raises(InDoubt):
+        await one.step()
+    one.delivery._backend = Backend("http://127.0.0.1:1", "the-key", client, one.bench.clock, 0.3)
+
+    for _ in range(2 * alerts_module.LOOKS):
+        with pytest.raises(Away) as caught:
+            await one.step()
+
+    assert not caught.value.answered
+    assert await one.pending() == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (402, b"<html>pay", Refused),
+        (410, b"{}", Refused),
+        (429, b"{}", RateLimited),
+        (400, b"<html>", Refused),
+    ],
+)
+async def test_what_is_not_about_the_alert_does_not_cost_it(
+    make: Callable[..., Alerts], status: int, body: bytes, error: type[Exception]
+) -> None:
+    """A hosting platform that was not paid answers 402 to everything for hours."""
+    one = make()
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, status, body)
+
+    for _ in range(3):
+        with pytest.raises(error):
+            await one.step()
+
+    assert (await one.pending(), await one.noted()) == (1, None)
+
+
+async def test_an_alert_that_the_backend_refuses_or_nobody_can_read_is_dropped_and_the_next_goes_on(
+    make: Callable[..., Alerts],
+) -> None:
+    one = make()
+    await one.add(1)
+    await one.add(2, b"\xc1")
+    await one.redis.xadd("oi:alerts", {"other": b"x"})
+    await one.add(3)
+    one.loopback.answer("POST", INGEST, 400, b'{"error": "Invalid payload"}')
+    await one.step()
+    one.loopback.answer("POST", INGEST)
+
+    await one.step(3)
+
+    assert one.sent() == [1001.0, 1003.0]
+    assert one.outcomes() == {"dropped": 3, "delivered": 1}
+    assert await one.pending() == 0
+
+
+@pytest.mark.parametrize("lost", ["destroyed", "set back"])
+async def test_a_group_that_is_gone_or_set_back_repeats_nothing(make: Callable[..., Alerts], lost: str) -> None:
+    """A failover may lose the group's position; twelve old spikes in every browser are no way to learn of it."""
+    one = make()
+    for n in range(4):
+        await one.add(n)
+    await one.step(3)
+    if lost == "destroyed":
+        await one.redis.xgroup_destroy("oi:alerts", "publisher")
+    else:
+        await one.redis.xgroup_setid("oi:alerts", "publisher", "0")
+
+    await one.step(1 if lost == "destroyed" else 4)
+
+    assert one.sent() == [1000.0, 1001.0, 1002.0, 1003.0]
+    assert await one.pending() == 0
+    assert one.outcomes().get("repeated", 0) == (0 if lost == "destroyed" else 3)
+
+
+async def test_the_loop_says_what_it_waits_for_and_obeys_retry_after(make: Callable[..., Alerts]) -> None:
+    one = make()
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 429, b"{}", **{"Retry-After": "40"})
+
+    async def stop(_: float) -> None:
+        one.bench.clock.slept.append(_)
+        raise KeyboardInterrupt
+
+    one.bench.clock.sleep = stop  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        await one.delivery.run()
+
+    assert one.bench.clock.slept == [40.0]
+    assert "alerts wait in oi:alerts" in one.bench.said[0]

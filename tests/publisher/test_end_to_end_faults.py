@@ -148,39 +148,16 @@ async def test_the_process_list_does_not_show_the_key(publisher: Make) -> None:
     assert one.KEY not in Path(f"/proc/{one.pid}/cmdline").read_bytes().decode()
 
 
-async def test_the_universe_is_delivered_when_it_changes(publisher: Make) -> None:
-    one = publisher(own=True)
-    one.stand_in.control(fault={"kind": "lost", "route": "universe", "times": 1})
-    await one.start()
-    await one.poller.land()
-    await one.until(lambda: len(one.universe()) == SYMBOLS)
-
-    one.poller.symbols.append("NEWUSDT")
-    await one.poller.land()
-
-    await one.until(lambda: "NEWUSDT" in one.universe())
-    entry = one.universe()["NEWUSDT"]
-    assert entry["quoteVolume24h"] == 5_000_000
-    assert entry["enteredAt"].endswith("Z")
-
-
-@pytest.mark.parametrize(
-    "fault", [None, *TRANSIENT[:1], *PROCESSED], ids=lambda fault: named(fault) if fault else "none"
-)
-async def test_alerts_arrive_once_and_in_order(publisher: Make, fault: dict[str, Any] | None) -> None:
+async def test_the_universe_and_the_alerts_arrive_once_and_in_order(publisher: Make) -> None:
+    """What becomes of them in trouble is tested where the time can be steered: test_universe.py, test_alerts.py."""
     one = publisher()
-    if fault:
-        one.stand_in.control(fault={**fault, "route": "alerts", "method": "POST", "after": 1})
     await one.start()
+    await one.poller.land()
 
     for n in range(4):
         await one.poller.alert(n)
     await one.until(lambda: len(one.alerts()) >= 4)
+    await one.until(lambda: len(one.universe()) == SYMBOLS)
 
-    async def all_acknowledged() -> bool:
-        return (await one.redis.xpending("oi:alerts", "publisher"))["pending"] == 0
-
-    await one.until(all_acknowledged)
     assert [alert["baseline"] for alert in one.alerts()] == [1000.0, 1001.0, 1002.0, 1003.0]
-    again = await one.counted('pipeline_deliveries_total{kind="alert",outcome="again"}')
-    assert again == (fault["times"] if fault in TRANSIENT else 0)
+    assert one.universe()["S000USDT"]["enteredAt"].endswith("Z")

@@ -1,0 +1,41 @@
+"""What the deliveries of alerts and of the universe are tested with: the service, its settings, and what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.publisher.metrics import Metrics
+from services.publisher.settings import Settings
+from shared.health import Health
+from shared.runner import Service
+from shared.settings import load
+from tests.fakes import FakeClock
+
+
+class Complaints(list[str]):
+    """In place of the report: what was wrong, in order."""
+
+    def complain(self, what: str, error: Exception, **facts: object) -> None:
+        self.append(f"{what}: {error}")
+
+
+class Bench:
+    """One delivery's surroundings; ``timeout_s`` is what a POST is given."""
+
+    def __init__(self, redis: Redis, clock: FakeClock, url: str, **env: str) -> None:
+        self.settings = load(Settings, {"BACKEND_URL": url, "BACKEND_API_KEY": "the-key", **env})
+        self.clock = clock
+        self.registry = CollectorRegistry()
+        self.service = Service("publisher", redis, Health(clock, 60), self.registry, clock)
+        self.metrics = Metrics(self.registry)
+        self.said = Complaints()
+
+    def given(self) -> dict[str, Any]:
+        return {"settings": self.settings, "service": self.service, "report": self.said, "metrics": self.metrics}
+
+    def outcomes(self, kind: str) -> dict[str, int]:
+        samples = [s for m in self.registry.collect() for s in m.samples if s.name == "pipeline_deliveries_total"]
+        return {s.labels["outcome"]: int(s.value) for s in samples if s.labels["kind"] == kind and s.value}
