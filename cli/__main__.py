@@ -5,20 +5,19 @@ Exit status of every command: 0 good, 1 degraded, 2 down, 3 cannot tell.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from redis.asyncio import Redis
 from rich.text import Text
 
 from cli import show
-from cli.settings import Told, tell
+from cli.settings import Given, find
 from shared import http, store
 from shared.clock import SystemClock
 from shared.errors import SettingsError, Transient
@@ -29,49 +28,37 @@ EnvFile = Annotated[Path | None, Parameter(name="--env-file", help="settings, in
 app = App(name="oi", help=__doc__, version_flags=[], help_format="plaintext")
 
 
-class Desk(NamedTuple):
-    told: Told
-    redis: Redis
-
-
 @asynccontextmanager
-async def desk(env_file: Path | None) -> AsyncIterator[Desk]:
-    told = tell(os.environ, env_file)
-    redis = store.connect(told.settings.redis_url)
-    try:
-        yield Desk(told, redis)
-    finally:
-        await redis.aclose()
+async def opened(env_file: Path | None) -> AsyncIterator[tuple[Given, Redis]]:
+    given = find(os.environ, env_file)
+    async with store.connect(given.settings.redis_url) as redis:
+        yield given, redis
 
 
 @app.command
-def status(*, json: Json = False, env_file: EnvFile = None) -> int:
+async def status(*, json: Json = False, env_file: EnvFile = None) -> int:
     """One screen: each hop from the exchange to what is served, how it stands, since when, and why."""
-    return _run(_status(json, env_file))
-
-
-async def _status(json: bool, env_file: Path | None) -> int:
     from cli.outside import health
     from cli.state import read_or_none
     from cli.status import status, without_redis
 
-    async with desk(env_file) as at:
-        seen, why = await read_or_none(at.redis, proxy=at.told.settings.proxy)
+    async with opened(env_file) as (given, redis):
+        seen, why = await read_or_none(redis, proxy=given.settings.proxy)
         if seen is None:
-            said = await health(at.told.settings.health)
-            found = without_redis(why, said, SystemClock().now_ms(), at.told.source)
+            said = await health(given.settings.health)
+            found = without_redis(why, said, SystemClock().now_ms(), given.source)
         else:
-            found = status(seen, at.told.settings, at.told.source)
+            found = status(seen, given.settings, given.source)
     if json:
         show.emit(found)
     else:
         head = Text.assemble("oi-pipeline ", show.mark(found.state), f"  {show.clock(found.at)} UTC  ")
-        show.say(head.append(f"{at.told.settings.redis_shown}, {found.source}", "dim"), "", show.hop_table(found.hops))
+        show.say(head.append(f"{given.settings.redis_shown}, {found.source}", "dim"), "", show.hop_table(found.hops))
     return found.exit_status
 
 
 @app.command
-def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = None) -> int:
+async def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = None) -> int:
     """The whole life of one number, and why it is missing where it is.
 
     Exit status: 0 right, 1 served but not to be trusted, 2 not served, 3 unknown symbol or no Redis.
@@ -81,27 +68,23 @@ def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = None) -> 
     symbol
         BTCUSDT, or btc
     """
-    return _run(_explain(symbol, json, env_file))
-
-
-async def _explain(typed: str, json: bool, env_file: Path | None) -> int:
     from cli import explain as explaining
     from cli import outside
     from cli.state import SWEEPS_READ, read
 
-    async with desk(env_file) as at, http.client(connections=1) as client:
-        settings = at.told.settings
-        seen = await read(at.redis, sweeps=1, proxy=settings.proxy)
-        symbol, near = explaining.resolve(typed, seen)
-        if symbol:
-            seen = await read(at.redis, wanted=[symbol], sweeps=SWEEPS_READ, proxy=settings.proxy)
+    async with opened(env_file) as (given, redis), http.client(connections=1) as client:
+        settings = given.settings
+        seen = await read(redis, sweeps=1, proxy=settings.proxy)
+        meant, near = explaining.resolve(symbol, seen)
         live: outside.Live | str | None = None
-        if symbol and settings.backend_url:
+        if meant:
+            seen = await read(redis, wanted=[meant], sweeps=SWEEPS_READ, proxy=settings.proxy)
+        if meant and settings.backend_url:
             try:
                 live = await outside.served(client, settings.backend_url)
             except Transient as e:
                 live = str(e)
-    found = explaining.explain(symbol, seen, settings, live) if symbol else explaining.unknown(typed, near)
+    found = explaining.explain(meant, seen, settings, live) if meant else explaining.unknown(symbol, near)
     if json:
         show.emit(found)
         return found.exit_status
@@ -114,7 +97,7 @@ async def _explain(typed: str, json: bool, env_file: Path | None) -> int:
 
 
 @app.command
-def top(*, once: bool = False, json: Json = False, env_file: EnvFile = None) -> int:
+async def top(*, once: bool = False, json: Json = False, env_file: EnvFile = None) -> int:
     """The universe live: value served, contracts, mark, funding, changes, age and verdict of each symbol.
 
     Parameters
@@ -122,15 +105,11 @@ def top(*, once: bool = False, json: Json = False, env_file: EnvFile = None) -> 
     once
         print one screen and end, as where there is no terminal
     """
-    return _run(_top(once, json, env_file))
-
-
-async def _top(once: bool, json: bool, env_file: Path | None) -> int:
     from cli import top
 
     console = show.console()
-    async with desk(env_file) as at:
-        watch = top.Watch(at.redis, at.told)
+    async with opened(env_file) as (given, redis):
+        watch = top.Watch(redis, given)
         if json:
             await watch.look(console.width)
             show.emit({"state": watch.status.state, "at": watch.status.at, "note": watch.note, "rows": watch.rows})
@@ -142,7 +121,7 @@ async def _top(once: bool, json: bool, env_file: Path | None) -> int:
 
 
 @app.command
-def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int:
+async def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int:
     """Cycles as they end, until Ctrl-C. The exit status is that of the last one.
 
     Parameters
@@ -150,15 +129,11 @@ def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int
     count
         end after so many; 0: never
     """
-    return _run(_tail(count, json, env_file))
-
-
-async def _tail(count: int, json: bool, env_file: Path | None) -> int:
     from cli.tail import Tail
 
     out, said = show.console(), 0
-    async with desk(env_file) as at:
-        cycles = Tail(at.redis, SystemClock())
+    async with opened(env_file) as (_, redis):
+        cycles = Tail(redis, SystemClock())
         while True:
             found = await cycles.next()
             if json:
@@ -171,27 +146,19 @@ async def _tail(count: int, json: bool, env_file: Path | None) -> int:
 
 
 @app.command
-def doctor(*, json: Json = False, env_file: EnvFile = None) -> int:
+async def doctor(*, json: Json = False, env_file: EnvFile = None) -> int:
     """Checks from the outside in, heaviest finding first, each with its fix. Safe beside production."""
-    return _run(_doctor(json, env_file))
-
-
-async def _doctor(json: bool, env_file: Path | None) -> int:
     from cli import doctor
     from cli.state import read_or_none
 
-    async with desk(env_file) as at, http.client(connections=2) as client:
-        seen, why = await read_or_none(at.redis, proxy=at.told.settings.proxy)
-        findings = await doctor.examine(doctor.Patient(at.told, at.redis, client, seen, why))
+    async with opened(env_file) as (given, redis), http.client(connections=2) as client:
+        seen, why = await read_or_none(redis, proxy=given.settings.proxy)
+        findings = await doctor.examine(doctor.Patient(given, redis, client, seen, why))
     if json:
         show.emit({"findings": findings})
     else:
         show.say(*(doctor.shown(finding) for finding in findings))
     return doctor.exit_status(findings)
-
-
-def _run(command: Coroutine[Any, Any, int]) -> int:
-    return asyncio.run(command)
 
 
 def main(argv: list[str] | None = None) -> int:

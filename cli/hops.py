@@ -12,7 +12,7 @@ from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, Hop, age
 from cli.state import Snapshot, stamp_ms
 from cli.words import VERDICTS, sentence
-from shared.agreed import late_s
+from shared.agreed import stalled_s
 from shared.clock import iso
 
 NAMES = 3
@@ -92,8 +92,8 @@ def universe(seen: Snapshot, settings: Settings) -> Hop:
     counts = f"{len(seen.universe)} symbols"
     if not seen.universe:
         return Hop("universe", DOWN, None, counts, None, trouble(seen, "oi_poller") or "no symbol is liquid and listed")
-    late = (seen.age_s(looked) or 0) > late_s(settings.max_interval_s)
-    causes = ["not looked at"] if late else []
+    left_alone = (seen.age_s(looked) or 0) > stalled_s(settings.max_interval_s)
+    causes = ["not looked at"] if left_alone else []
     if seen.fact("publisher", "universeVerdict") in ASTRAY:
         said = (seen.fact("publisher", name) for name in ("universeVerdict", "universeWhy"))
         causes.append("at the backend " + ": ".join(said))
@@ -117,7 +117,7 @@ def sweep(seen: Snapshot, settings: Settings) -> Hop:
     counts += f", every {interval} s" if interval else ""
     counts += _through(seen, "oi_poller")
     state = DOWN if "oi_poller" not in seen.beats else DEGRADED if cause or 20 * failed > total else GOOD
-    if state is GOOD and (seen.age_s(last.ended_ms) or 0) > late_s(settings.max_interval_s):
+    if state is GOOD and (seen.age_s(last.ended_ms) or 0) > stalled_s(settings.max_interval_s):
         state, cause = DEGRADED, "no sweep has landed lately"
     cause = "; ".join(part for part in (cause, by_reason(last.failures) if state is not GOOD else "") if part)
     return Hop("sweep", state, seen.age_s(last.ended_ms), counts, _since(seen, "oi_poller"), cause)

@@ -83,7 +83,7 @@ class Settings:
         return f"{host}:{url.port or 6379}{url.path}"
 
 
-class Told(NamedTuple):
+class Given(NamedTuple):
     settings: Settings
     source: str  # where they come from, for people
     strangers: Mapping[str, str] = MappingProxyType(
@@ -114,21 +114,21 @@ def strangers(content: str) -> dict[str, str]:
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in odd}
 
 
-def tell(environ: Mapping[str, str], env_file: Path | None = None) -> Told:
+def find(environ: Mapping[str, str], env_file: Path | None = None) -> Given:
     """Settings from where they are found; `SettingsError` that names the bad one."""
     path = env_file or (None if environ.get("REDIS_URL") else next((p for p in (DEMO, INSTALLED) if p.exists()), None))
     if path is None:
-        return Told(load(Settings, environ), "the environment" if environ.get("REDIS_URL") else "defaults")
+        return Given(load(Settings, environ), "the environment" if environ.get("REDIS_URL") else "defaults")
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         if path != env_file and isinstance(e, PermissionError):
-            return Told(load(Settings, environ), f"defaults ({path} cannot be read by this user)")
+            return Given(load(Settings, environ), f"defaults ({path} cannot be read by this user)")
         raise SettingsError(f"{path}: {getattr(e, 'strerror', None) or 'is not text'}") from None
     settings = load(Settings, parse_env(content))
     if not settings.backend_api_key:
         settings = replace(settings, backend_api_key=_key_beside(path))
-    return Told(settings, str(path), strangers(content), tuple(_EXPORTED.findall(content)))
+    return Given(settings, str(path), strangers(content), tuple(_EXPORTED.findall(content)))
 
 
 def _key_beside(path: Path) -> str:

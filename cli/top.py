@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cli.history import History
-from cli.settings import Told
+from cli.settings import Given
 from cli.show import UNKNOWN
 from cli.state import read
 from cli.status import Status, status
@@ -44,13 +44,13 @@ KEYS = {
 class Watch:
     """What is known of the pipeline, kept current. A Redis that is away leaves the last rows, and says so."""
 
-    def __init__(self, redis: Redis, told: Told) -> None:
+    def __init__(self, redis: Redis, given: Given) -> None:
         self._redis = redis
-        self._told = told
+        self._given = given
         self.history = History()
         self._loaded = False
         self.rows: list[Row] = []
-        self.status = Status(UNKNOWN, iso(SystemClock().now_ms()), told.source, [])
+        self.status = Status(UNKNOWN, iso(SystemClock().now_ms()), given.source, [])
         self.note = ""
 
     async def look(self, width: int) -> None:
@@ -63,8 +63,8 @@ class Watch:
             self.note = f"no data since {self.status.at[11:19]} UTC: {e}"
             return
         self.history.add(reversed(seen.sweeps))
-        self.rows = rows(seen, self._told.settings, self.history, spark_width(width))
-        self.status = status(seen, self._told.settings, self._told.source)
+        self.rows = rows(seen, self._given.settings, self.history, spark_width(width))
+        self.status = status(seen, self._given.settings, self._given.source)
         self.note = ""
 
 

@@ -71,6 +71,6 @@ EXIT_QUOTE = Setting(
 )
 
 
-def late_s(max_interval_s: float) -> float:
-    """How long without a sweep is a stall, for whoever makes sweeps or lives on them."""
+def stalled_s(max_interval_s: float) -> float:
+    """After so long without a sweep, whoever makes sweeps or lives on them is stalled."""
     return 3 * max_interval_s + 5

@@ -19,9 +19,9 @@ LEARNT = "learned by the publisher"
 
 
 async def serving(p: Patient) -> list[Finding]:
-    url = p.told.settings.backend_url
+    url = p.given.settings.backend_url
     if not url:
-        return [Finding("backend", UNKNOWN, "BACKEND_URL is not set here", p.told.source, "oi --env-file, as root")]
+        return [Finding("backend", UNKNOWN, "BACKEND_URL is not set here", p.given.source, "oi --env-file, as root")]
     try:
         live = await outside.served(p.client, url)
     except Transient as e:
@@ -33,15 +33,15 @@ async def serving(p: Patient) -> list[Finding]:
     said = f"{len(live.values)} symbols, {age(old_s)} old, from {url}"
     if live.cache:
         fix = f"let the edge pass {outside.OPEN_INTEREST} through, or cache it for a second at most"
-        return [Finding("backend", DEGRADED, f"{live.cache}: consumers get it that late", said, fix)]
-    if not live.values or old_s is None or old_s > p.told.settings.verified_max_age_s:
+        return [Finding("backend", DEGRADED, f"{live.cache}: that old is what readers get", said, fix)]
+    if not live.values or old_s is None or old_s > p.given.settings.verified_max_age_s:
         return [Finding("backend", DEGRADED, "what the backend serves is old or nothing", said, "oi status says why")]
     return [Finding("backend", GOOD, "the backend serves", said)]
 
 
 async def key(p: Patient) -> list[Finding]:
     """Judged by the one request that carries it; what the public GET is answered says nothing of the key."""
-    s = p.told.settings
+    s = p.given.settings
     cannot = "whether the backend takes the key cannot be told"
     if not s.backend_url or not s.backend_api_key or not s.key_may_travel:
         why = "no key is known to this user" if not s.backend_api_key else "it may not travel to that address"
@@ -67,8 +67,8 @@ async def key(p: Patient) -> list[Finding]:
 
 
 async def _post_nothing(p: Patient) -> Reply:
-    headers = {"X-API-Key": p.told.settings.backend_api_key, "Content-Type": "application/json"}
-    url = f"{p.told.settings.backend_url}{outside.OPEN_INTEREST}/ingest"
+    headers = {"X-API-Key": p.given.settings.backend_api_key, "Content-Type": "application/json"}
+    url = f"{p.given.settings.backend_url}{outside.OPEN_INTEREST}/ingest"
     request = p.client.build_request("POST", url, content="{}", headers=headers)
     return await http.send(p.client, request, timeout_s=5.0, max_bytes=outside.REPLY_LIMIT)
 
@@ -101,7 +101,7 @@ async def cache(p: Patient) -> list[Finding]:
 async def writers(p: Patient) -> list[Finding]:
     if p.seen is None:
         return []
-    if not p.told.settings.audit or not p.seen.served:
+    if not p.given.settings.audit or not p.seen.served:
         return [Finding("writers", UNKNOWN, "who else writes cannot be told: nothing was audited", "BACKEND_AUDIT")]
     foreign = [key for key, row in p.seen.served.items() if row.verdict == "foreign"]
     if foreign:

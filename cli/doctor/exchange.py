@@ -26,7 +26,7 @@ LIMIT = 2400  # documented: request weight a minute and address
 
 async def stream(p: Patient) -> list[Finding]:
     """Trust data alone: an address that is retired connects and acknowledges as well."""
-    told = p.told.settings
+    told = p.given.settings
     address = told.ws_url + STREAM + _through(p)
     begun_s = time.monotonic()
     try:
@@ -59,7 +59,7 @@ async def rest(p: Patient) -> list[Finding]:
         fix = "wait; send nothing from this address, and do not delete oi:ban: requests make it longer"
         return [Finding("ban", DOWN, f"banned, or asked to wait, for {left} more", f"until {iso(p.seen.ban_ms)}", fix)]
     heard: list[Reply] = []
-    clock, told = SystemClock(), p.told.settings
+    clock, told = SystemClock(), p.given.settings
     sent_ms = clock.now_ms()
     try:
         async with http.client(connections=1, proxy=told.proxy) as client:
@@ -81,7 +81,7 @@ async def rest(p: Patient) -> list[Finding]:
 
 
 def _through(p: Patient) -> str:
-    return f", through BINANCE_PROXY {p.told.settings.proxy.where}" if p.told.settings.proxy else ""
+    return f", through BINANCE_PROXY {p.given.settings.proxy.where}" if p.given.settings.proxy else ""
 
 
 def _clock(off_s: float) -> Finding:

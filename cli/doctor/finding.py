@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rich.table import Table
 from rich.text import Text
 
-from cli.settings import Told
+from cli.settings import Given
 from cli.show import DEGRADED, DOT, DOWN, EXIT, GOOD, STYLE, UNKNOWN
 from cli.state import Snapshot
 
@@ -33,7 +33,7 @@ class Finding(msgspec.Struct, frozen=True):
 class Patient:
     """What the checks work with. ``seen`` is None while Redis cannot be read, for the reason in ``why``."""
 
-    told: Told
+    given: Given
     redis: Redis
     client: httpx.AsyncClient
     seen: Snapshot | None

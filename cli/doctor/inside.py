@@ -14,18 +14,18 @@ from shared.store import redis_faults, server_version, too_old
 
 
 async def told_settings(p: Patient) -> list[Finding]:
-    found = [Finding("settings", GOOD, "settings can be read", p.told.source)]
-    for name in p.told.exported:
+    found = [Finding("settings", GOOD, "settings can be read", p.given.source)]
+    for name in p.given.exported:
         what = f"the line `export {name}=` is read by a shell only: nobody else reads it"
-        found.append(Finding("settings", DEGRADED, what, p.told.source, "remove the word export"))
-    for name, close in p.told.strangers.items():
+        found.append(Finding("settings", DEGRADED, what, p.given.source, "remove the word export"))
+    for name, close in p.given.strangers.items():
         hint = f"rename it to {close}" if close else "remove it"
-        found.append(Finding("settings", DEGRADED, f"{name} is no setting: nobody reads it", p.told.source, hint))
+        found.append(Finding("settings", DEGRADED, f"{name} is no setting: nobody reads it", p.given.source, hint))
     return found
 
 
 async def redis(p: Patient) -> list[Finding]:
-    where = p.told.settings.redis_shown
+    where = p.given.settings.redis_shown
     if p.seen is None:
         fix = "start Redis, or correct REDIS_URL; the services go on by themselves once it answers"
         return [Finding("redis", DOWN, "Redis cannot be read", f"{where}: {p.why}", fix)]

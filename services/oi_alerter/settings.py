@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.oi_alerter.detector import Frame
-from shared.agreed import BINANCE_PROXY, BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, late_s
+from shared.agreed import BINANCE_PROXY, BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, stalled_s
 from shared.proxy import Proxy
 from shared.settings import CommonSettings, metrics_port, number, setting, switch, take
 
@@ -80,7 +80,7 @@ class Settings(CommonSettings):
     @property
     def limit_s(self) -> float:
         """How long without a sweep is a stall."""
-        return late_s(self.max_interval_s)
+        return stalled_s(self.max_interval_s)
 
 
 def _ms(seconds: float) -> int:

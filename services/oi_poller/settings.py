@@ -12,7 +12,7 @@ from shared.agreed import (
     MARK_MAX_AGE,
     MAX_INTERVAL,
     METRICS_PORTS,
-    late_s,
+    stalled_s,
 )
 from shared.errors import SettingsError
 from shared.proxy import Proxy
@@ -66,4 +66,4 @@ class Settings(CommonSettings):
     @property
     def limit_s(self) -> float:
         """How long without a sweep is a stall."""
-        return late_s(self.max_interval_s)
+        return stalled_s(self.max_interval_s)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from cli import doctor
 from cli.doctor import backend
 from cli.doctor.finding import Check, Finding, Patient
-from cli.settings import tell
+from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from shared.clock import SystemClock
 from tests.cli.world import World
@@ -23,9 +23,9 @@ WALL = httpx.Response(403, html="<html>Just a moment...</html>", headers={"cf-mi
 
 
 async def found(check: Check, answer: Answer, **environ: str) -> Finding:
-    told = tell({**ENVIRON, **environ})
+    given = find({**ENVIRON, **environ})
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        (finding,) = await check(Patient(told, Redis(), client, None, ""))
+        (finding,) = await check(Patient(given, Redis(), client, None, ""))
     return finding
 
 
@@ -80,7 +80,7 @@ async def test_the_publisher_tells_whether_the_backend_merges(redis: Redis, merg
     world = World()
     world.beats["publisher"] |= {"backendMerges": merges}
     async with httpx.AsyncClient() as client:
-        (finding,) = await backend.cache(Patient(tell(ENVIRON), redis, client, await world.seen(redis), ""))
+        (finding,) = await backend.cache(Patient(find(ENVIRON), redis, client, await world.seen(redis), ""))
     assert finding.state == state
     assert says in finding.what
 
@@ -91,9 +91,9 @@ async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url:
     seen = await World().seen(redis)
     guest = Redis.from_url(redis_url.replace("redis://", "redis://guest:word@"))
     environ = {"BINANCE_WS_URL": "ws://127.0.0.1:1", "BINANCE_REST_URL": "http://127.0.0.1:1"}
-    told = tell({"REDIS_URL": redis_url, **environ})
+    given = find({"REDIS_URL": redis_url, **environ})
     async with httpx.AsyncClient() as client, guest:
-        findings = {f.check: f for f in await doctor.examine(Patient(told, guest, client, seen, ""))}
+        findings = {f.check: f for f in await doctor.examine(Patient(given, guest, client, seen, ""))}
     await redis.execute_command("ACL", "DELUSER", "guest")
 
     assert findings["keeping"].state == UNKNOWN

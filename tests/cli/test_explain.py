@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 
 from cli.explain import Explained, explain, resolve, unknown
 from cli.outside import Live
-from cli.settings import tell
+from cli.settings import find
 from cli.state import Learnt, Snapshot
 from cli.status import status
 from shared.model import Sweep
 from tests.cli.world import World
 
-SETTINGS = tell({"REDIS_URL": "redis://h"}).settings
+SETTINGS = find({"REDIS_URL": "redis://h"}).settings
 ETH = "ETHUSDT"
 Spoil = Callable[[World], object]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli import settings
-from cli.settings import parse_env, strangers, tell
+from cli.settings import find, parse_env, strangers
 from shared.errors import SettingsError
 from tests.pipeline.harness import ROOT
 
@@ -27,32 +27,32 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_source_is_taken_never_a_mixture_of_two(nowhere: Path) -> None:
     """A demo's backend with the Redis of production would explain numbers that nobody serves."""
     settings.INSTALLED.write_text("REDIS_URL=redis://installed/0\nBACKEND_URL=https://real.example\n")
-    assert tell({}).settings.redis_shown == "installed:6379/0"
+    assert find({}).settings.redis_shown == "installed:6379/0"
 
     settings.DEMO.write_text("REDIS_URL=redis://demo:1/0\n")
-    found = tell({"BACKEND_URL": "https://of-the-shell.example"})
+    found = find({"BACKEND_URL": "https://of-the-shell.example"})
     assert (found.settings.redis_shown, found.settings.backend_url) == ("demo:1/0", "")
 
-    found = tell({"REDIS_URL": "redis://shell:2/0"})
+    found = find({"REDIS_URL": "redis://shell:2/0"})
     assert (found.settings.redis_shown, found.settings.backend_url) == ("shell:2/0", "")
 
     named = nowhere / "named.env"
     named.write_text("REDIS_URL='redis://named:3/0'\nBACKEND_URL=backend.example\n")
-    found = tell({"REDIS_URL": "redis://shell:2/0"}, named)
+    found = find({"REDIS_URL": "redis://shell:2/0"}, named)
     assert (found.settings.redis_shown, found.settings.backend_url) == ("named:3/0", "https://backend.example")
     assert found.source == str(named)
 
 
 def test_nothing_found_means_the_defaults(nowhere: Path) -> None:
-    assert tell({}).settings.redis_shown == "127.0.0.1:6379/0"
-    assert tell({}).source == "defaults"
+    assert find({}).settings.redis_shown == "127.0.0.1:6379/0"
+    assert find({}).source == "defaults"
 
 
 def test_the_key_beside_the_installed_settings_is_used_and_never_shown(nowhere: Path) -> None:
     settings.INSTALLED.write_text("REDIS_URL=redis://:hidden-word@h/0\n")
     settings.INSTALLED.with_name("backend_api_key").write_text("the-key\n")
 
-    found = tell({})
+    found = find({})
 
     assert found.settings.backend_api_key == "the-key"
     assert "the-key" not in repr(found)
@@ -65,13 +65,13 @@ def test_the_key_beside_the_installed_settings_is_used_and_never_shown(nowhere: 
 def test_a_bad_setting_is_named_without_its_secret(nowhere: Path, line: str) -> None:
     settings.DEMO.write_text(line)
     with pytest.raises(SettingsError, match=line.partition("=")[0]) as caught:
-        tell({})
+        find({})
     assert "hidden-word" not in str(caught.value)
 
 
 def test_a_file_that_was_named_and_cannot_be_read_is_an_error(nowhere: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
-        tell({}, nowhere / "missing.env")
+        find({}, nowhere / "missing.env")
 
 
 def test_a_name_nobody_reads_is_noticed_with_the_one_that_was_meant() -> None:
@@ -83,12 +83,12 @@ def test_a_name_nobody_reads_is_noticed_with_the_one_that_was_meant() -> None:
 def test_a_line_for_a_shell_is_noticed(nowhere: Path) -> None:
     """systemd and docker read no `export X=`: the setting would silently be the default."""
     settings.INSTALLED.write_text("export BACKEND_URL=https://b\n  export\tREDIS_URL = x\n# export A=1\nB=export C=1\n")
-    assert tell({}).exported == ("BACKEND_URL", "REDIS_URL")
+    assert find({}).exported == ("BACKEND_URL", "REDIS_URL")
 
 
 def test_the_key_travels_as_the_publisher_lets_it() -> None:
     def may(**environ: str) -> bool:
-        return tell({"REDIS_URL": "redis://h", **environ}).settings.key_may_travel
+        return find({"REDIS_URL": "redis://h", **environ}).settings.key_may_travel
 
     assert may(BACKEND_URL="https://b.example")
     assert may(BACKEND_URL="http://127.0.0.1:3001")

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from redis.asyncio import Redis
 
-from cli.settings import tell
+from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
 from cli.state import read
 from cli.status import Status, status, without_redis
 from shared.proxy import Proxy
 from tests.cli.world import World
 
-SETTINGS = tell({"REDIS_URL": "redis://h"}).settings
+SETTINGS = find({"REDIS_URL": "redis://h"}).settings
 
 
 async def judged(world: World, redis: Redis) -> Status:

@@ -12,13 +12,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from cli.history import History
-from cli.settings import tell
+from cli.settings import find
 from cli.status import Status, status
 from cli.table import COLUMNS, Row, Screen, View, chosen, press, rows, spark_width, widths
 from cli.top import split
 from tests.cli.world import World
 
-SETTINGS = tell({"REDIS_URL": "redis://h"}).settings
+SETTINGS = find({"REDIS_URL": "redis://h"}).settings
 
 
 async def shown(world: World, redis: Redis) -> tuple[list[Row], Status]:

@@ -28,7 +28,7 @@ SERVICES = ("ws_daemon", "oi_poller", "publisher")
 class Pipeline:
     """Children by name in ``self[name]``; ``api`` talks to the stand-ins, ``redis`` to Redis."""
 
-    def __init__(self, folder: Path, cache_mode: str = "merge", **env: str) -> None:
+    def __init__(self, folder: Path, cache_mode: str = "merge", redis_binary: str = "", **env: str) -> None:
         self.ports = {name: free_port() for name in ("redis", "exchange", "backend", *SERVICES)}
         self.children: dict[str, Child] = {}
         self.api = httpx.AsyncClient(timeout=5)
@@ -36,6 +36,7 @@ class Pipeline:
         self.redis = Redis(port=self.ports["redis"], retry=Retry(NoBackoff(), 1), socket_timeout=5)
         self._folder = folder
         self._cache_mode = cache_mode
+        self._redis_binary = redis_binary
         self.exchange_args: list[str] = []  # further options of the exchange stand-in
         self._env = {
             "REDIS_URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
@@ -47,7 +48,7 @@ class Pipeline:
             "OI_MIN_INTERVAL_SEC": SWEEP_S,
             "OI_MAX_INTERVAL_SEC": "5",
             "MARK_MAX_AGE_SEC": "5",
-            **env,
+            **{name: value.format(**self.ports) for name, value in env.items()},
         }
 
     def __getitem__(self, name: str) -> Child:
@@ -58,7 +59,7 @@ class Pipeline:
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._child("redis", server_command(self.ports["redis"], str(self._folder)), {})
+        self._child("redis", server_command(self.ports["redis"], str(self._folder), self._redis_binary), {})
         port = str(self.ports["exchange"])
         exchange = [sys.executable, "-m", "dev.exchange", "--port", port, "--weight-limit", "100000"]
         self._child("exchange", [*exchange, *self.exchange_args], {})
@@ -67,6 +68,10 @@ class Pipeline:
         for name in SERVICES:
             env = {**self._env, "METRICS_PORT": str(self.ports[name])}
             self._child(name, [sys.executable, "-m", f"services.{name}"], env)
+
+    def start_service(self, name: str) -> None:
+        """One more, beside those that deliver."""
+        self._child(name, [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": "0"})
 
     def _child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
         child = Child(name, argv, env, self._folder)
