@@ -1,4 +1,4 @@
-"""The recent past of each symbol, in memory: flat arrays, oldest first, thinned; pure, no I/O, no clock.
+"""The recent past of each symbol, in memory: flat arrays, oldest first; pure, no I/O, no clock.
 
 Of each step of time (10 s in production) the first sample is kept, whatever the start: a history rebuilt after a
 restart is the one that was lost. No series reaches across a hole longer than any time frame tolerates.

@@ -400,7 +400,7 @@ def path_of(drawn: list[tuple[str, int, float, str, int, int]]) -> list[Event | 
 def test_it_tells_what_a_slow_and_obvious_reading_of_the_rules_tells(
     path: list[Event | None], min_contracts: float
 ) -> None:
-    """Incremental, thinned and restarted in the middle, it must not differ from working everything out anew."""
+    """Step by step and restarted in the middle, it must not differ from working everything out anew."""
     watch = Watch(FRAMES, min_contracts)
     told: list[Told] = []
     for event in path:
