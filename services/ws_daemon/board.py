@@ -98,7 +98,7 @@ class Board:
         if known is not None and known.event_ms == row.E:
             merged.repeated += 1
         elif known is None or known.event_ms < row.E or received_ms - known.received_ms > STUCK_MS:
-            self.marks[symbol] = self._new_marks[symbol] = wire.mark_price(row, received_ms)
+            self.marks[symbol] = self._new_marks[symbol] = wire.mark_price(row, received_ms, merged.bad)
             merged.new += 1
             merged.newest_event_ms = max(merged.newest_event_ms, row.E)
         else:

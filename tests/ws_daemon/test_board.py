@@ -23,7 +23,7 @@ def test_two_frames_of_a_second_are_merged() -> None:
 def test_coin_m_rows_are_dropped() -> None:
     """Their contracts are worth 100 or 10 USD: contracts times mark would mean nothing."""
     board = Board()
-    merged = board.merge(decode_frame(frame(mark_row("BTCUSD_PERP", st=2), mini_row("BTCUSD_PERP", st=2))), NOW_MS)
+    merged = board.merge(decode_frame(frame(mark_row("BTCUSD_PERP", st=2), mini_row("BTCUSD_PERP", st="2"))), NOW_MS)
 
     assert (board.marks, board.volumes, merged.coin_m) == ({}, {}, 2)
 

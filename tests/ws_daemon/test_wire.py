@@ -21,14 +21,14 @@ RECORDED = Path(__file__).parents[2].parent / "shared" / "data"
 
 def marks_of(blob: bytes) -> dict[str, str]:
     rows = [row for row in wire.decode_frame(blob).rows if row.e == wire.MARK]
-    return {row.s: wire.mark_price(row, NOW_MS).mark_price for row in rows}
+    return {row.s: wire.mark_price(row, NOW_MS, []).mark_price for row in rows}
 
 
 def test_a_mark_row_becomes_a_fact() -> None:
     """Text is kept to the last zero, and the moving average `ap` or settle price `P` is never taken for the mark."""
     (row,) = wire.decode_frame(frame(mark_row(ap="1", P="2"))).rows
 
-    mark = wire.mark_price(row, received_ms=NOW_MS + 7)
+    mark = wire.mark_price(row, NOW_MS + 7, [])
 
     assert (mark.mark_price, mark.index_price) == ("83134.61729710", "83165.64673913")
     assert (mark.funding_rate, mark.next_funding_ms) == ("0.00000253", NOW_MS + 3_600_000)
@@ -38,7 +38,7 @@ def test_a_mark_row_becomes_a_fact() -> None:
 def test_a_delivery_contract_pays_no_funding() -> None:
     """An empty `r` is None, not zero, and costs the row nothing."""
     (row,) = wire.decode_frame(frame(mark_row(r="", T=0))).rows
-    assert wire.mark_price(row, NOW_MS).funding_rate is None
+    assert wire.mark_price(row, NOW_MS, []).funding_rate is None
 
 
 def test_rows_are_read_by_event_type() -> None:
@@ -81,18 +81,55 @@ def test_a_row_of_the_wrong_shape_costs_only_itself(bad: Any) -> None:
     assert [e.reason for e in errors] == ["bad_row"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"r": 0.0001}, {"r": "none"}, {"r": "1e-4"}, {"i": 7}, {"i": "NaN"}, {"i": []}, {"T": "soon"}, {"T": None},
+     {"T": 10**30}, {"T": NOW_MS * 1000}, {"T": -1}, {"T": 1.5}, {"st": "UM"}, {"st": None}],
+    ids=str,
+)  # fmt: skip
+def test_an_odd_field_that_may_be_absent_costs_itself_and_not_the_mark(odd: dict[str, Any]) -> None:
+    """The exchange has changed fields unannounced; the price beside them is as right as before."""
+    rows, bad = wire.decode_frame(frame(mark_row(**odd)))
+    mark = wire.mark_price(rows[0], NOW_MS, bad)
+
+    absent = {"r": mark.funding_rate, "i": mark.index_price, "T": mark.next_funding_ms or None, "st": None}
+    kept = {"r": "0.00000253", "i": "83165.64673913", "T": NOW_MS + 3_600_000, "st": None}
+    (name,) = odd
+    assert mark.mark_price == "83134.61729710"
+    assert absent == {**kept, name: None}
+    assert [e.reason for e in bad] == ["odd_field"]
+    assert "BTCUSDT" in str(bad[0])
+
+
+@pytest.mark.parametrize("odd", [{"lastFundingRate": 1}, {"indexPrice": {}}, {"nextFundingTime": "soon"}], ids=str)
+def test_the_fallback_reads_odd_fields_alike(odd: dict[str, Any]) -> None:
+    row = {"symbol": "BTCUSDT", "markPrice": "83067.30", "indexPrice": "1", "lastFundingRate": "1", "time": NOW_MS}
+    rows, bad = wire.premium_index(json.dumps([{**row, **odd}]).encode())
+
+    assert wire.mark_price(rows[0], NOW_MS, bad).mark_price == "83067.30"
+    assert [e.reason for e in bad] == ["odd_field"]
+
+
+@pytest.mark.parametrize("event_ms", [0, NOW_MS // 1000, NOW_MS * 1000, NOW_MS * 1_000_000, 10**30, -NOW_MS])
+def test_a_time_in_another_unit_is_refused(event_ms: int) -> None:
+    for row in (mark_row(event_ms=event_ms), mini_row(event_ms=event_ms)):
+        (read,), _ = wire.decode_frame(frame(row))
+        with pytest.raises(WireError, match=r"BTCUSDT: .*(milliseconds|range)"):
+            wire.mark_price(read, NOW_MS, []) if read.e == wire.MARK else wire.quote_volume(read)
+
+
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-1.0", "0", "0.00000000", "", "1e5", "１２", None])
 def test_a_price_that_is_none_is_refused(price: str | None) -> None:
     (row,) = wire.decode_frame(frame(mark_row(p=price))).rows
     with pytest.raises(WireError, match="bad_mark"):
-        wire.mark_price(row, NOW_MS)
+        wire.mark_price(row, NOW_MS, [])
 
 
 @pytest.mark.parametrize("symbol", ["", "BTC USDT", "BTC\nUSDT", "A" * 41])
 def test_what_cannot_be_a_symbol_is_refused(symbol: str) -> None:
     """It would become a Redis field and stand in log lines."""
     with pytest.raises(WireError):
-        wire.mark_price(wire.Row(wire.MARK, NOW_MS, symbol, "1"), NOW_MS)
+        wire.mark_price(wire.Row(wire.MARK, NOW_MS, symbol, "1"), NOW_MS, [])
 
 
 def test_chinese_symbols_are_symbols() -> None:
@@ -128,7 +165,7 @@ def test_any_rows_become_positive_marks_or_wire_errors(rows: list[Any]) -> None:
     assert len(decoded.rows) + len(decoded.bad) == len(rows)
     for row in decoded.rows:
         try:
-            mark = wire.mark_price(row, NOW_MS)
+            mark = wire.mark_price(row, NOW_MS, [])
         except WireError:
             continue
         assert Decimal(mark.mark_price).is_finite()
@@ -141,7 +178,7 @@ def test_any_rows_become_positive_marks_or_wire_errors(rows: list[Any]) -> None:
 )
 def test_every_good_row_round_trips(price: Decimal, event_ms: int) -> None:
     (row,) = wire.decode_frame(frame(mark_row(price=f"{price:f}", event_ms=event_ms))).rows
-    mark = wire.mark_price(row, NOW_MS)
+    mark = wire.mark_price(row, NOW_MS, [])
     assert (Decimal(mark.mark_price), mark.event_ms) == (price, event_ms)
 
 
@@ -175,7 +212,7 @@ def test_premium_index_reads_like_the_stream() -> None:
 
     rows, bad = wire.premium_index(body)
 
-    mark = wire.mark_price(rows[0], NOW_MS)
+    mark = wire.mark_price(rows[0], NOW_MS, [])
     assert (mark.mark_price, mark.event_ms, mark.funding_rate) == (
         "83067.30000000",
         NOW_MS - 5,
@@ -198,12 +235,12 @@ class TestRecorded:
             assert bad == []
             assert rows
             for row in rows:
-                assert Decimal(wire.mark_price(row, NOW_MS).mark_price) > 0
+                assert Decimal(wire.mark_price(row, NOW_MS, []).mark_price) > 0
                 assert (row.st == wire.COIN_M) == ("USD_PERP" in row.s)
 
     def test_a_delivery_row_of_old(self) -> None:
         rows = wire.decode_frame(self.lines("prod_ws_markPrice_single_frames.jsonl")[-1]).rows
-        assert wire.mark_price(rows[0], NOW_MS).funding_rate is None
+        assert wire.mark_price(rows[0], NOW_MS, []).funding_rate is None
 
     def test_tickers_never_become_marks(self) -> None:
         for blob in self.lines("prod_ws_tickerArr_2026-10-07_combined.jsonl"):
@@ -226,7 +263,7 @@ class TestRecorded:
         body = (RECORDED / name).read_bytes()
         rows, bad = wire.premium_index(body)
         assert (len(rows), bad) == (len(json.loads(body)), [])
-        assert all(Decimal(wire.mark_price(row, NOW_MS).mark_price) > 0 for row in rows)
+        assert all(Decimal(wire.mark_price(row, NOW_MS, []).mark_price) > 0 for row in rows)
 
     def test_ticker_24h(self) -> None:
         rows, bad = wire.ticker_24h((RECORDED / "prod_ticker24hr_2026-10-07_trimmed3.json").read_bytes())
