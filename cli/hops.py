@@ -60,6 +60,8 @@ def feed(seen: Snapshot, settings: Settings) -> Hop:
         state = DEGRADED if source == "premiumIndex" else DOWN
     elif live.isdigit() and int(live) < settings.ws_connections:
         state, cause = DEGRADED, f"only {live} of {settings.ws_connections} connections delivers"
+    elif seen.fact("ws_daemon", "volumes") == "ticker24h":
+        state, cause = DEGRADED, "the stream brings no 24 h volumes: they are asked for by REST, every five minutes"
     newest = max((mark.received_ms for mark in seen.marks.values()), default=None)
     counts = (
         f"{live or 'no'} connections, marks by {source}{_through(seen, 'ws_daemon')}"

@@ -41,12 +41,12 @@ async def serve(settings: Settings, service: Service) -> None:
     ban = Ban(service.redis, service.clock, settings.proxy)
     async with http.client(connections=2, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
-        rest = Rest(settings, exchange, ban, feed, service.clock)
+        rest = Rest(settings, exchange, ban, feed, service.facts, service.clock)
         for slot in feed.slots:
             jobs.create_task(slot.keep())
         jobs.create_task(writer.keep_writing())
-        jobs.create_task(rest.seed_volumes())
-        jobs.create_task(rest.stand_in(metrics, service.facts))
+        jobs.create_task(rest.keep_volumes())
+        jobs.create_task(rest.stand_in(metrics))
         jobs.create_task(watch_frozen(service.redis, board, metrics, service.facts, service.clock))
 
 

@@ -26,10 +26,12 @@ MOST_SYMBOLS = 20_000  # twenty times what the exchange lists
 class Merged:
     """What one frame brought. ``marks`` are the symbols of all its mark rows: new, repeated or out of order.
 
-    ``refused`` counts what could not be used, ``why`` is the first cause; both stay where ``bad`` was told already.
+    ``volumes`` counts the volume rows, ``refused`` what could not be used; ``why`` is the first cause. Both stay where
+    ``bad`` was told already.
     """
 
     marks: set[str] = field(default_factory=set)
+    volumes: int = 0
     newest_event_ms: int = 0
     new: int = 0
     repeated: int = 0
@@ -76,6 +78,7 @@ class Board:
                     self._take_mark(row, received_ms, merged)
                 elif row.e == wire.VOLUME:
                     self._take_volume(row)
+                    merged.volumes += 1
                 elif row.e == wire.SHUTDOWN:
                     merged.shutdown = True
                 else:

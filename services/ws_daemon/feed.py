@@ -1,7 +1,8 @@
 """The connections and what they feed: slots that are kept filled, rotated with overlap, and one merged board.
 
 Each slot waits after every ending (capped, jittered; only a mark frame resets it). A connection near the exchange's
-24 h limit, or told of a shutdown, is replaced first and closed then, so that no second is missed even with one slot.
+24 h limit, told of a shutdown or without volumes, is replaced first and closed then, so that no second is missed even
+with one slot.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ log = EventLog("feed")
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
 JITTER = 0.02  # of the lifetime
+VOLUMES_IDLE = 12  # times the idle time: volumes come each second too, but only of what was traded
+LONGEST_VOLUMES_S = 3600.0  # between two replacements of a connection for the sake of volumes
 FRAMES_KEPT = 4  # a second of one connection has three
 
 
 class Feed:
-    """``fresh`` is set whenever the board has something Redis has not; ``last_stream_s`` is monotonic.
+    """``fresh`` is set whenever the board has something Redis has not; ``last_stream_s`` (of marks) and
+    ``last_volumes_s`` are monotonic.
 
     ``facts`` are told in the heartbeat, for readers that ask whether the stream is connected and since when.
     """
@@ -50,7 +54,8 @@ class Feed:
         self._facts.update(connections="0", messagesReceived="0", reconnectAttempts="0")
         self.fresh = asyncio.Event()
         self.received_s = 0.0  # when the oldest frame not yet written came in
-        self.last_stream_s = clock.monotonic_s()
+        self.last_stream_s = self.last_volumes_s = clock.monotonic_s()
+        self.volumes_idle_s = VOLUMES_IDLE * settings.idle_s
         self.slots = [Slot(self, number, settings) for number in range(1, settings.connections + 1)]
 
     def delivering(self, watch: Watch, *, on: bool) -> int:
@@ -89,6 +94,8 @@ class Feed:
                 self._metrics.rows.labels(outcome).inc(count)
         for error in merged.bad:
             self._metrics.bad(source, error)
+        if merged.volumes:
+            self._metrics.last_volumes.labels(source).set(received_ms / 1000)
         if merged.marks:
             self._metrics.frames.labels(source).inc()
             self._metrics.last_frame.labels(source).set(received_ms / 1000)
@@ -101,6 +108,8 @@ class Feed:
         self._frames.append((blob, merged))
         if merged.marks:
             self.last_stream_s = self._clock.monotonic_s()
+        if merged.volumes:
+            self.last_volumes_s = self._clock.monotonic_s()
         return merged
 
     def _take_again(self, source: str, before: Merged) -> Merged:
@@ -127,9 +136,10 @@ class Slot:
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         # The slots' first lives differ, so that they never come to their end together.
         self._life_s = settings.lifetime_s * number / settings.connections
+        self._volumes_s = feed.volumes_idle_s
 
     async def keep(self) -> NoReturn:
-        watch = Watch()
+        watch = Watch(self._volumes_s)
         current = self._open(watch)
         try:
             while True:
@@ -139,7 +149,7 @@ class Slot:
                 wait_s = self._backoff.next_s()
                 self._feed.ended(self.source, current.result(), wait_s)
                 await asyncio.sleep(wait_s)
-                watch = Watch()
+                watch = Watch(self._volumes_s)
                 current = self._open(watch)
         finally:
             await _cancel(current)
@@ -152,6 +162,8 @@ class Slot:
                     log.info("marks flow", connection=self.source, rows=len(merged.marks))
                     self._feed.delivering(watch, on=True)
                 self._backoff.reset()
+            if merged.volumes:
+                self._volumes_s = self._feed.volumes_idle_s
             return merged
 
         async def life() -> Ending:
@@ -165,7 +177,7 @@ class Slot:
 
     async def _due(self, current: asyncio.Task[Ending], watch: Watch) -> bool:
         """Wait for the connection to end (False), or for the time to replace it (True)."""
-        told = asyncio.create_task(watch.shutdown.wait())
+        told = asyncio.create_task(watch.outlived.wait())
         life_s, self._life_s = self._life_s, self._settings.lifetime_s
         try:
             await asyncio.wait(
@@ -179,7 +191,8 @@ class Slot:
 
     async def _replace(self, old: asyncio.Task[Ending], old_watch: Watch) -> tuple[asyncio.Task[Ending], Watch]:
         """Open the next connection beside the old one; let go of the old one when the next has delivered."""
-        watch = Watch()
+        self._volumes_s = min(2 * self._volumes_s, LONGEST_VOLUMES_S)  # until volumes come again
+        watch = Watch(self._volumes_s)
         successor = self._open(watch)
         proof = asyncio.create_task(watch.proved.wait())
         try:
@@ -193,9 +206,9 @@ class Slot:
             wait_s = self._backoff.next_s()
             self._feed.ended(self.source, successor.result(), wait_s)
             self._life_s = wait_s
-            old_watch.shutdown.clear()
+            old_watch.outlived.clear()
             return old, old_watch
-        log.info("connection replaced", connection=self.source)
+        log.info("connection replaced", connection=self.source, cause=old_watch.why or "its time was up")
         await _cancel(old)
         return successor, watch
 

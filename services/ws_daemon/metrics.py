@@ -15,6 +15,9 @@ class Metrics(Meters):
         self.last_frame = self.gauge(
             "pipeline_last_frame_timestamp_seconds", "When marks last came, by source", "source"
         )
+        self.last_volumes = self.gauge(
+            "pipeline_last_volumes_timestamp_seconds", "When 24 h volumes last came, by source", "source"
+        )
         self.rows = self.counter("pipeline_mark_rows", "Mark rows, by what became of them", "outcome")
         self.endings = self.counter("pipeline_stream_endings", "Connections ended, by why", "why")
         self.connected = self.gauge("pipeline_stream_connections", "Connections that deliver marks")

@@ -1,4 +1,4 @@
-"""What the stream cannot give: volumes of quiet symbols at the start, and marks while every stream is mute."""
+"""What the stream cannot give: volumes of quiet symbols, and either while every stream is mute of it."""
 
 from __future__ import annotations
 
@@ -17,42 +17,67 @@ from shared.exchange import Exchange
 from shared.logs import EventLog, OncePer
 
 log = EventLog("rest")
+RESEED_S = 300.0  # between two askings for all volumes while the stream brings none
 FAILURES = (Transient, Refused, Rejected, WireError)
 
 
 class Rest:
-    """Weights: ``ticker/24hr`` 40, once a start; ``premiumIndex`` 10, only while no stream delivers."""
+    """Weights: ``ticker/24hr`` 40, at the start and while no volumes come; ``premiumIndex`` 10, while no marks come."""
 
-    def __init__(self, settings: Settings, exchange: Exchange, ban: Ban, feed: Feed, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, exchange: Exchange, ban: Ban, feed: Feed, facts: dict[str, str], clock: Clock
+    ) -> None:
         self._settings = settings
         self._exchange = exchange
         self._ban = ban
         self._feed = feed
+        self._facts = facts
+        self._seeded_s: float | None = None  # when all volumes were last asked for, with success
+        self._seeding = Backoff(2.0, RESEED_S)
         self._clock = clock
         self._once = OncePer(clock, 60.0)
 
-    async def seed_volumes(self) -> None:
-        """A symbol that does not trade never appears in the mini-ticker stream; ask for all of them once."""
-        backoff = Backoff(2.0, 300.0)
+    async def keep_volumes(self) -> NoReturn:
+        """All volumes once at the start, for who does not trade is never in the stream; again while it brings none."""
         while True:
-            rows = await self._ask("/fapi/v1/ticker/24hr", wire.ticker_24h)
-            if rows is not None:
-                self._feed.take("ticker24h", rows)
-                log.info("24 h volumes seeded", symbols=len(rows.rows))
-                return
-            await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s()))
+            await self._clock.sleep(await self.look_at_volumes())
 
-    async def stand_in(self, metrics: Metrics, facts: dict[str, str]) -> NoReturn:
+    async def look_at_volumes(self) -> float:
+        """Ask for them if they are due; returns how long to wait before the next look."""
+        now_s = self._clock.monotonic_s()
+        silent = now_s - self._feed.last_volumes_s > self._feed.volumes_idle_s
+        self._volumes_from("ticker24h" if silent else "stream")
+        if self._seeded_s is not None and not (silent and now_s - self._seeded_s >= RESEED_S):
+            return self._feed.volumes_idle_s / 4
+        rows = await self._ask("/fapi/v1/ticker/24hr", wire.ticker_24h)
+        if rows is None:
+            return max(self._seeding.next_s(), self._ban.remaining_s())
+        self._seeding.reset()
+        self._seeded_s = now_s
+        self._feed.take("ticker24h", rows)
+        log.info("24 h volumes seeded", symbols=len(rows.rows))
+        return self._feed.volumes_idle_s / 4
+
+    def _volumes_from(self, source: str) -> None:
+        before, self._facts["volumes"] = self._facts.get("volumes", "stream"), source
+        if source == before:
+            return
+        if source == "stream":
+            log.info("the stream brings 24 h volumes again")
+        else:
+            log.warning("the stream brings no 24 h volumes: asking ticker/24hr", every_s=RESEED_S)
+
+    async def stand_in(self, metrics: Metrics) -> NoReturn:
         """While no stream has delivered for the idle time, fetch marks; never during a ban."""
         backoff = Backoff(self._settings.fallback_s, 60.0)
-        facts["source"] = "stream"
+        self._facts["source"] = "stream"
         while True:
             silent_s = self._clock.monotonic_s() - self._feed.last_stream_s
             if silent_s <= self._settings.idle_s:
-                self._turn(metrics, facts, "stream")
+                self._turn(metrics, "stream")
                 await self._clock.sleep(self._settings.idle_s / 4)
                 continue
-            self._turn(metrics, facts, "premiumIndex")
+            self._turn(metrics, "premiumIndex")
             rows = await self._ask("/fapi/v1/premiumIndex", wire.premium_index)
             if rows is None:
                 await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s()))
@@ -61,10 +86,10 @@ class Rest:
             self._feed.take("premiumIndex", rows)
             await self._clock.sleep(self._settings.fallback_s)
 
-    def _turn(self, metrics: Metrics, facts: dict[str, str], source: str) -> None:
-        if facts["source"] == source:
+    def _turn(self, metrics: Metrics, source: str) -> None:
+        if self._facts["source"] == source:
             return
-        facts["source"] = source
+        self._facts["source"] = source
         metrics.fallback.set(source != "stream")
         if source == "stream":
             log.info("a stream delivers again: premiumIndex is no longer asked")

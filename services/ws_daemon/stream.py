@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,11 +24,27 @@ class Ending(NamedTuple):
 
 
 class Watch:
-    """What the reader of one connection tells its keeper."""
+    """What the reader of one connection tells its keeper; the keeper says how long it may be without volumes."""
 
-    def __init__(self) -> None:
+    def __init__(self, volumes_within_s: float = math.inf) -> None:
+        self.volumes_within_s = volumes_within_s
         self.proved = asyncio.Event()  # a mark frame came
-        self.shutdown = asyncio.Event()  # the exchange announced the end of this connection
+        self.outlived = asyncio.Event()  # to be replaced while it serves on, for the reason in ``why``
+        self.why = ""
+        self._volumes_s: float | None = None  # when some came, by the loop's clock
+
+    def heard(self, merged: Merged, now_s: float) -> None:
+        if merged.shutdown:
+            self._replace("the exchange announced its end")
+        if merged.volumes or self._volumes_s is None:
+            self._volumes_s = now_s
+        elif now_s - self._volumes_s > self.volumes_within_s:
+            self._volumes_s = now_s
+            self._replace(f"no volumes for {self.volumes_within_s:g} s, though it serves")
+
+    def _replace(self, why: str) -> None:
+        self.why = why
+        self.outlived.set()
 
 
 Handle = Callable[[bytes], Merged]
@@ -69,8 +86,7 @@ async def _read(ws: ClientConnection, handle: Handle, coverage: Coverage, watch:
         except TimeoutError:
             return _silent(watch, idle_s, refused, why)
         merged = handle(blob)
-        if merged.shutdown:
-            watch.shutdown.set()
+        watch.heard(merged, loop.time())
         if not merged.marks:
             if merged.refused:
                 refused, why = refused + merged.refused, merged.why

@@ -54,6 +54,7 @@ CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
     ("by REST", says("ws_daemon", state="degraded", source="premiumIndex"), {"feed": DEGRADED}, DEGRADED),
     ("mute", says("ws_daemon", state="stalled", detail="mute"), {"feed": DOWN}, DEGRADED),
     ("one connection", says("ws_daemon", connections="1"), {"feed": DEGRADED}, DEGRADED),
+    ("no volumes", says("ws_daemon", volumes="ticker24h"), {"feed": DEGRADED}, DEGRADED),
     ("a stale mark", lambda w: w.mark_age_s.update(ETHUSDT=60), {"marks": DEGRADED}, DEGRADED),
     ("all stale", lambda w: w.mark_age_s.update(dict.fromkeys(w.universe, 60)), {"marks": DOWN}, DEGRADED),
     ("no marks", change(mark_age_s={}), {"marks": DOWN}, DEGRADED),

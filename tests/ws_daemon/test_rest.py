@@ -15,30 +15,32 @@ from redis.asyncio import Redis
 from services.ws_daemon.board import Board
 from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
-from services.ws_daemon.rest import Rest
+from services.ws_daemon.rest import RESEED_S, Rest
 from services.ws_daemon.settings import Settings
 from shared import http
 from shared.ban import Ban
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.exchange import Exchange
 from shared.settings import load
 from tests.builders import NOW_MS
+from tests.fakes import FakeClock
 from tests.waiting import eventually
-from tests.ws_daemon.rows import frame, mark_row
+from tests.ws_daemon.rows import frame, mark_row, mini_row
 
 PREMIUM = [{"symbol": "BTCUSDT", "markPrice": "93041.35", "time": NOW_MS}]
 TICKERS = [{"symbol": "QUIETUSDT", "quoteVolume": "77.5", "closeTime": NOW_MS}]
 
 
 class Bench:
-    def __init__(self, rest: Rest, feed: Feed, board: Board, metrics: Metrics) -> None:
-        self.rest, self.feed, self.board, self.metrics = rest, feed, board, metrics
-        self.facts: dict[str, str] = {}
+    def __init__(self, rest: Rest, feed: Feed, board: Board, metrics: Metrics, facts: dict[str, str]) -> None:
+        self.rest, self.feed, self.board, self.metrics, self.facts = rest, feed, board, metrics, facts
         self.asked: list[str] = []
 
 
 @asynccontextmanager
-async def bench(redis: Redis, answer: Callable[[str, int], web.Response]) -> AsyncIterator[Bench]:
+async def bench(
+    redis: Redis, answer: Callable[[str, int], web.Response], clock: Clock | None = None
+) -> AsyncIterator[Bench]:
     """``answer`` gets the path and how many requests came before."""
     it: Bench
 
@@ -55,19 +57,20 @@ async def bench(redis: Redis, answer: Callable[[str, int], web.Response]) -> Asy
     settings = load(
         Settings, {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
     )
-    clock, board, metrics = SystemClock(), Board(), Metrics(CollectorRegistry())
+    clock, board, metrics = clock or SystemClock(), Board(), Metrics(CollectorRegistry())
     ban = Ban(redis, clock)
     feed = Feed(settings, board, metrics, clock)
     async with http.client(2) as client:
-        rest = Rest(settings, Exchange(origin, http.getting(client), ban, clock), ban, feed, clock)
-        it = Bench(rest, feed, board, metrics)
+        facts: dict[str, str] = {}
+        rest = Rest(settings, Exchange(origin, http.getting(client), ban, clock), ban, feed, facts, clock)
+        it = Bench(rest, feed, board, metrics, facts)
         yield it
     await runner.cleanup()
 
 
 @asynccontextmanager
 async def standing_in(it: Bench) -> AsyncIterator[None]:
-    task = asyncio.create_task(it.rest.stand_in(it.metrics, it.facts))
+    task = asyncio.create_task(it.rest.stand_in(it.metrics))
     try:
         yield
     finally:
@@ -78,10 +81,43 @@ async def standing_in(it: Bench) -> AsyncIterator[None]:
 
 async def test_quiet_symbols_get_their_volume_at_the_start(redis: Redis) -> None:
     async with bench(redis, lambda path, n: web.json_response(TICKERS)) as it:
-        await it.rest.seed_volumes()
+        await it.rest.look_at_volumes()
 
     assert it.asked == ["/fapi/v1/ticker/24hr"]
     assert str(it.board.volumes["QUIETUSDT"].quote_volume) == "77.5"
+
+
+async def test_volumes_are_asked_for_again_while_the_stream_brings_none(redis: Redis, clock: FakeClock) -> None:
+    """Half of the stream may go silent: marks flow, and the universe would stand still with nobody told."""
+    async with bench(redis, lambda path, n: web.json_response(TICKERS), clock) as it:
+        it.feed.take_stream("stream-1", frame(mini_row()))
+        for _ in range(2):  # the second look finds volumes younger than the limit
+            await it.rest.look_at_volumes()
+        assert (len(it.asked), it.facts["volumes"]) == (1, "stream")
+
+        clock.advance(s=it.feed.volumes_idle_s + 0.1)
+        it.feed.take_stream("stream-1", frame(mark_row()))
+        await it.rest.look_at_volumes()
+        assert (len(it.asked), it.facts["volumes"]) == (1, "ticker24h")
+        clock.advance(s=RESEED_S)
+        for _ in range(2):
+            await it.rest.look_at_volumes()
+        assert len(it.asked) == 2
+
+        it.feed.take_stream("stream-2", frame(mini_row(event_ms=NOW_MS + 1)))
+        await it.rest.look_at_volumes()
+        assert (len(it.asked), it.facts["volumes"]) == (2, "stream")
+
+
+async def test_a_seed_that_fails_is_asked_for_again(redis: Redis, clock: FakeClock) -> None:
+    def answer(path: str, n: int) -> web.Response:
+        return web.Response(status=503) if n == 0 else web.json_response(TICKERS)
+
+    async with bench(redis, answer, clock) as it:
+        assert 1 <= await it.rest.look_at_volumes() <= 2
+        await it.rest.look_at_volumes()
+
+    assert set(it.board.volumes) == {"QUIETUSDT"}
 
 
 async def test_marks_come_from_premium_index_while_streams_are_mute(redis: Redis) -> None:

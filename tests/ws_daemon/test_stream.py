@@ -24,7 +24,7 @@ from shared.binance.stream import STREAMS
 from shared.clock import SystemClock
 from shared.settings import load
 from tests.waiting import eventually
-from tests.ws_daemon.rows import frame, mark_row
+from tests.ws_daemon.rows import frame, mark_row, mini_row
 
 IDLE_S = 0.8
 SYMBOLS = [f"S{n:02}USDT" for n in range(40)]
@@ -230,6 +230,32 @@ async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> No
         await eventually(lambda: len(connections) >= 4, within_s=20)
         assert endings(feeding, "closed") + endings(feeding, "idle") == 0
         assert (least_alive, overlapped >= 3) == (1, True)
+
+
+async def test_a_connection_without_volumes_is_replaced_while_it_serves_on() -> None:
+    """Proof is per stream: the half that is silent here may flow on the next connection, and no mark is missed."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        while True:
+            await ws.send(now_frame().decode())
+            if number > 0:
+                await ws.send(frame(mini_row(), stream="!miniTicker@arr").decode())
+            await asyncio.sleep(0.02)
+
+    async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_IDLE_SEC="0.2") as feeding:
+        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1, within_s=20)
+        assert sum(endings(feeding, why) for why in ("closed", "idle", "mute", "coverage")) == 0
+
+
+def test_volumes_that_stop_ask_for_a_replacement_in_their_time() -> None:
+    watch = Watch(volumes_within_s=60)
+    for second in range(161):
+        watch.heard(Merged(volumes=int(second <= 100)), float(second))
+        assert not watch.outlived.is_set()
+    watch.heard(Merged(), 161.0)
+
+    assert watch.outlived.is_set()
+    assert watch.why == "no volumes for 60 s, though it serves"
 
 
 async def test_an_announced_shutdown_is_obeyed_with_overlap() -> None:
