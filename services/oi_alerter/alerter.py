@@ -12,7 +12,7 @@ from typing import NoReturn, cast
 
 from services.oi_alerter import wire
 from services.oi_alerter.detector import Alert, Detector, Findings
-from services.oi_alerter.history import History, Sample
+from services.oi_alerter.history import History, Sample, UnitChange
 from services.oi_alerter.memory import GROUP, Memory, Moved
 from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
@@ -53,9 +53,11 @@ def look_at(
     found = Findings()
     for symbol, sample in samples.items():
         member = members.get(symbol)
-        series = history.add(symbol, sample, member.onboard_ms if member else 0)
-        if series is not None:
-            detector.look(symbol, series, sample, memory.latches, found)
+        added = history.add(symbol, sample, member.onboard_ms if member else 0)
+        if isinstance(added, UnitChange):
+            found.unit_changes.append(added)
+        elif added is not None:
+            detector.look(symbol, added, sample, memory.latches, found)
     return found
 
 
@@ -161,6 +163,9 @@ class Alerter:
             self._metrics.alerts.labels(alert.key.timeframe, alert.key.direction).inc()
             facts = {"change": f"{alert.change:+.2%}", "contracts": f"{alert.contracts:+.15g}"}
             log.info("alert", **alert.key._asdict(), **facts, baseline=alert.baseline.open_interest)
+        for change in found.unit_changes:
+            contracts = f"{change.before.open_interest:.15g} -> {change.after.open_interest:.15g}"
+            log.warning("the contract's unit changed", symbol=change.symbol, factor=change.factor, contracts=contracts)
         for reason, count in found.held_back.items():
             self._metrics.suppressed.labels(reason).inc(count)
         self._alerts += len(found.alerts)

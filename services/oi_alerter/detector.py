@@ -8,6 +8,8 @@ baseline is younger than the last look outside: then the move that was told has 
 The cooldown runs from the last alert. What crosses meanwhile is not told twice: it waits, and is told at the first look
 after the cooldown at which it is still outside; if it came back inside before, nothing is told.
 
+A change of the contract's unit is no change of open interest: history begins anew there (see `history.UnitChange`).
+
 Without a baseline, or with a hole in the samples since, there is no look: nothing is told, and nothing is re-armed.
 """
 
@@ -18,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.oi_alerter.history import History, Sample, Series
+from services.oi_alerter.history import History, Sample, Series, UnitChange
 
 REASONS = ("no_baseline", "gap", "too_few_contracts", "cooldown")
 DIRECTIONS = (("UP", 1), ("DOWN", -1))
@@ -80,6 +82,7 @@ class Findings:
     alerts: list[Alert] = field(default_factory=list)
     latches: dict[Key, Latch] = field(default_factory=dict)
     held_back: Counter[str] = field(default_factory=Counter)
+    unit_changes: list[UnitChange] = field(default_factory=list)
 
 
 def history_for(frames: Sequence[Frame]) -> History:

@@ -170,10 +170,6 @@ class Report:
         self._metrics.backlog.set(count)
         self._service.facts["backlog"] = str(count)
 
-    def universe(self, size: int) -> None:
-        self._service.facts["universeDelivered"] = str(size)
-        log.info("universe delivered", symbols=size)
-
     def silence(self, seconds: float) -> None:
         self._service.health.bad(f"no sweep has landed for {seconds:.0f} s: is oi_poller running?")
         held = self._once.due("silence")
