@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from tests.cli.command import oi
 from tests.cli.test_why_is_eth_missing import told
 from tests.pipeline.harness import KEY, Pipeline
-from tests.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -42,13 +40,6 @@ async def test_a_sound_pipeline_is_left_as_it_is(pipeline: Pipeline) -> None:
     assert found["keeping"]["what"].startswith("Redis keeps nothing on disk")
 
 
-async def test_what_is_wrong_stands_first_with_its_fix(pipeline: Pipeline) -> None:
-    said = await oi("doctor", "--json", env={**told(pipeline), "BACKEND_API_KEY": "wrong"})
-    first = said.json["findings"][0]
-    assert (said.exit_status, first["check"], first["state"]) == (2, "key", "down")
-    assert "backend_api_key" in first["fix"]
-
-
 async def test_the_retired_address_is_found_out(pipeline: Pipeline) -> None:
     """It connects and acknowledges, and sends nothing."""
     await pipeline.fault("exchange", {"fault": "ws_ack_mute"})
@@ -60,23 +51,3 @@ async def test_the_retired_address_is_found_out(pipeline: Pipeline) -> None:
 async def test_a_clock_that_is_off_is_measured(pipeline: Pipeline) -> None:
     await pipeline.fault("exchange", {"fault": "clock_skew", "ms": 20_000})
     assert (await findings(pipeline))["clock"]["state"] == "down"
-
-
-async def test_another_writer_is_named(pipeline: Pipeline) -> None:
-    await pipeline.fault("backend", {"fault": {"kind": "second-writer", "values": {"ETHUSDT": 123.45}}})
-
-    async def found() -> dict[str, Any] | None:
-        writers = (await findings(pipeline))["writers"]
-        return writers if writers["state"] == "down" else None
-
-    assert "ETHUSDT" in (await eventually(found, within_s=60))["evidence"]
-
-
-async def test_a_ban_silences_it_too(pipeline: Pipeline) -> None:
-    """The last test here: the services keep to the ban until it ends."""
-    await pipeline.redis.set("oi:ban", time.time_ns() // 1_000_000 + 60_000, ex=60)
-    before = (await pipeline.get("exchange", "/control"))["requests"].get("time", 0)
-    found = await findings(pipeline)
-    assert found["ban"]["state"] == "down"
-    assert "do not delete oi:ban" in found["ban"]["fix"]
-    assert (await pipeline.get("exchange", "/control"))["requests"].get("time", 0) == before

@@ -1,4 +1,4 @@
-"""What `oi doctor` makes of the backend's answers: which request it was, and who answered it."""
+"""What `oi doctor` makes of what it is answered: who said it, and what that means."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from cli import doctor
-from cli.doctor import backend
+from cli.doctor import backend, exchange, inside
 from cli.doctor.finding import Check, Finding, Patient
 from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
@@ -79,10 +79,43 @@ async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
 async def test_the_publisher_tells_whether_the_backend_merges(redis: Redis, merges: str, state: str, says: str) -> None:
     world = World()
     world.beats["publisher"] |= {"backendMerges": merges}
-    async with httpx.AsyncClient() as client:
-        (finding,) = await backend.cache(Patient(find(ENVIRON), redis, client, await world.seen(redis), ""))
+    finding = (await of_world(backend.cache, world, redis))["cache"]
     assert finding.state == state
     assert says in finding.what
+
+
+async def of_world(check: Check, world: World, redis: Redis, answer: Answer = pytest.fail) -> dict[str, Finding]:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        patient = Patient(find(ENVIRON), redis, client, await world.seen(redis), "")
+        return {finding.check: finding for finding in await check(patient)}
+
+
+async def test_another_writer_is_named(redis: Redis) -> None:
+    world = World()
+    world.served["ETHUSDT"] = "foreign"
+    writers = (await of_world(backend.writers, world, redis))["writers"]
+    assert (writers.state, writers.evidence) == (DOWN, "1 symbols: ETHUSDT")
+
+
+async def test_a_ban_silences_it_too(redis: Redis) -> None:
+    world = World()
+    world.ban_ms = world.now_ms + 60_000
+    ban = (await of_world(exchange.rest, world, redis))["ban"]
+    assert ban.state == DOWN
+    assert "do not delete oi:ban" in ban.fix
+
+
+async def test_a_silent_service_is_named_with_its_unit(redis: Redis) -> None:
+    world = World()
+    del world.beats["publisher"], world.beats["funding_api"]
+    world.beats["oi_poller"] |= {"state": "degraded", "detail": "any words"}
+    found = await of_world(inside.services, world, redis)
+    assert {name: f.state for name, f in found.items()} == {
+        "publisher": DOWN,
+        "funding_api": DEGRADED,
+        "oi_poller": DEGRADED,
+    }
+    assert "systemctl restart oi-publisher" in found["publisher"].fix
 
 
 async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url: str) -> None:
