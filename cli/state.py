@@ -5,9 +5,10 @@ A row that cannot be read costs only itself, and is counted.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -16,15 +17,14 @@ from redis.exceptions import RedisError, ResponseError
 from shared.agreed import METRICS_PORTS as SERVICES
 from shared.ban import ban_key
 from shared.clock import from_iso
-from shared.codec import decode_mark, decode_member, decode_reading, decode_served, decode_volume
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served, Sweep
+from shared.numbers import finite
 from shared.proxy import Proxy
 from shared.store import ALERTS, CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, SWEEPS, UNIVERSE, VOLUMES
 from shared.store import redis_faults as faults
-from shared.sweeplog import sweep_entry
+from shared.sweeplog import entry_order, read_entry_id, sweep_entry
 
-T = TypeVar("T")
 SWEEPS_READ = 20  # an explanation looks this far back for why a symbol failed
 Beat = Mapping[str, str]
 
@@ -33,26 +33,19 @@ class Learnt(NamedTuple):
     """What the publisher remembers of the backend, out of ``oi:publisher``."""
 
     delivered_ms: int | None  # when the newest delivered sweep landed
-    in_flight: bool
     max_rows: int
     max_rows_ms: int
     replaces: bool
     post_s: float
     post_status: int  # of HTTP, its answer; 0: none came back
-    duplicates: int
     alerts_in_doubt: int = 0  # that may have arrived, could not be looked for, and were not sent again
-
-
-class Group(NamedTuple):
-    pending: int
-    lag: int
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """Marks: of the universe and of ``wanted``. ``served``: by the backend's spelling. ``sweeps``: newest first."""
 
     now_ms: int
-    beats: dict[str, Beat]
+    beats: Mapping[str, Beat]
     universe: dict[str, Member]
     marks: dict[str, MarkPrice]
     listed: frozenset[str]  # every symbol with a mark price, traded or not
@@ -63,7 +56,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     sweeps: list[Sweep]
     ban_ms: int
     learnt: Learnt
-    groups: dict[str, Group]
+    groups: frozenset[str]  # who reads the sweeps
     alerts: int
     alerts_waiting: int
     unreadable: int
@@ -115,31 +108,28 @@ def _checked(reply: Any) -> Any:
 
 
 def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
-    beats = [_texts(fields) for fields in replies[: len(SERVICES)]]
-    universe, marks, contracts, served, left_out, publisher = replies[len(SERVICES) : len(SERVICES) + 6]
-    volumes, entries, ban, groups, alerts, alert_groups = replies[len(SERVICES) + 6 :]
-    bad: list[WireError] = []
-    members = _rows(universe, decode_member, bad)
-    shown = {name.encode() for name in (*members, *names)}
+    answers, bad = iter(replies), list[WireError]()
+    beats = {service: _texts(fields) for service, fields in zip(SERVICES, answers, strict=False) if fields}
+    universe, marks, contracts, served, left_out, publisher, volumes, entries, ban, groups, alerts, readers = answers
+    members = UNIVERSE.decoded(universe, bad.append)
+    asked = {name.encode(): blob for name, blob in zip(names, volumes, strict=False) if blob is not None}
     kept_ms = int(ban) if ban and ban.isdigit() and len(ban) < 16 else 0
     return Snapshot(
         now_ms=now_ms,
-        beats={name: beat for name, beat in zip(SERVICES, beats, strict=True) if beat},
+        beats=beats,
         universe=members,
-        marks=_rows({name: blob for name, blob in marks.items() if name in shown}, decode_mark, bad),
+        marks=MARKS.decoded(marks, bad.append, only={*members, *names}),
         listed=frozenset(name.decode(errors="replace") for name in marks),
-        contracts=_rows(contracts, decode_reading, bad),
-        volumes=_rows(
-            {n.encode(): b for n, b in zip(names, volumes, strict=False) if b is not None}, decode_volume, bad
-        ),
-        served=_rows(served, decode_served, bad),
+        contracts=CONTRACTS.decoded(contracts, bad.append),
+        volumes=VOLUMES.decoded(asked, bad.append),
+        served=SERVED.decoded(served, bad.append),
         left_out=_texts(left_out),
         sweeps=[sweep for row in entries for sweep in (sweep_entry(*row).sweep,) if isinstance(sweep, Sweep)],
         ban_ms=kept_ms if kept_ms > now_ms else 0,
-        learnt=_learnt(publisher),
-        groups={g["name"].decode(): Group(int(g["pending"]), int(g.get("lag") or 0)) for g in groups},
+        learnt=_learnt(_texts(publisher)),
+        groups=frozenset(group["name"].decode() for group in groups),
         alerts=int(alerts),
-        alerts_waiting=sum(int(g["pending"]) + int(g.get("lag") or 0) for g in alert_groups),
+        alerts_waiting=sum(int(reader["pending"]) + int(reader.get("lag") or 0) for reader in readers),
         unreadable=len(bad),
     )
 
@@ -148,35 +138,21 @@ def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
 
 
-def _rows(rows: Mapping[bytes, bytes], decode: Callable[[str, bytes], T], bad: list[WireError]) -> dict[str, T]:
-    found: dict[str, T] = {}
-    for name, blob in rows.items():
-        symbol = name.decode(errors="replace")
-        try:
-            found[symbol] = decode(symbol, blob)
-        except WireError as e:
-            bad.append(e)
-    return found
+def _learnt(fields: Mapping[str, str]) -> Learnt:
+    def number(name: str) -> float:
+        with contextlib.suppress(ValueError):
+            return float(finite(fields.get(name, "0")))
+        return 0.0
 
-
-def _learnt(fields: Mapping[bytes, bytes]) -> Learnt:
-    def number(name: bytes) -> float:
-        try:
-            return float(fields.get(name, b"0"))
-        except ValueError:
-            return 0.0
-
-    delivered = fields.get(b"delivered", b"").partition(b"-")[0]
+    delivered = read_entry_id(fields.get("delivered", "").encode())
     return Learnt(
-        delivered_ms=int(delivered) if delivered.isdigit() and len(delivered) < 16 else None,
-        in_flight=b"attempt" in fields,
-        max_rows=int(number(b"max_rows")),
-        max_rows_ms=int(number(b"max_rows_ms")),
-        replaces=number(b"replaces") == 1,
-        post_s=number(b"post_s"),
-        post_status=int(number(b"post_status")),
-        duplicates=int(number(b"duplicates")),
-        alerts_in_doubt=int(number(b"alerts_in_doubt")),
+        delivered_ms=entry_order(delivered)[0] if delivered else None,
+        max_rows=int(number("max_rows")),
+        max_rows_ms=int(number("max_rows_ms")),
+        replaces=number("replaces") == 1,
+        post_s=number("post_s"),
+        post_status=int(number("post_status")),
+        alerts_in_doubt=int(number("alerts_in_doubt")),
     )
 
 

@@ -49,22 +49,13 @@ class Cycle(msgspec.Struct, frozen=True, rename="camel"):
 
 def cycle(beat: Mapping[str, str], now_ms: int) -> Cycle:
     """Pure: what a heartbeat says of the last cycle."""
-    batch = beat.get("batch", "")
-    batch_ms = stamp_ms(batch)
-    state = {"": DOWN, "ok": GOOD, "starting": UNKNOWN}.get(beat.get("state", ""), DEGRADED)
-    counts = {name: beat.get(name, "") for name in ("served", "universe", "failed", "ghosts", "backlog")}
-    old_s = None if batch_ms is None else max(0.0, (now_ms - batch_ms) / 1000)
-    detail = beat.get("detail", "") if beat else silent("publisher")
-    return Cycle(
-        iso(now_ms),
-        state,
-        detail,
-        verdict=beat.get("verdict", ""),
-        batch=batch,
-        age_s=old_s,
-        left_out=beat.get("leftOut", ""),
-        **counts,
-    )
+    batch_ms = stamp_ms(beat.get("batch", ""))
+    judged = {
+        "at": iso(now_ms),
+        "state": {"": DOWN, "ok": GOOD, "starting": UNKNOWN}.get(beat.get("state", ""), DEGRADED),
+        "ageS": None if batch_ms is None else max(0.0, (now_ms - batch_ms) / 1000),
+    }
+    return msgspec.convert({"detail": silent("publisher"), **beat, **judged}, Cycle)
 
 
 class Tail:

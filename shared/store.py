@@ -210,6 +210,12 @@ class Stored(Generic[T]):
         """
         async with redis_faults():
             rows = cast("dict[bytes, bytes]", await redis.hgetall(self.key))
+        return self.decoded(rows, on_bad, only)
+
+    def decoded(
+        self, rows: Mapping[bytes, bytes], on_bad: Callable[[WireError], None], only: Container[str] | None = None
+    ) -> dict[str, T]:
+        """The same of rows that are here already."""
         items: dict[str, T] = {}
         for name, blob in rows.items():
             try:

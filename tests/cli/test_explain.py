@@ -201,9 +201,9 @@ async def test_an_unknown_symbol_gets_the_nearest_names(redis: Redis) -> None:
     assert "did you mean ETHUSDT" in found.answer
 
 
-NOTHING_LEARNT = Learnt(None, False, 0, 0, False, 0, 0, 0)
+NOTHING_LEARNT = Learnt(None, 0, 0, False, 0, 0)
 LISTED = frozenset({"BTCUSDT", ETH})
-KNOWN = Snapshot(0, {}, {}, {}, LISTED, {}, {}, {}, {}, [], 0, NOTHING_LEARNT, {}, 0, 0, 0)
+KNOWN = Snapshot(0, {}, {}, {}, LISTED, {}, {}, {}, {}, [], 0, NOTHING_LEARNT, frozenset(), 0, 0, 0)
 
 
 @given(st.text())

@@ -134,12 +134,12 @@ async def test_rows_that_cannot_be_read_cost_only_themselves(redis: Redis) -> No
     for key in ("oi:mark", "oi:universe", "oi:contracts", "oi:served"):
         await redis.hset(key, "BTCUSDT", "{")
     await redis.hset("oi:mark", b"\xff\xfe", "{")
-    await redis.hset("oi:publisher", "post_s", "soon")
+    await redis.hset("oi:publisher", mapping={"post_s": "soon", "post_status": "inf", "delivered": "1e400-0"})
     await redis.set("oi:ban", "tomorrow")
 
     seen = await read(redis)
 
-    assert seen.unreadable == 3  # its mark is of no symbol in the universe any more, and is not looked at
+    assert seen.unreadable == 4  # a key that is no text is one; of BTCUSDT, in no universe now, no mark is read
     assert "ETHUSDT" in seen.universe
     assert seen.ban_ms == 0
 
