@@ -109,15 +109,15 @@ async def top(*, once: bool = False, json: Json = False, env_file: EnvFile = Non
 
     console = show.console()
     async with opened(env_file) as (given, redis):
-        watch = top.Watch(redis, given)
+        latest = top.Latest(redis, given)
         if json:
-            await watch.look(console.width)
-            show.emit({"state": watch.status.state, "at": watch.status.at, "note": watch.note, "rows": watch.rows})
+            await latest.look(console.width)
+            show.emit({"state": latest.status.state, "at": latest.status.at, "note": latest.note, "rows": latest.rows})
         elif once or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            await top.once(watch, console)
+            await top.once(latest, console)
         else:
-            await top.live(watch, console)
-    return show.EXIT[show.UNKNOWN] if watch.note else watch.status.exit_status
+            await top.live(latest, console)
+    return show.EXIT[show.UNKNOWN] if latest.note else latest.status.exit_status
 
 
 @app.command

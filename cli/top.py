@@ -41,7 +41,7 @@ KEYS = {
 }
 
 
-class Watch:
+class Latest:
     """What is known of the pipeline, kept current. A Redis that is away leaves the last rows, and says so."""
 
     def __init__(self, redis: Redis, given: Given) -> None:
@@ -68,32 +68,32 @@ class Watch:
         self.note = ""
 
 
-async def once(watch: Watch, console: Console) -> None:
-    await watch.look(console.width)
-    console.print(Screen(watch.rows, View(), watch.status, watch.note))
+async def once(latest: Latest, console: Console) -> None:
+    await latest.look(console.width)
+    console.print(Screen(latest.rows, View(), latest.status, latest.note))
 
 
-async def live(watch: Watch, console: Console) -> None:
+async def live(latest: Latest, console: Console) -> None:
     """Until the person leaves."""
     view = View()
     with Live(console=console, screen=True, auto_refresh=False) as screen:
         async with keys() as pressed:
             while not view.left:
-                await watch.look(console.width)
+                await latest.look(console.width)
                 deadline_s = asyncio.get_running_loop().time() + READ_EVERY_S
-                view = await _until(deadline_s, view, pressed, watch, screen)
+                view = await _until(deadline_s, view, pressed, latest, screen)
 
 
-async def _until(deadline_s: float, view: View, pressed: asyncio.Queue[str], watch: Watch, screen: Live) -> View:
+async def _until(deadline_s: float, view: View, pressed: asyncio.Queue[str], latest: Latest, screen: Live) -> View:
     """Draw, and draw again with each key, until it is time to read anew."""
     while not view.left:
-        screen.update(Screen(watch.rows, view, watch.status, watch.note), refresh=True)
+        screen.update(Screen(latest.rows, view, latest.status, latest.note), refresh=True)
         try:
             async with asyncio.timeout_at(deadline_s):
                 key = await pressed.get()
         except TimeoutError:
             break
-        view = press(view, key, page(screen.console.height), len(chosen(watch.rows, view)))
+        view = press(view, key, page(screen.console.height), len(chosen(latest.rows, view)))
     return view
 
 

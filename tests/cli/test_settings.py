@@ -60,7 +60,14 @@ def test_the_key_beside_the_installed_settings_is_used_and_never_shown(nowhere: 
 
 
 @pytest.mark.parametrize(
-    "line", ["REDIS_URL=http://:hidden-word@h", "MARK_MAX_AGE_SEC=soon", "PIPELINE_HEALTH=publisher"]
+    "line",
+    [
+        "REDIS_URL=http://:hidden-word@h",
+        "MARK_MAX_AGE_SEC=soon",
+        "PIPELINE_HEALTH=publisher",
+        "PIPELINE_HEALTH=a=http://a..b/healthz",
+        "BACKEND_URL=https://a..b",
+    ],
 )
 def test_a_bad_setting_is_named_without_its_secret(nowhere: Path, line: str) -> None:
     settings.DEMO.write_text(line)
