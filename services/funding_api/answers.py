@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
-from services.funding_api.bodies import Funding, Health, Mark, OpenInterest, Problem, Refusal, Several
+from services.funding_api.bodies import (
+    Connection,
+    Funding,
+    Health,
+    Mark,
+    OpenInterest,
+    Problem,
+    Refusal,
+    Several,
+    State,
+)
 from services.funding_api.snapshot import HASHES, Snapshot
 from shared import model
 from shared.clock import from_iso
@@ -93,10 +103,18 @@ class Answers:
     def open_interest_all(self) -> Answer:
         return _several(self._open_interest, sorted(self._snapshot.contracts.all))
 
-    def state(self) -> dict[str, Mark]:
-        """Every symbol whose mark is not stale."""
-        marks = self._snapshot.marks.all.values()
-        return {mark.symbol: Mark(**mark_fields(mark)) for mark in marks if not self._is_stale(mark.received_ms)}
+    def state(self) -> State:
+        """The old state file: every symbol whose mark is not stale, and how the stream is."""
+        marks = [mark for mark in self._snapshot.marks.all.values() if not self._is_stale(mark.received_ms)]
+        daemon = self._snapshot.daemon
+        stream = Connection(
+            connected=self._connected(),
+            last_connected_time=_instant_s(daemon.get("lastConnected")),
+            reconnect_attempts=whole(daemon.get("reconnectAttempts")) or 0,
+            messages_received=whole(daemon.get("messagesReceived")) or 0,
+            last_message_time=max((mark.received_ms / 1000 for mark in marks), default=None),
+        )
+        return State({mark.symbol: Mark(**mark_fields(mark)) for mark in marks}, stream, self._now_ms / 1000)
 
     def trouble(self) -> str | None:
         """Why these answers cannot be relied on, in one line; None while they can."""
@@ -112,17 +130,19 @@ class Answers:
     def health(self) -> Answer:
         """Of the data, not of this process: what it is that feeds ``oi:mark``, and how old it lets it become."""
         ages, daemon, trouble = self._ages(), self._snapshot.daemon, self.trouble()
-        started_s = _instant_s(daemon.get("started"))
+        started_s, connected_s = _instant_s(daemon.get("started")), _instant_s(daemon.get("lastConnected"))
+        lost_s = None if connected_s is None or self._connected() else self._now_ms / 1000 - connected_s
         body = Health(
             status="unhealthy" if trouble else "healthy",
             websocket_connected=self._connected(),
             symbol_count=len(self._snapshot.marks.all),
             uptime_seconds=None if started_s is None else round(max(0.0, self._now_ms / 1000 - started_s), 3),
-            last_connected_time=_instant_s(daemon.get("lastConnected")),
+            last_connected_time=connected_s,
             messages_received=whole(daemon.get("messagesReceived")),
             reconnect_attempts=whole(daemon.get("reconnectAttempts")),
             oldest_data_age_seconds=max(ages, default=None),
             newest_data_age_seconds=min(ages, default=None),
+            disconnected_for_seconds=UNSET if lost_s is None else round(max(0.0, lost_s), 3),
         )
         return Answer(503, structs.replace(body, error=trouble)) if trouble else Answer(200, body)
 

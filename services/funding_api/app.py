@@ -41,12 +41,17 @@ class Api:
         self._clock = clock
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._count])
+        # As the old API did: /funding/BTCUSDT/ leads to /funding/BTCUSDT.
+        slashes = web.normalize_path_middleware(
+            append_slash=False, remove_slash=True, redirect_class=web.HTTPTemporaryRedirect
+        )
+        app = web.Application(middlewares=[self._count, slashes])
         # The fixed names stand before {symbol}: none of them may ever be taken for a symbol.
         app.add_routes(
             [
                 web.get("/", self._fixed(openapi.index())),
                 web.get("/openapi.json", self._fixed(openapi.document())),
+                web.get("/docs", self._page),
                 web.get("/funding/health", self._from(lambda a, _: a.health(), away=unhealthy)),
                 web.get("/funding/batch", self._batch),
                 web.get("/funding/all", self._from(lambda a, _: a.funding_all())),
@@ -76,6 +81,9 @@ class Api:
         refusal = refuse_batch(symbols)
         return _respond(refusal) if refusal else await self._from(lambda a, _: a.funding_batch(symbols))(request)
 
+    async def _page(self, _: web.Request) -> web.Response:
+        return web.Response(text=openapi.page(), content_type="text/html")
+
     def _fixed(self, body: dict[str, Any]) -> Handler:
         encoded = msgspec.json.encode(body)
 
@@ -96,7 +104,7 @@ class Api:
             status = response.status
         except web.HTTPException as e:
             status = e.status
-            headers = {"Allow": e.headers["Allow"]} if "Allow" in e.headers else None
+            headers = {name: e.headers[name] for name in ("Allow", "Location") if name in e.headers}
             return web.json_response({"detail": e.reason}, status=status, headers=headers)
         else:
             return response

@@ -72,7 +72,26 @@ class Health(Struct, frozen=True, rename="camel"):
     reconnect_attempts: int | None
     oldest_data_age_seconds: float | None
     newest_data_age_seconds: float | None
+    disconnected_for_seconds: float | UnsetType = UNSET  # since a stream last began to deliver, while none does
     error: str | UnsetType = UNSET
+
+
+class Connection(Struct, frozen=True):
+    """Of the stream, in the words of the old state file; times in Unix seconds."""
+
+    connected: bool
+    last_connected_time: float | None
+    reconnect_attempts: int
+    messages_received: int
+    last_message_time: float | None
+
+
+class State(Struct, frozen=True):
+    """The old state file whole. ``updated_at``: Unix seconds at which it was written."""
+
+    funding_state: dict[str, Mark]
+    connection_status: Connection
+    updated_at: float
 
 
 class Several(Struct, frozen=True):

@@ -1,12 +1,15 @@
-"""``/openapi.json``: the API in OpenAPI 3.1, generated from the bodies; and the list of routes that ``/`` shows."""
+"""``/openapi.json``: the API in OpenAPI 3.1, generated from the bodies; and the routes, as ``/`` and ``/docs`` show."""
 
 from __future__ import annotations
 
+import html
 from typing import Any, NamedTuple
 
 import msgspec
 
 from services.funding_api import bodies
+
+TITLE = "oi-pipeline funding API"
 
 
 class Route(NamedTuple):
@@ -74,10 +77,18 @@ def _operation(path: str, route: Route) -> dict[str, Any]:
 def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
-        "info": {"title": "oi-pipeline funding API", "version": "1.0.0"},
+        "info": {"title": TITLE, "version": "1.0.0"},
         "paths": {path: {"get": _operation(path, route)} for path, route in ROUTES.items()},
         "components": {"schemas": _schemas()},
     }
+
+
+def page() -> str:
+    """``/docs`` for people; the old API showed a page that loaded its scripts from another host."""
+    rows = "".join(f"<tr><td><code>GET {path}</code><td>{html.escape(route.about)}" for path, route in ROUTES.items())
+    document = '<p>What each answer holds, in OpenAPI 3.1: <a href="/openapi.json">/openapi.json</a>'
+    head = f"<!doctype html><meta charset=utf-8><title>{TITLE}</title><h1>{TITLE}</h1>"
+    return f"{head}{document}<table>{rows}</table>"
 
 
 def index() -> dict[str, Any]:

@@ -241,6 +241,7 @@ def test_health_is_about_the_data(age_s: float, connections: str, healthy: bool,
     assert (status, body["status"]) == ((200, "healthy") if healthy else (503, "unhealthy"))
     assert body.get("error", "") == said == (asked.trouble() or "")
     assert body["websocketConnected"] is (connections != "0")
+    assert body.get("disconnectedForSeconds") == (30.0 if connections == "0" else None)
 
 
 @pytest.mark.parametrize("broken", [{}, {"connections": "two", "started": "soon", "messagesReceived": "-1"}])
@@ -274,13 +275,37 @@ def test_redis_away_names_the_cause() -> None:
 def test_the_state_holds_what_is_fresh_and_nothing_else() -> None:
     asked = answers(hashes([aged(2), aged(200, "ETHUSDT")]))
     assert json.loads(msgspec.json.encode(asked.state())) == {
-        "BTCUSDT": {
-            "markPrice": 93041.35202399,
-            "fundingRate": 0.0001,
-            "nextFundingTime": NEXT_MS,
-            "indexPrice": 93010.0,
-            "updatedAt": NOW_S - 2,
-        }
+        "funding_state": {
+            "BTCUSDT": {
+                "markPrice": 93041.35202399,
+                "fundingRate": 0.0001,
+                "nextFundingTime": NEXT_MS,
+                "indexPrice": 93010.0,
+                "updatedAt": NOW_S - 2,
+            }
+        },
+        "connection_status": {
+            "connected": True,
+            "last_connected_time": NOW_S - 30,
+            "reconnect_attempts": 3,
+            "messages_received": 240,
+            "last_message_time": NOW_S - 2,
+        },
+        "updated_at": NOW_S,
+    }
+
+
+def test_the_state_of_an_empty_redis_has_the_same_shape() -> None:
+    assert json.loads(msgspec.json.encode(answers(hashes(daemon={})).state())) == {
+        "funding_state": {},
+        "connection_status": {
+            "connected": False,
+            "last_connected_time": None,
+            "reconnect_attempts": 0,
+            "messages_received": 0,
+            "last_message_time": None,
+        },
+        "updated_at": NOW_S,
     }
 
 

@@ -70,7 +70,7 @@ class Api:
             return {}
 
     async def state(self) -> Any:
-        return json.loads(self.state_file.read_text()) if self.state_file.exists() else None
+        return json.loads(self.state_file.read_text())["funding_state"] if self.state_file.exists() else None
 
     async def well(self) -> None:
         for path in ("/funding/health", "/funding/BTCUSDT", "/open-interest/BTCUSDT"):

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from redis.asyncio import Redis
+from yarl import URL
 
 from services.funding_api.answers import MOST_SYMBOLS, Answers
 from services.funding_api.snapshot import FRESH_S, HASHES
@@ -191,6 +192,34 @@ async def test_requests_are_counted_by_route_and_status_and_never_by_symbol(api:
         ("/funding/batch", "400"): 1,
         ("other", "404"): 2,
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/funding/BTCUSDT/", "/open-interest/BTCUSDT/", "/funding/health/", "/funding/batch/?symbols=BTCUSDT"],
+)
+async def test_a_slash_too_much_leads_to_the_answer_as_in_the_old_api(api: Client, redis: Redis, path: str) -> None:
+    await fill(redis, ["BTCUSDT"])
+
+    async with api.session.get(api.origin + path, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (307, path.replace("/?", "?").removesuffix("/"))
+
+    assert (await api.get(path))[0] == 200
+
+
+async def test_a_redirect_never_leads_to_another_host(api: Client) -> None:
+    url = URL(api.origin + "//elsewhere.example/funding/A/", encoded=True)
+    async with api.session.get(url, allow_redirects=False) as answer:
+        assert answer.status == 404
+
+
+async def test_the_old_page_for_people_is_there_and_names_every_route(api: Client) -> None:
+    async with api.session.get(api.origin + "/docs") as answer:
+        page = await answer.text()
+
+    assert (answer.status, answer.content_type) == (200, "text/html")
+    for path in (await api.get("/"))[1]["routes"]:
+        assert f"GET {path}<" in page
 
 
 async def test_the_index_lists_every_route(api: Client) -> None:
