@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,16 +27,19 @@ async def told_settings(p: Patient) -> list[Finding]:
 
 async def redis(p: Patient) -> list[Finding]:
     where = p.given.settings.redis_shown
+    version = ""
+    with contextlib.suppress(Transient):
+        version = await server_version(p.redis)
+    old = too_old(version)
+    if old:
+        return [Finding("redis", DOWN, old, where, "upgrade it; no service starts on it")]
     if p.seen is None:
         fix = "start Redis, or correct REDIS_URL; the services go on by themselves once it answers"
         return [Finding("redis", DOWN, "Redis cannot be read", f"{where}: {p.why}", fix)]
-    version = await server_version(p.redis)
-    why = too_old(version)
-    found = [Finding("redis", DOWN, why, where, "upgrade it; no service starts on it")] if why else []
     if p.seen.unreadable:
         what = f"{p.seen.unreadable} rows in Redis cannot be read"
-        found.append(Finding("redis", DEGRADED, what, fix="another version or hand wrote them; they are overwritten"))
-    return found or [Finding("redis", GOOD, "Redis answers", f"{where}, version {version}")]
+        return [Finding("redis", DEGRADED, what, fix="another version or hand wrote them; they are overwritten")]
+    return [Finding("redis", GOOD, "Redis answers", f"{where}, version {version}")]
 
 
 async def keeping(p: Patient) -> list[Finding]:

@@ -13,8 +13,11 @@ from cli.doctor import backend, exchange, inside
 from cli.doctor.finding import Check, Finding, Patient
 from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
+from cli.state import read_or_none
+from shared import store
 from shared.clock import SystemClock
 from tests.cli.world import World
+from tests.redis_servers import ScriptedRedis
 
 Answer = Callable[[httpx.Request], httpx.Response]
 ENVIRON = {"REDIS_URL": "redis://h", "BACKEND_URL": "https://b.example", "BACKEND_API_KEY": "a-key"}
@@ -133,3 +136,14 @@ async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url:
     assert "NOPERM" in findings["keeping"].evidence or "no permissions" in findings["keeping"].evidence
     assert findings["redis"].state == GOOD
     assert {"backend", "key", "services", "writers"} <= set(findings)
+
+
+async def test_a_server_that_is_too_old_is_named_with_what_is_needed() -> None:
+    """It cannot be read at all: its version is the reason, not whether it runs."""
+    async with ScriptedRedis({}, otherwise=b"-ERR unknown command `HELLO`\r\n") as old, httpx.AsyncClient() as client:
+        given = find({"REDIS_URL": old.url})
+        async with store.connect(old.url) as redis:
+            seen, why = await read_or_none(redis)
+            (finding,) = await inside.redis(Patient(given, redis, client, seen, why))
+    assert finding.state == DOWN
+    assert finding.what == "Redis 5 or older is there, and 6.2 or newer is needed, or Valkey"
