@@ -53,12 +53,12 @@ def _through(seen: Snapshot, service: str) -> str:
 
 
 def feed(seen: Snapshot, settings: Settings) -> Hop:
-    cause, live = trouble(seen, "ws_daemon"), seen.fact("ws_daemon", "connections")
+    cause, live = trouble(seen, "ws_daemon"), seen.count("ws_daemon", "connections")
     source = seen.fact("ws_daemon", "source") or "stream"
     state = GOOD
     if cause:
         state = DEGRADED if source == "premiumIndex" else DOWN
-    elif live.isdigit() and int(live) < settings.ws_connections:
+    elif live is not None and live < settings.ws_connections:
         state, cause = DEGRADED, f"only {live} of {settings.ws_connections} connections delivers"
     elif seen.fact("ws_daemon", "volumes") == "ticker24h":
         state, cause = DEGRADED, "the stream brings no 24 h volumes: they are asked for by REST, every five minutes"
@@ -127,14 +127,14 @@ def sweep(seen: Snapshot, settings: Settings) -> Hop:
 
 def join(seen: Snapshot, _: Settings) -> Hop:
     out = {symbol: why for symbol, why in seen.left_out.items() if why != "not_in_universe"}
-    total = seen.fact("publisher", "universe") or str(len(seen.universe))
-    counts = f"{int(total) - len(seen.left_out) if total.isdigit() else '?'} of {total} fit to be published"
+    total = seen.count("publisher", "universe") or len(seen.universe)
+    counts = f"{total - len(seen.left_out)} of {total} fit to be published"
     when = seen.age_s(seen.batch_ms)
     if "publisher" not in seen.beats:
         return Hop("join", UNKNOWN, when, counts, None, "the publisher joins, and it is silent")
     if not out:
         return Hop("join", GOOD, when, counts)
-    state = DOWN if total.isdigit() and 2 * len(out) > int(total) else DEGRADED
+    state = DOWN if 2 * len(out) > total else DEGRADED
     return Hop("join", state, when, counts, None, by_reason(out))
 
 
@@ -146,9 +146,7 @@ def _blocked(seen: Snapshot) -> str:
 
 
 def delivery(seen: Snapshot, settings: Settings) -> Hop:
-    backlog = seen.fact("publisher", "backlog")
-    waiting = int(backlog) if backlog.isdigit() else 0
-    learnt = seen.learnt
+    learnt, waiting = seen.learnt, seen.count("publisher", "backlog") or 0
     counts = f"{waiting} waiting" if "publisher" in seen.beats else ""
     if learnt.delivered_ms:
         counts += f", last POST took {learnt.post_s:.2f} s (HTTP {learnt.post_status or 'unknown'})"
@@ -164,10 +162,14 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
 
 
 def served(seen: Snapshot, settings: Settings) -> Hop:
-    verdict, right = seen.fact("publisher", "verdict"), seen.fact("publisher", "served")
-    total, ghosts = seen.fact("publisher", "universe"), seen.fact("publisher", "ghosts")
+    verdict = seen.fact("publisher", "verdict")
+    right, total, ghosts = (seen.count("publisher", name) for name in ("served", "universe", "ghosts"))
     when = seen.age_s(seen.batch_ms)
-    counts = f"{verdict}: {right} of {total} served as sent, {ghosts or 0} ghosts" if verdict else ""
+    counts = (
+        f"{verdict}: {'?' if right is None else right} of {total} served as sent, {ghosts or 0} ghosts"
+        if verdict
+        else ""
+    )
     cached = seen.fact("publisher", "cacheAgeS")
     counts += f"; what is served comes from a cache, {cached} s old" if cached else ""
     since = _since(seen, "publisher")
@@ -179,7 +181,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         return Hop("served", UNKNOWN, when, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
     if verdict == "UNAUDITED":
         return Hop("served", UNKNOWN, when, counts, since, VERDICTS[verdict])
-    if right.isdigit() and total.isdigit() and 2 * int(right) < int(total):
+    if right is not None and 2 * right < (total or 0):
         return Hop("served", DOWN, when, counts, since, "most of what was sent is not served as it was sent")
     if verdict != "VERIFIED":
         odd = {s: row.verdict for s, row in seen.served.items() if row.verdict in {"missing", "outdated", "foreign"}}

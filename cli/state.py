@@ -19,7 +19,7 @@ from shared.ban import ban_key
 from shared.clock import from_iso
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served, Sweep
-from shared.numbers import finite
+from shared.numbers import finite, whole
 from shared.proxy import Proxy
 from shared.store import ALERTS, CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, SWEEPS, UNIVERSE, VOLUMES
 from shared.store import redis_faults as faults
@@ -63,6 +63,9 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     def fact(self, service: str, name: str) -> str:
         return self.beats.get(service, {}).get(name, "")
+
+    def count(self, service: str, name: str) -> int | None:
+        return whole(self.fact(service, name))
 
     def age_s(self, ms: int | None) -> float | None:
         """Since that instant, by this machine's clock; never negative."""
@@ -113,7 +116,7 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
     universe, marks, contracts, served, left_out, publisher, volumes, entries, ban, groups, alerts, readers = answers
     members = UNIVERSE.decoded(universe, bad.append)
     asked = {name.encode(): blob for name, blob in zip(names, volumes, strict=False) if blob is not None}
-    kept_ms = int(ban) if ban and ban.isdigit() and len(ban) < 16 else 0
+    kept_ms = whole(ban) or 0
     return Snapshot(
         now_ms=now_ms,
         beats=beats,

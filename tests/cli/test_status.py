@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
-from cli.state import read
+from cli.state import Learnt, Snapshot, read
 from cli.status import Status, status, without_redis
 from shared.proxy import Proxy
-from tests.cli.world import World
+from tests.cli.world import SERVICES, World
 
 SETTINGS = find({"REDIS_URL": "redis://h"}).settings
 
@@ -121,15 +124,11 @@ async def test_a_ban_is_told_with_its_end(redis: Redis) -> None:
 
 
 async def test_an_empty_redis_is_no_reason_to_fail(redis: Redis) -> None:
-    from cli.state import read
-
     found = status(await read(redis), SETTINGS, "a test")
     assert (found.state, found.exit_status) == (UNKNOWN, 3)
 
 
 async def test_rows_that_cannot_be_read_cost_only_themselves(redis: Redis) -> None:
-    from cli.state import read
-
     await World().write(redis)
     for key in ("oi:mark", "oi:universe", "oi:contracts", "oi:served"):
         await redis.hset(key, "BTCUSDT", "{")
@@ -142,6 +141,30 @@ async def test_rows_that_cannot_be_read_cost_only_themselves(redis: Redis) -> No
     assert seen.unreadable == 4  # a key that is no text is one; of BTCUSDT, in no universe now, no mark is read
     assert "ETHUSDT" in seen.universe
     assert seen.ban_ms == 0
+
+
+NOTHING = Snapshot(
+    0, {}, {}, {}, frozenset(), {}, {}, {}, {}, [], 0, Learnt(None, 0, 0, False, 0, 0), frozenset(), 0, 0, 0
+)
+FIELDS = (
+    "state",
+    "served",
+    "universe",
+    "backlog",
+    "ghosts",
+    "verdict",
+    "connections",
+    "interval_s",
+    "lastSuccess",
+    "batch",
+)
+
+
+@given(st.dictionaries(st.sampled_from(SERVICES), st.dictionaries(st.sampled_from(FIELDS), st.text())))
+def test_any_heartbeats_have_a_status(beats: dict[str, dict[str, str]]) -> None:
+    """Another version, or a hand, may have written them."""
+    found = status(msgspec.structs.replace(NOTHING, beats=beats), SETTINGS, "a test")
+    assert found.state in {DOWN, UNKNOWN}
 
 
 def test_without_redis_the_services_speak_for_themselves() -> None:
