@@ -1,6 +1,6 @@
 """``make bench``: what the pipeline costs and how fresh it is, beside its peers; one table, and bench/out/result.json.
 
-Under five minutes. Figures of different machines do not compare; the ratios of one run do.
+Under seven minutes. Figures of different machines do not compare; the ratios of one run do.
 """
 
 from __future__ import annotations

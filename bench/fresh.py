@@ -21,6 +21,7 @@ from bench.usage import resident_mib
 from bench.watch import Batch, batches
 
 SECONDS, WARM_UP_S, LATENCY_MS = 66.0, 12.0, 50.0
+ALONE_S = 130.0  # until oi_poller has watched a whole minute of the exchange without seeing anybody else
 AGE_ROWS = ("oi_age_median", "oi_age_worst", "refused")
 STAND_IN = ("--clock-in-values", "--weight-limit", "2400")
 NO_ALERTS = {"OI_MIN_DELTA_CONTRACTS": "1e12"}  # clocks jump like no open interest does
@@ -46,7 +47,7 @@ async def ours(results: Results) -> None:
         for name in SERVICES:
             await rig.start_service(name, **({"FUNDING_API_PORT": "0"} if name == "funding_api" else {}))
         book = Book(rig)
-        await book.follow(WARM_UP_S + SECONDS)
+        await book.follow(ALONE_S + SECONDS)
         for name in SERVICES:
             results.ours(f"memory_{name}", resident_mib(rig.pid(name)))
         await _tell(results, "ours", rig, book.interests)

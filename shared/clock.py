@@ -30,6 +30,11 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+def monotonic_ms(clock: Clock) -> int:
+    """Milliseconds that never jump; their zero means nothing."""
+    return int(clock.monotonic_s() * 1000)
+
+
 def iso(ms: int) -> str:
     """Unix ms -> ``2025-12-03T05:10:00.123Z``."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from services.oi_poller.desk import Desk
 from services.oi_poller.exchange import Fapi
+from services.oi_poller.lastlook import look_at_minute_ends
 from services.oi_poller.listings import Listings
 from services.oi_poller.metrics import Metrics
-from services.oi_poller.pace import Pace
 from services.oi_poller.poller import Poller
+from services.oi_poller.schedule import Schedule
 from services.oi_poller.settings import Settings
+from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.transport import sweep_client
 from services.oi_poller.universe import Rules, Universe
-from services.oi_poller.weight import Governor
+from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
 from shared.exchange import Exchange
 from shared.runner import Service, run
@@ -28,20 +29,22 @@ REQUEST_TIMEOUT_S = 5.0
 
 async def serve(settings: Settings, service: Service) -> None:
     clock, ban = service.clock, Ban(service.redis, service.clock, settings.proxy)
-    metrics, governor = Metrics(service.registry), Governor(settings.per_minute, settings.reserve)
-    metrics.watch(governor, ban, clock)
+    metrics, budget = Metrics(service.registry), WeightBudget(settings.per_minute, settings.reserve)
+    metrics.watch(budget, ban, clock)
     if settings.proxy:
         service.facts["proxy"] = settings.proxy.where
     universe = Universe(
         Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
     )
-    desk, pace = Desk(service.redis, universe, metrics, clock), Pace(settings, governor, metrics, clock)
+    store, schedule = SweepStore(service.redis, universe, metrics, clock), Schedule(settings, budget, metrics, clock)
     async with sweep_client(settings.in_flight, settings.proxy) as get, asyncio.TaskGroup() as jobs:
-        fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, governor, clock)
+        fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, budget, clock)
         listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)
-        poller = Poller(settings, service, fapi, ban, universe, listings, desk, pace, metrics)
-        jobs.create_task(listings.keep(desk.recalled))
+        poller = Poller(settings, service, fapi, ban, universe, listings, store, schedule, metrics)
+        jobs.create_task(listings.keep(store.recalled))
         jobs.create_task(poller.run())
+        if settings.per_minute is None:
+            jobs.create_task(look_at_minute_ends(fapi, budget, clock, listings.tried))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from services.oi_poller.sweep import Outcome
-from services.oi_poller.weight import Governor
+from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
-from shared.clock import Clock
+from shared.clock import Clock, monotonic_ms
 from shared.meters import Meters
 
 
@@ -43,12 +43,12 @@ class Metrics(Meters):
             buckets=(0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 30, 60, 120),
         )
 
-    def watch(self, governor: Governor, ban: Ban, clock: Clock) -> None:
+    def watch(self, budget: WeightBudget, ban: Ban, clock: Clock) -> None:
         """Gauges that are worked out when they are read: a minute ends without anybody calling."""
-        self.weight.labels("used").set_function(lambda: governor.used(clock.now_ms()))
-        self.weight.labels("free").set_function(lambda: governor.free(clock.now_ms()))
-        self.weight.labels("reserved").set_function(lambda: governor.reserved())
-        self.weight_limit.set_function(lambda: governor.limit)
+        self.weight.labels("used").set_function(lambda: budget.used(monotonic_ms(clock)))
+        self.weight.labels("free").set_function(lambda: budget.free(monotonic_ms(clock)))
+        self.weight.labels("reserved").set_function(lambda: budget.reserved(monotonic_ms(clock)))
+        self.weight_limit.set_function(lambda: budget.limit)
         self.ban_until.set_function(lambda: ban.until_ms / 1000)
 
     def swept(self, outcome: Outcome, carried: int, took_s: float) -> None:

@@ -9,13 +9,13 @@ import secrets
 from collections import defaultdict
 from typing import NoReturn
 
-from services.oi_poller.desk import Desk
 from services.oi_poller.exchange import Fapi
 from services.oi_poller.listings import Listings
 from services.oi_poller.metrics import Metrics
-from services.oi_poller.pace import Pace
+from services.oi_poller.schedule import Schedule
 from services.oi_poller.settings import Settings
 from services.oi_poller.sweep import GONE, Outcome, sweep
+from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.universe import Universe
 from shared.backoff import Backoff
 from shared.ban import Ban
@@ -39,8 +39,8 @@ class Poller:
         ban: Ban,
         universe: Universe,
         listings: Listings,
-        desk: Desk,
-        pace: Pace,
+        store: SweepStore,
+        schedule: Schedule,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -50,8 +50,8 @@ class Poller:
         self._ban = ban
         self._universe = universe
         self._listings = listings
-        self._desk = desk
-        self._pace = pace
+        self._store = store
+        self._schedule = schedule
         self._metrics = metrics
         self._last: dict[str, Reading] = {}  # the last good reading of each member
         self._cause = ""  # why the last sweep failed, where it did
@@ -62,8 +62,8 @@ class Poller:
         while True:
             try:
                 await self._settle()  # what Redis missed lands as soon as it is back, not an interval later
-                self._service.health.quiet(self._pace.rest_s())
-                await self._pace.rest()
+                self._service.health.quiet(self._schedule.rest_s())
+                await self._schedule.rest()
                 await self.turn()
                 self._redis_away.reset()
             except Transient as e:
@@ -73,25 +73,25 @@ class Poller:
 
     async def turn(self) -> None:
         """One sweep, or a wait for what stands in its way."""
-        if not self._desk.recalled.is_set():
-            self._last = await self._desk.recall()
+        if not self._store.recalled.is_set():
+            self._last = await self._store.recall()
         await self._ban.refresh()
         await self._listings.tried.wait()
         remaining_s = self._ban.remaining_s()
         if remaining_s:
             self._in_trouble(f"nothing may be sent until {iso(self._ban.until_ms)}", self._cause or "oi:ban says so")
-            return self._pace.nap(min(remaining_s, BAN_NAP_S))
+            return self._schedule.nap(min(remaining_s, BAN_NAP_S))
         await self._look()
         members = len(self._universe.members)
         if not members:
             self._in_trouble("waiting for a universe", "no listed symbol is known to be liquid: is ws_daemon running?")
-            return self._pace.nap(min(1.0, self._settings.max_interval_s))
-        if self._pace.may_begin(members):
+            return self._schedule.nap(min(1.0, self._settings.max_interval_s))
+        if self._schedule.may_begin(members):
             await self._sweep()
         return None
 
     async def _look(self) -> None:
-        change = self._universe.look(await self._desk.volumes(), self._clock.now_ms())
+        change = self._universe.look(await self._store.volumes(), self._clock.now_ms())
         for symbol in change.left:
             self._last.pop(symbol, None)
         self._metrics.universe.set(len(self._universe.members))
@@ -106,9 +106,9 @@ class Poller:
             )
 
     async def _sweep(self) -> None:
-        marks = await self._desk.marks()
+        marks = await self._store.marks()
         symbols = sorted(self._universe.members, key=self._received_ms)  # stalest first: none fails for ever
-        started_ms, deadline_s = self._clock.now_ms(), self._pace.begin(len(symbols))
+        started_ms, deadline_s = self._clock.now_ms(), self._schedule.begin(len(symbols))
         self._service.health.quiet(deadline_s)
         outcome = await sweep(
             symbols, self._fapi.open_interest, self._clock, in_flight=self._settings.in_flight, deadline_s=deadline_s
@@ -116,10 +116,10 @@ class Poller:
         self._drop_gone(outcome)
         record = self._record(outcome, marks, started_ms)
         self._cause = str(outcome.cause or "")
-        self._pace.ended(outcome)
+        self._schedule.ended(outcome)
         self._metrics.swept(outcome, len(record.readings) - len(outcome.fresh), (record.ended_ms - started_ms) / 1000)
         _name_failures(outcome)
-        self._desk.owe(record)
+        self._store.owe(record)
         await self._settle()
 
     def _received_ms(self, symbol: str) -> int:
@@ -150,7 +150,7 @@ class Poller:
 
     async def _settle(self) -> None:
         """Write what is owed, and only then say that it landed."""
-        landed = await self._desk.settle()
+        landed = await self._store.settle()
         if landed is None:
             return
         symbols, failed = len(landed.universe()), len(landed.failures)
@@ -159,8 +159,8 @@ class Poller:
             "fresh": symbols - failed,
             "failed": failed,
             "took_s": (landed.ended_ms - landed.started_ms) / 1000,
-            "interval_s": round(self._pace.interval_s, 2),
-            "used_weight": self._pace.used_weight(),
+            "interval_s": round(self._schedule.interval_s, 2),
+            "used_weight": self._schedule.used_weight(),
         }
         log.info("sweep landed", **facts)
         self._metrics.last_sweep.set(landed.ended_ms / 1000)
@@ -181,7 +181,7 @@ class Poller:
         if self._trouble:
             log.info("well again", after=self._trouble)
         self._trouble = ""
-        self._service.health.limit_s = max(self._settings.limit_s, 3 * self._pace.interval_s)
+        self._service.health.limit_s = max(self._settings.limit_s, 3 * self._schedule.interval_s)
         self._service.health.good(detail)
 
 

@@ -26,11 +26,18 @@ DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BT
 class Settings(CommonSettings):
     rest_url: str = take(BINANCE_REST_URL)
     proxy: Proxy | None = take(BINANCE_PROXY)
-    per_minute: int = setting(
-        "OI_MAX_REQ_PER_MIN", "2000", integer(1, 100_000), "request weight a minute, as a rate: sweeps are spaced by it"
+    per_minute: int | None = setting(
+        "OI_MAX_REQ_PER_MIN",
+        "",
+        lambda value: integer(1, 100_000)(value) if value else None,
+        "request weight a minute, as a rate: sweeps are spaced by it; empty: what the exchange's limit leaves",
     )
     reserve: int = setting(
-        "OI_WEIGHT_RESERVE", "200", integer(0, 100_000), "weight of the exchange's limit that is always left free"
+        "OI_WEIGHT_RESERVE",
+        "200",
+        integer(0, 100_000),
+        "weight of the exchange's limit that is left free; without OI_MAX_REQ_PER_MIN at most 100 while nobody else is "
+        "seen on the address",
     )
     min_interval_s: float = setting(
         "OI_MIN_INTERVAL_SEC", "5", number(0.05, 3600), "least seconds from the start of a sweep to the next"

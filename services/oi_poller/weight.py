@@ -1,9 +1,11 @@
-"""Request weight: how much may be sent in this minute, corrected by the exchange's own count; pure, given the time.
+"""How much request weight may be sent now, corrected by the exchange's own count; pure, given the time.
 
-The exchange counts per address and UTC clock minute, other scripts included, and tells the count with each answer.
-Kept at every moment: what this process sends in a minute of the exchange stays within `Governor.allowance`, and the
-count within its limit less ``reserve``, as far as the count can be known. A request is spent when it is sent; one
-that the exchange may have counted in either of two minutes is counted in both. Instants are Unix ms of the local clock.
+The exchange counts weight per address and UTC clock minute, other scripts included, and tells the count with each
+answer. What this process sends in one of its minutes stays within `WeightBudget.allowance`, and the count within the
+limit less what is reserved, as far as the count can be known. A request is counted from when it is sent; one that the
+exchange may have counted in either of two minutes is counted in both.
+
+Instants are milliseconds of this process's monotonic clock: a wall clock that is set changes nothing here.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ MINUTE_MS = 60_000
 DEFAULT_LIMIT = 2400
 SKEW_MS = 100.0  # between the exchange's own servers
 SLEW = 0.0005  # the most by which a clock is slewed
-ASIDE = 5  # weight a minute beside the sweeps: the symbol list, asked for anew now and then
+ASIDE = 2  # weight a minute beside the sweeps: the symbol list, asked for anew now and then
 LONGEST_STRETCH = 5  # minutes from sweep to sweep when others use up the limit: someone must look again
+ALONE_RESERVE = 100  # weight a minute kept free while nobody else is seen on the address
+ALONE_AFTER_MS = 300_000  # since somebody else was last seen
+LAST_LOOK_MS = 800  # before the end of a minute
+UNNOTICED = 5  # a difference between the exchange's count and ours that need not be somebody else
 
 
 class OutOfWeight(Transient):
@@ -42,13 +48,13 @@ class VenueClock:
         self._seen_ms: int | None = None
 
     def observe(self, date_ms: int, sent_ms: int, received_ms: int) -> bool:
-        """Learn from one answer; True when what was believed was wrong: the first answer, or a clock that was set."""
+        """Learn from one answer; True when what was believed was wrong: the first answer, or this host slept."""
         low_ms = date_ms - received_ms - SKEW_MS
-        high_ms = date_ms + 1000 - min(sent_ms, received_ms) + SKEW_MS
+        high_ms = date_ms + 1000 - sent_ms + SKEW_MS
         first, since_ms = self._seen_ms is None, received_ms - (self._seen_ms or 0)
         self._seen_ms = received_ms
         if not first:
-            drift_ms = abs(since_ms) * SLEW
+            drift_ms = since_ms * SLEW
             low, high = max(low_ms, self.low_ms - drift_ms), min(high_ms, self.high_ms + drift_ms)
             if low <= high:
                 self.low_ms, self.high_ms = low, high
@@ -57,8 +63,14 @@ class VenueClock:
         return True
 
 
-class Governor:
-    def __init__(self, per_minute: int, reserve: int) -> None:
+class WeightBudget:
+    """``per_minute`` is the most to send in a minute, as a rate; None: what the exchange's limit allows.
+
+    Without it the reserve follows what is seen: while nobody else was seen on the address for five minutes it is 100 a
+    minute, for what is left of the minute, since the exchange begins to count anew with the next; else ``reserve``.
+    """
+
+    def __init__(self, per_minute: int | None, reserve: int) -> None:
         self.per_minute = per_minute
         self.reserve = reserve
         self.limit = DEFAULT_LIMIT
@@ -73,6 +85,7 @@ class Governor:
         self._baseline: int | None = None  # the count before our first request: another process, perhaps our last self
         self._told_ms = 0  # when it was last told
         self._others = 0  # what others were seen to send a minute, in the last minute that told
+        self._alone_from_ms: int | None = None  # None: its minutes are not known yet
 
     def spend(self, now_ms: int, weight: int = 1) -> Ticket:
         """Account for a request about to be sent; `OutOfWeight` when it must not be."""
@@ -83,7 +96,7 @@ class Governor:
         self._in_flight += weight
         return Ticket(weight, self._minute, now_ms)
 
-    def settle(self, ticket: Ticket, now_ms: int, used: int | None, date_ms: int | None) -> None:
+    def answered(self, ticket: Ticket, now_ms: int, used: int | None, date_ms: int | None) -> None:
         """The request ended: with the exchange's count and Date, or with None where it gave none."""
         self._roll(now_ms)
         self._in_flight -= ticket.weight
@@ -93,12 +106,19 @@ class Governor:
         if used is None:
             self._lost += ticket.weight
         elif certain:  # otherwise the count may be that of the minute before
-            if self._baseline is None:
-                self._baseline = max(0, used - self._ours)
-            self._counted, self._told_ms = max(self._counted, used), now_ms
+            self._count(used, now_ms)
         if date_ms is not None and self._clock.observe(date_ms, ticket.sent_ms, now_ms):
             self._minute = self._earliest_minute(now_ms)
             self._either = self._ours - self._in_flight
+            watched_ms = math.ceil(2 * MINUTE_MS - self._into_minute_ms(now_ms))  # this minute, and a whole one
+            self._alone_from_ms = max(self._alone_from_ms or 0, now_ms + watched_ms)
+
+    def _count(self, used: int, now_ms: int) -> None:
+        if self._baseline is None:
+            self._baseline = max(0, used - self._ours)
+        self._counted, self._told_ms = max(self._counted, used), now_ms
+        if self._seen_this_minute() > UNNOTICED:
+            self._alone_from_ms = now_ms + ALONE_AFTER_MS
 
     def used(self, now_ms: int) -> int:
         """The exchange's count as it may stand now: what it told, and what it may not have counted yet."""
@@ -108,66 +128,103 @@ class Governor:
     def free(self, now_ms: int) -> int:
         """What may still be sent in this minute."""
         used = self.used(now_ms)
-        return max(0, min(self.allowance() - self._ours, self.limit - self.reserved() - used))
+        return max(0, min(self.allowance(now_ms) - self._ours, self.limit - self.reserved(now_ms) - used))
 
-    def allowance(self) -> int:
+    def allowance(self, now_ms: int) -> int:
         """Most we send in one clock minute.
 
         ``per_minute`` is a rate: at 5.8 sweeps a minute some clock minutes hold six, and none is cut in two for it.
         """
-        whole = self.per_minute
+        most = self.limit - self.reserved(now_ms)
+        if self.per_minute is None:
+            return most
         if 0 < self.sweep <= self.per_minute:
-            whole = math.ceil(self.per_minute / self.sweep) * self.sweep + ASIDE
-        return min(whole, self.limit - self.reserved())
+            return min(most, math.ceil(self.per_minute / self.sweep) * self.sweep + ASIDE)
+        return min(most, self.per_minute)
 
-    def reserved(self) -> int:
-        """Left free at all times; of a small limit never more than half."""
-        return min(self.reserve, self.limit // 2)
+    def is_alone(self, now_ms: int) -> bool:
+        """Whether nobody else was seen on the address: for one whole minute at first, for five once somebody was."""
+        return self._alone_from_ms is not None and now_ms >= self._alone_from_ms
+
+    def reserved(self, now_ms: int) -> int:
+        """Left free now."""
+        reserve = self._reserve_a_minute(now_ms)
+        if self._is_shrunk(now_ms):
+            return math.ceil(reserve * (1 - self._into_minute_ms(now_ms) / MINUTE_MS))
+        return reserve
 
     def wait_ms(self, now_ms: int, weight: int) -> int:
-        """Until that much may be sent: 0, or the rest of the minute. More than a minute holds needs a fresh one."""
-        if min(weight, self.budget()) <= self.free(now_ms):
+        """Until that much may be sent: 0, until the reserve has shrunk enough, or the rest of the minute.
+
+        More than a minute holds needs a fresh one.
+        """
+        if min(weight, self.budget(now_ms)) <= self.free(now_ms):
             return 0
-        return math.ceil(MINUTE_MS - self._into_minute_ms(now_ms))
+        into_ms, room = self._into_minute_ms(now_ms), self.limit - self.used(now_ms) - weight
+        if self._is_shrunk(now_ms) and room >= 0:
+            return math.ceil(MINUTE_MS * (1 - room / self._reserve_a_minute(now_ms)) - into_ms)
+        return math.ceil(MINUTE_MS - into_ms)
 
     def sweep_wait_ms(self, now_ms: int, symbols: int) -> int:
         """The same for a sweep, which must not run dry half-way: others went on sending since the count was told."""
         silent_ms = min(now_ms - self._told_ms, self._into_minute_ms(now_ms))
-        unseen = min(math.ceil(self._others_a_minute() * max(0, silent_ms) / MINUTE_MS), self.budget() - 1)
-        return self.wait_ms(now_ms, min(symbols, self.budget() - unseen) + unseen)
+        budget = self.budget(now_ms)
+        unseen = min(math.ceil(self._others_a_minute() * max(0, silent_ms) / MINUTE_MS), budget - 1)
+        return self.wait_ms(now_ms, min(symbols, budget - unseen) + unseen)
 
-    def budget(self) -> int:
+    def budget(self, now_ms: int) -> int:
         """What a minute allows when nobody else sends."""
-        return max(1, min(self.per_minute, self.limit - self.reserved()))
+        most = self.limit - self._reserve_a_minute(now_ms)
+        return max(1, most if self.per_minute is None else min(self.per_minute, most))
 
     def planned(self, now_ms: int) -> int:
         """What a minute allows beside what others on this address were last seen to send."""
         self._roll(now_ms)
-        return max(1, min(self.per_minute, self.limit - self.reserved() - self._others_a_minute()))
+        most = self.limit - self._reserve_a_minute(now_ms) - self._others_a_minute()
+        return max(1, most if self.per_minute is None else min(self.per_minute, most))
 
     def interval_s(self, symbols: int, least_s: float, now_ms: int) -> float:
         """From start to start of sweeps: 60 x symbols / budget.
 
         Where the exchange's limit has no room for a clock minute that holds one sweep more than the rate has whole
-        ones, it is stretched until a whole number fits: the last would have to wait for the next minute.
+        ones, it is stretched: until the reserve has shrunk enough when the last of them begins, or else until a whole
+        number fits, for the last would have to wait for the next minute.
         """
         planned = self.planned(now_ms)
-        if planned >= symbols:
-            interval_s = max(least_s, 60 * symbols / planned)
-            fullest = math.ceil(60 / interval_s) * symbols + ASIDE
-            if fullest <= self.limit - self.reserved() - self._others_a_minute():
-                return interval_s
-            return max(least_s, 60 / (planned // max(1, symbols)))
-        longest = max(LONGEST_STRETCH, math.ceil(symbols / self.budget()))
-        return max(least_s, 60.0 * min(math.ceil(symbols / planned), longest))
+        if planned < symbols:
+            longest = max(LONGEST_STRETCH, math.ceil(symbols / self.budget(now_ms)))
+            return max(least_s, 60.0 * min(math.ceil(symbols / planned), longest))
+        interval_s = max(least_s, 60 * symbols / planned)
+        sweeps = math.ceil(60 / interval_s)
+        room = self.limit - self._others_a_minute() - sweeps * symbols - ASIDE
+        reserve = self._reserve_a_minute(now_ms)
+        if room >= reserve:
+            return interval_s
+        if self._is_shrunk(now_ms) and room >= 0 and sweeps > 1:
+            return max(interval_s, 60 / (sweeps - 1) * (1 - max(0, room - 1) / reserve))
+        return max(least_s, 60 / (planned // max(1, symbols)))
+
+    def last_look_ms(self, now_ms: int) -> int:
+        """Until the last moment at which a request surely is answered, and counted, in this minute; or in the next."""
+        return math.ceil((MINUTE_MS - LAST_LOOK_MS - now_ms - self._clock.high_ms) % MINUTE_MS)
+
+    def _reserve_a_minute(self, now_ms: int) -> int:
+        """Of a small limit never more than half."""
+        return min(self.reserve, self.limit // 2, ALONE_RESERVE if self._is_shrunk(now_ms) else self.reserve)
+
+    def _is_shrunk(self, now_ms: int) -> bool:
+        return self.per_minute is None and self.is_alone(now_ms)
 
     def _others_a_minute(self) -> int:
         return max(self._others, self._others_this_minute())
 
     def _others_this_minute(self) -> int:
         """What others sent in this minute, drawn out to its end; a burst at its beginning is not taken for a rate."""
-        seen = max(0, self._counted - self._ours - (self._baseline or 0))
-        return int(seen * MINUTE_MS / max(MINUTE_MS // 2, self._into_minute_ms(self._told_ms)))
+        return int(self._seen_this_minute() * MINUTE_MS / max(MINUTE_MS // 2, self._into_minute_ms(self._told_ms)))
+
+    def _seen_this_minute(self) -> int:
+        """What the exchange counted beyond what we sent."""
+        return max(0, self._counted - self._ours - (self._baseline or 0))
 
     def _into_minute_ms(self, now_ms: int) -> float:
         return (now_ms + self._clock.low_ms) % MINUTE_MS

@@ -1,4 +1,4 @@
-"""Requests as the exchange sees them, and its answers as the governor does."""
+"""Requests as the exchange sees them, and its answers as the budget does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from services.oi_poller.exchange import Fapi
 from services.oi_poller.transport import sweep_client
-from services.oi_poller.weight import Governor
+from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
-from shared.clock import SystemClock
+from shared.clock import SystemClock, monotonic_ms
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.exchange import Exchange
 from tests.oi_poller.venue import DELISTED, HTML, TOO_MANY, UNKNOWN, Venue, serving
@@ -30,16 +30,16 @@ async def venue() -> AsyncIterator[Venue]:
 
 
 @pytest.fixture
-async def fapi(venue: Venue, redis: Redis, governor: Governor) -> AsyncIterator[Fapi]:
+async def fapi(venue: Venue, redis: Redis, budget: WeightBudget) -> AsyncIterator[Fapi]:
     clock = SystemClock()
     ban = Ban(redis, clock)
     async with sweep_client(IN_FLIGHT) as client:
-        yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, governor, clock)
+        yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, budget, clock)
 
 
 @pytest.fixture
-def governor() -> Governor:
-    return Governor(2000, 200)
+def budget() -> WeightBudget:
+    return WeightBudget(2000, 200)
 
 
 async def test_a_chinese_symbol_arrives_percent_encoded(venue: Venue, fapi: Fapi) -> None:
@@ -50,13 +50,13 @@ async def test_a_chinese_symbol_arrives_percent_encoded(venue: Venue, fapi: Fapi
     assert venue.raw_queries == ["symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"]
 
 
-async def test_the_limit_is_the_one_the_exchange_tells(venue: Venue, fapi: Fapi, governor: Governor) -> None:
+async def test_the_limit_is_the_one_the_exchange_tells(venue: Venue, fapi: Fapi, budget: WeightBudget) -> None:
     venue.limit = 1200
 
     info = await fapi.exchange_info(pytest.fail)
 
     assert set(info.listings) == {BTC, CHINESE}
-    assert governor.budget() == 1000
+    assert budget.budget(0) == 1000
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_the_limit_is_the_one_the_exchange_tells(venue: Venue, fapi: Fapi,
     ],
 )
 async def test_each_answer_is_its_own_error_and_its_count_is_believed(
-    venue: Venue, fapi: Fapi, governor: Governor, answer: tuple[int, str, dict[str, str]], error: type[Exception]
+    venue: Venue, fapi: Fapi, budget: WeightBudget, answer: tuple[int, str, dict[str, str]], error: type[Exception]
 ) -> None:
     """A refused request costs weight like any other."""
     venue.used[venue.clock.now_ms() // 60_000] = 500
@@ -85,24 +85,24 @@ async def test_each_answer_is_its_own_error_and_its_count_is_believed(
         await fapi.open_interest(BTC)
 
     assert type(raised.value) is error
-    assert governor.used(venue.clock.now_ms()) == 501
+    assert budget.used(monotonic_ms(venue.clock)) == 501
 
 
-async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, governor: Governor) -> None:
+async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, budget: WeightBudget) -> None:
     venue.delay_s[BTC] = 5.0
 
     with pytest.raises(Transient) as raised:
         await fapi.open_interest(BTC)
 
     assert isinstance(raised.value.__cause__, TimeoutError)
-    assert governor.used(venue.clock.now_ms()) == 1
+    assert budget.used(monotonic_ms(venue.clock)) == 1
 
 
-async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, governor: Governor) -> None:
+async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, budget: WeightBudget) -> None:
     clock = SystemClock()
     ban = Ban(redis, clock)
     async with sweep_client(1) as client:
-        nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, governor, clock)
+        nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, budget, clock)
         with pytest.raises(Transient) as raised:
             await nobody.open_interest(BTC)
 
@@ -122,7 +122,7 @@ async def test_no_request_waits_for_a_connection(venue: Venue, fapi: Fapi) -> No
 
 @pytest.mark.parametrize("status", [429, 418])
 async def test_nothing_is_sent_nor_spent_while_told_to_wait(
-    venue: Venue, fapi: Fapi, governor: Governor, status: int
+    venue: Venue, fapi: Fapi, budget: WeightBudget, status: int
 ) -> None:
     venue.always = (status, TOO_MANY, {"Retry-After": "7"})
     with pytest.raises(RateLimited):
@@ -134,4 +134,4 @@ async def test_nothing_is_sent_nor_spent_while_told_to_wait(
             await call()
         assert isinstance(raised.value, Banned) is (status == 418)
     assert venue.requests == 1
-    assert governor.used(venue.clock.now_ms()) == 1
+    assert budget.used(monotonic_ms(venue.clock)) == 1

@@ -328,3 +328,17 @@ async def test_it_stops_at_once_whatever_it_is_doing(redis: Redis, start: Start)
                 with contextlib.suppress(asyncio.CancelledError):
                     async with start(venue):
                         await asyncio.sleep(random.uniform(0.0, 0.1))
+
+
+async def test_the_end_of_a_minute_is_looked_at(redis: Redis, start: Start) -> None:
+    """What another script sends behind our last sweep of a minute is told by nothing else."""
+    clock = FastClock(speed=60)
+    async with (
+        serving(Venue(SYMBOLS, clock)) as venue,
+        start(venue, clock, OI_MAX_REQ_PER_MIN="", OI_MIN_INTERVAL_SEC="9"),
+    ):
+        await put_market(redis, SYMBOLS, clock)
+
+        await eventually(lambda: venue.time_asked_ms)
+
+        assert venue.time_asked_ms[0] % 60_000 > 50_000

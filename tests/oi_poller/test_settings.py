@@ -17,7 +17,7 @@ def test_the_defaults_are_the_ones_operators_know() -> None:
     """A host that sets nothing polls as documented."""
     settings = load(Settings, {})
 
-    assert (settings.per_minute, settings.reserve, settings.in_flight) == (2000, 200, 64)
+    assert (settings.per_minute, settings.reserve, settings.in_flight) == (None, 200, 64)
     assert (settings.min_interval_s, settings.max_interval_s) == (5.0, 30.0)
     assert (settings.enter_quote, settings.exit_quote) == (4_000_000, 2_000_000)
     assert (settings.contract_types, settings.quote_assets) == ({"PERPETUAL"}, {"USDT"})

@@ -1,4 +1,4 @@
-"""The governor against an exchange that counts: never over, never stuck, whatever the clocks and the network do."""
+"""The budget against an exchange that counts: never over, never stuck, whatever the clocks and the network do."""
 
 from __future__ import annotations
 
@@ -10,97 +10,97 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.oi_poller.weight import MINUTE_MS, Governor, OutOfWeight, VenueClock
+from services.oi_poller.weight import MINUTE_MS, OutOfWeight, VenueClock, WeightBudget
 
 T0 = 1_764_720_000_000  # a whole minute
 
 
-def send(governor: Governor, count: int, now_ms: int, used: int | None = None) -> None:
+def send(budget: WeightBudget, count: int, now_ms: int, used: int | None = None) -> None:
     """Requests that are answered at once; ``used`` is the exchange's count after the last."""
-    start = governor.used(now_ms)
+    start = budget.used(now_ms)
     for n in range(count):
-        ticket = governor.spend(now_ms)
+        ticket = budget.spend(now_ms)
         told = start + n + 1 if used is None or n < count - 1 else used
-        governor.settle(ticket, now_ms, told, None)
+        budget.answered(ticket, now_ms, told, None)
 
 
 def test_in_flight_requests_count_from_the_moment_they_are_sent() -> None:
     """The exchange's count comes with the answer, which is too late for the 32 sent meanwhile."""
-    governor = Governor(2000, 200)
-    tickets = [governor.spend(T0) for _ in range(32)]
+    budget = WeightBudget(2000, 200)
+    tickets = [budget.spend(T0) for _ in range(32)]
 
-    assert (governor.used(T0), governor.free(T0)) == (32, 1968)
+    assert (budget.used(T0), budget.free(T0)) == (32, 1968)
 
     for ticket in tickets:
-        governor.settle(ticket, T0 + 50, 32, None)
-    assert (governor.used(T0 + 50), governor.free(T0 + 50)) == (32, 1968)
+        budget.answered(ticket, T0 + 50, 32, None)
+    assert (budget.used(T0 + 50), budget.free(T0 + 50)) == (32, 1968)
 
 
 def test_the_exchange_is_believed_when_it_counts_more_than_we_sent() -> None:
     """Other scripts share the address; their weight is only in the header."""
-    governor = Governor(2000, 200)
-    send(governor, 10, T0, used=1510)
+    budget = WeightBudget(2000, 200)
+    send(budget, 10, T0, used=1510)
 
-    assert governor.used(T0) == 1510
-    assert governor.free(T0) == 2400 - 200 - 1510
+    assert budget.used(T0) == 1510
+    assert budget.free(T0) == 2400 - 200 - 1510
 
 
 def test_our_own_share_is_bounded_though_the_limit_leaves_room() -> None:
-    governor = Governor(100, 200)
-    send(governor, 100, T0)
+    budget = WeightBudget(100, 200)
+    send(budget, 100, T0)
 
     with pytest.raises(OutOfWeight) as spent:
-        governor.spend(T0 + 15_000)
+        budget.spend(T0 + 15_000)
     assert spent.value.retry_after_s == 45
-    governor.spend(T0 + MINUTE_MS)
+    budget.spend(T0 + MINUTE_MS)
 
 
 def test_a_sweep_that_does_not_fit_waits_for_the_next_minute() -> None:
     """Straddling into an overspent minute is how a 429 begins."""
-    governor = Governor(2000, 200)
-    send(governor, 1715, T0)
+    budget = WeightBudget(2000, 200)
+    send(budget, 1715, T0)
 
-    assert governor.wait_ms(T0 + 51_000, 285) == 0
-    assert governor.wait_ms(T0 + 51_000, 343) == 9_000
-    assert governor.wait_ms(T0 + MINUTE_MS, 343) == 0
+    assert budget.wait_ms(T0 + 51_000, 285) == 0
+    assert budget.wait_ms(T0 + 51_000, 343) == 9_000
+    assert budget.wait_ms(T0 + MINUTE_MS, 343) == 0
 
 
 def test_a_universe_larger_than_a_minute_holds_begins_with_a_fresh_one() -> None:
-    governor = Governor(300, 0)
-    send(governor, 1, T0)
+    budget = WeightBudget(300, 0)
+    send(budget, 1, T0)
 
-    assert governor.wait_ms(T0 + 10_000, 789) == 50_000
-    assert governor.wait_ms(T0 + MINUTE_MS, 789) == 0
+    assert budget.wait_ms(T0 + 10_000, 789) == 50_000
+    assert budget.wait_ms(T0 + MINUTE_MS, 789) == 0
 
 
 def test_a_late_answer_does_not_poison_the_new_minute() -> None:
     """Its header says 2100 used, of a minute that is over."""
-    governor = Governor(2000, 200)
-    late = governor.spend(T0 + 59_900)
+    budget = WeightBudget(2000, 200)
+    late = budget.spend(T0 + 59_900)
 
-    governor.settle(late, T0 + MINUTE_MS + 3000, 2100, None)
+    budget.answered(late, T0 + MINUTE_MS + 3000, 2100, None)
 
-    assert governor.used(T0 + MINUTE_MS + 3000) == 1  # it may have been counted in this minute: that much, no more
+    assert budget.used(T0 + MINUTE_MS + 3000) == 1  # it may have been counted in this minute: that much, no more
 
 
 def test_an_answer_that_never_came_was_perhaps_counted() -> None:
-    governor = Governor(2000, 200)
-    ticket = governor.spend(T0)
-    send(governor, 1, T0, used=50)
-    governor.settle(ticket, T0 + 5000, None, None)
+    budget = WeightBudget(2000, 200)
+    ticket = budget.spend(T0)
+    send(budget, 1, T0, used=50)
+    budget.answered(ticket, T0 + 5000, None, None)
 
-    assert governor.used(T0 + 5000) == 51
-    assert governor.used(T0 + 2 * MINUTE_MS) == 0
+    assert budget.used(T0 + 5000) == 51
+    assert budget.used(T0 + 2 * MINUTE_MS) == 0
 
 
 def test_the_limit_follows_the_exchange_and_a_small_one_is_not_all_reserve() -> None:
-    governor = Governor(2000, 200)
-    governor.limit = 6000
-    assert governor.budget() == 2000
-    governor.limit = 1200
-    assert governor.budget() == 1000
-    governor.limit = 100
-    assert (governor.budget(), governor.reserved()) == (50, 50)
+    budget = WeightBudget(2000, 200)
+    budget.limit = 6000
+    assert budget.budget(T0) == 2000
+    budget.limit = 1200
+    assert budget.budget(T0) == 1000
+    budget.limit = 100
+    assert (budget.budget(T0), budget.reserved(T0)) == (50, 50)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_limit_follows_the_exchange_and_a_small_one_is_not_all_reserve() -> 
 def test_the_interval_comes_from_the_budget_and_is_never_rounded_down(
     symbols: int, per_minute: int, expected: float
 ) -> None:
-    interval_s = Governor(per_minute, 200).interval_s(symbols, 5.0, T0)
+    interval_s = WeightBudget(per_minute, 200).interval_s(symbols, 5.0, T0)
 
     assert interval_s == pytest.approx(expected)
     assert interval_s >= 60 * symbols / per_minute
@@ -127,60 +127,60 @@ def test_the_interval_comes_from_the_budget_and_is_never_rounded_down(
 
 def test_the_interval_stretches_for_others_and_returns_by_itself() -> None:
     """A second script on the address slows us before anybody is told 429; when it ends, we are back in two minutes."""
-    governor = Governor(2000, 200)
+    budget = WeightBudget(2000, 200)
     for minute in range(2):
         now_ms = T0 + minute * MINUTE_MS
-        send(governor, 343, now_ms)
-        send(governor, 343, now_ms + 30_000, used=686 + 500)
-    assert governor.interval_s(343, 5.0, now_ms + 30_000) == 20.0  # 1200 left for us: three sweeps
+        send(budget, 343, now_ms)
+        send(budget, 343, now_ms + 30_000, used=686 + 500)
+    assert budget.interval_s(343, 5.0, now_ms + 30_000) == 20.0  # 1200 left for us: three sweeps
 
     quiet_ms = T0 + 2 * MINUTE_MS
-    assert governor.interval_s(343, 5.0, quiet_ms) == 20.0
-    send(governor, 343, quiet_ms)
-    assert governor.interval_s(343, 5.0, quiet_ms + MINUTE_MS) == pytest.approx(10.29)
+    assert budget.interval_s(343, 5.0, quiet_ms) == 20.0
+    send(budget, 343, quiet_ms)
+    assert budget.interval_s(343, 5.0, quiet_ms + MINUTE_MS) == pytest.approx(10.29)
 
 
 def test_a_sweep_expects_others_to_go_on_sending() -> None:
     """Half a sweep without weight is worse than a whole one in the next minute."""
-    governor = Governor(2000, 200)
+    budget = WeightBudget(2000, 200)
     for n in range(4):  # 1200 a minute from another script, told with each of our sweeps
-        send(governor, 343, T0 + n * 15_000, used=343 * (n + 1) + n * 300)
-    send(governor, 343, T0 + MINUTE_MS, used=343)
-    send(governor, 343, T0 + MINUTE_MS + 30_000, used=686 + 600)
+        send(budget, 343, T0 + n * 15_000, used=343 * (n + 1) + n * 300)
+    send(budget, 343, T0 + MINUTE_MS, used=343)
+    send(budget, 343, T0 + MINUTE_MS + 30_000, used=686 + 600)
 
-    assert governor.free(T0 + MINUTE_MS + 59_000) == 914
-    assert governor.sweep_wait_ms(T0 + MINUTE_MS + 40_000, 500) == 0
-    assert governor.sweep_wait_ms(T0 + MINUTE_MS + 59_000, 500) == 1000  # 580 of the others' are not told yet
-    assert governor.sweep_wait_ms(T0 + 2 * MINUTE_MS, 500) == 0
+    assert budget.free(T0 + MINUTE_MS + 59_000) == 914
+    assert budget.sweep_wait_ms(T0 + MINUTE_MS + 40_000, 500) == 0
+    assert budget.sweep_wait_ms(T0 + MINUTE_MS + 59_000, 500) == 1000  # 580 of the others' are not told yet
+    assert budget.sweep_wait_ms(T0 + 2 * MINUTE_MS, 500) == 0
 
 
 def test_a_restart_is_not_taken_for_another_script() -> None:
     """What our last self sent in this minute limits this minute, not the interval from then on."""
-    governor = Governor(2000, 200)
-    send(governor, 1, T0, used=1400)
+    budget = WeightBudget(2000, 200)
+    send(budget, 1, T0, used=1400)
 
-    assert governor.free(T0) == 800
-    assert governor.interval_s(343, 5.0, T0) == pytest.approx(10.29)
+    assert budget.free(T0) == 800
+    assert budget.interval_s(343, 5.0, T0) == pytest.approx(10.29)
 
 
 def test_a_limit_used_up_by_others_is_looked_at_again_within_minutes() -> None:
-    governor = Governor(2000, 200)
-    send(governor, 1, T0)
-    send(governor, 1, T0 + 1000, used=2400)
+    budget = WeightBudget(2000, 200)
+    send(budget, 1, T0)
+    send(budget, 1, T0 + 1000, used=2400)
 
-    assert governor.interval_s(343, 5.0, T0 + 1000) == 300.0
+    assert budget.interval_s(343, 5.0, T0 + 1000) == 300.0
 
 
 def test_the_minute_is_the_exchange_s_though_our_clock_is_off() -> None:
     """Ours is 90 s ahead and half a minute out of phase: the budget must turn with theirs."""
-    governor = Governor(100, 0)
+    budget = WeightBudget(100, 0)
     ahead_ms = 90_000
-    ticket = governor.spend(T0 + ahead_ms)
-    governor.settle(ticket, T0 + ahead_ms + 40, 1, T0)
-    send(governor, 99, T0 + ahead_ms + 1000, used=100)
+    ticket = budget.spend(T0 + ahead_ms)
+    budget.answered(ticket, T0 + ahead_ms + 40, 1, T0)
+    send(budget, 99, T0 + ahead_ms + 1000, used=100)
 
-    assert governor.free(T0 + ahead_ms + 31_000) == 0  # our clock has begun a new minute, the exchange has not
-    assert governor.free(T0 + ahead_ms + MINUTE_MS + 1300) == 100
+    assert budget.free(T0 + ahead_ms + 31_000) == 0  # our clock has begun a new minute, the exchange has not
+    assert budget.free(T0 + ahead_ms + MINUTE_MS + 1300) == 100
 
 
 @given(
@@ -223,9 +223,9 @@ def test_no_minute_of_the_exchange_ever_sees_more_than_the_budget(
 
     And when all is quiet again, the whole budget is back: nothing leaks.
     """
-    governor = Governor(500, 200)
-    governor.sweep = sweep
-    most = {0: 500, 90: 545, 343: 691, 900: 500}[sweep]  # the budget, rounded up to whole sweeps that fit into it
+    budget = WeightBudget(500, 200)
+    budget.sweep = sweep
+    most = {0: 500, 90: 542, 343: 688, 900: 500}[sweep]  # the budget, rounded up to whole sweeps that fit into it
     ours: Counter[int] = Counter()
     total: Counter[int] = Counter()
     order = itertools.count()
@@ -247,7 +247,7 @@ def test_no_minute_of_the_exchange_ever_sees_more_than_the_budget(
             total[now_ms // MINUTE_MS] += others  # type: ignore[assignment]
             for _ in range(wanted):  # type: ignore[call-overload]
                 try:
-                    ticket = governor.spend(now_ms - offset_ms)
+                    ticket = budget.spend(now_ms - offset_ms)
                 except OutOfWeight:
                     break
                 at(now_ms + out_ms, "arrive", ticket, back_ms, lost)  # type: ignore[operator]
@@ -260,8 +260,8 @@ def test_no_minute_of_the_exchange_ever_sees_more_than_the_budget(
             at(now_ms + (5000 if lost else back_ms), "settle", ticket, *told)  # type: ignore[operator]
         else:
             ticket, used, date_ms = args
-            governor.settle(ticket, now_ms - offset_ms, used, date_ms)  # type: ignore[arg-type]
+            budget.answered(ticket, now_ms - offset_ms, used, date_ms)  # type: ignore[arg-type]
 
     assert max(ours.values()) <= most
     quiet_ms = now_ms - offset_ms + 3 * MINUTE_MS
-    assert (governor.used(quiet_ms), governor.free(quiet_ms)) == (0, most)
+    assert (budget.used(quiet_ms), budget.free(quiet_ms)) == (0, most)

@@ -53,6 +53,7 @@ class Venue:
         self.other_used: Counter[int] = Counter()  # by minute: what other scripts send
         self.asked: list[str] = []
         self.info_asked = 0
+        self.time_asked_ms: list[int] = []
         self.raw_queries: list[str] = []
         self.under_way = 0
         self.most_under_way = 0
@@ -84,6 +85,10 @@ class Venue:
         body = json.dumps({"timezone": "UTC", "rateLimits": limits, "symbols": self.rows})
         return self._answer(self.info_answer or self.always or (200, body, {}))
 
+    async def _time(self, _: web.Request) -> web.Response:
+        self.time_asked_ms.append(self.clock.now_ms())
+        return self._answer(self.always or (200, json.dumps({"serverTime": self.clock.now_ms()}), {}))
+
     async def _open_interest(self, request: web.Request) -> web.Response:
         symbol = request.query["symbol"]
         self.asked.append(symbol)
@@ -109,6 +114,7 @@ async def serving(venue: Venue) -> AsyncIterator[Venue]:
     app = web.Application()
     app.router.add_get("/fapi/v1/exchangeInfo", venue._info)
     app.router.add_get("/fapi/v1/openInterest", venue._open_interest)
+    app.router.add_get("/fapi/v1/time", venue._time)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:

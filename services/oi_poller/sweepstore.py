@@ -17,7 +17,7 @@ from shared.store import CONTRACTS, MARKS, SWEEPS, UNIVERSE, VOLUMES, redis_faul
 from shared.sweeplog import FIELD, append
 
 
-class Desk:
+class SweepStore:
     def __init__(self, redis: Redis, universe: Universe, metrics: Metrics, clock: Clock) -> None:
         self._redis = redis
         self._universe = universe

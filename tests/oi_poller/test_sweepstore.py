@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
-from services.oi_poller.desk import Desk
 from services.oi_poller.metrics import Metrics
+from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.universe import Rules, Universe
 from shared import store
 from shared.errors import Transient
@@ -39,8 +39,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def desk(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> Desk:
-    return Desk(redis, universe, metrics, clock)
+def desk(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> SweepStore:
+    return SweepStore(redis, universe, metrics, clock)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def own_redis() -> Iterator[EmbeddedRedis]:
     server.close()
 
 
-async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(redis: Redis, desk: Desk) -> None:
+async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(redis: Redis, desk: SweepStore) -> None:
     """The operator reads it with redis-cli; a carried reading keeps its own, older row."""
     old = reading("ETHUSDT", "7", received_ms=NOW_MS - 60_000)
     record = sweep(reading("BTCUSDT", "82345.1230"), old, failures={"ETHUSDT": "timeout"})
@@ -67,7 +67,7 @@ async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(r
     assert await desk.settle() is None
 
 
-async def test_what_left_the_universe_leaves_redis(redis: Redis, desk: Desk, universe: Universe) -> None:
+async def test_what_left_the_universe_leaves_redis(redis: Redis, desk: SweepStore, universe: Universe) -> None:
     """Rows of symbols nobody polls any more would look like data."""
     desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
     await desk.settle()
@@ -81,7 +81,7 @@ async def test_what_left_the_universe_leaves_redis(redis: Redis, desk: Desk, uni
 
 
 async def test_the_run_before_is_recalled_without_its_leftovers(
-    redis: Redis, desk: Desk, universe: Universe, metrics: Metrics
+    redis: Redis, desk: SweepStore, universe: Universe, metrics: Metrics
 ) -> None:
     """Members and their readings; a row nobody owns goes, and a broken one costs only itself."""
     async with round_trip(redis) as pipe:
@@ -102,7 +102,7 @@ async def test_a_sweep_outlives_redis_and_lands_once(
 ) -> None:
     """Redis killed and back, empty: the newest sweep is there, once, with the whole universe."""
     redis = store.connect(own_redis.url)
-    desk = Desk(redis, universe, metrics, clock)
+    desk = SweepStore(redis, universe, metrics, clock)
     own_redis.kill()
     for n in range(2):
         desk.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
@@ -124,7 +124,7 @@ async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(
     """A stopped Redis reads on waking what it was sent while asleep; the sweep must not stand there twice."""
     redis = store.connect(own_redis.url)
     redis.connection_pool.connection_kwargs["socket_timeout"] = 0.3  # in place of seconds
-    desk = Desk(redis, universe, metrics, clock)
+    desk = SweepStore(redis, universe, metrics, clock)
     assert await redis.ping()
     assert own_redis.process is not None
     own_redis.process.send_signal(19)  # SIGSTOP

@@ -7,23 +7,23 @@ import math
 from services.oi_poller.metrics import Metrics
 from services.oi_poller.settings import Settings
 from services.oi_poller.sweep import Outcome
-from services.oi_poller.weight import Governor
+from services.oi_poller.weight import WeightBudget
 from shared.backoff import Backoff
-from shared.clock import Clock
+from shared.clock import Clock, monotonic_ms
 from shared.errors import Refused
 from shared.logs import EventLog
 
-log = EventLog("pace")
+log = EventLog("schedule")
 DEADLINE_S = 10.0
 LOOK_AGAIN_S = 5.0  # while a long interval runs, how often it is asked whether it need be so long
 
 
-class Pace:
+class Schedule:
     """Intervals run from start to start. ``interval_s`` is the one in force."""
 
-    def __init__(self, settings: Settings, governor: Governor, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, budget: WeightBudget, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
-        self._governor = governor
+        self._budget = budget
         self._metrics = metrics
         self._clock = clock
         self._due_s = clock.monotonic_s()
@@ -53,8 +53,8 @@ class Pace:
         if early_s > 0:
             self.nap(min(early_s, LOOK_AGAIN_S))
             return False
-        self._governor.sweep = symbols
-        wait_ms = self._governor.sweep_wait_ms(self._clock.now_ms(), symbols)
+        self._budget.sweep = symbols
+        wait_ms = self._budget.sweep_wait_ms(monotonic_ms(self._clock), symbols)
         self.nap(wait_ms / 1000)
         return not wait_ms
 
@@ -63,7 +63,7 @@ class Pace:
         self._set_interval(self._interval_s(symbols), symbols)
         self._began_s = self._clock.monotonic_s()
         self.nap(min(self.interval_s, max(LOOK_AGAIN_S, self._settings.max_interval_s)))
-        return DEADLINE_S + 60.0 * ((symbols - 1) // self._governor.budget())
+        return DEADLINE_S + 60.0 * ((symbols - 1) // self._budget.budget(monotonic_ms(self._clock)))
 
     def ended(self, outcome: Outcome) -> None:
         """Failed for the most part: rest longer, and long where only a person can mend it."""
@@ -75,13 +75,13 @@ class Pace:
         self._due_s = max(self._due_s, self._clock.monotonic_s() + backoff.next_s())
 
     def used_weight(self) -> int:
-        return self._governor.used(self._clock.now_ms())
+        return self._budget.used(monotonic_ms(self._clock))
 
     def _interval_s(self, symbols: int) -> float:
-        return self._governor.interval_s(symbols, self._settings.min_interval_s, self._clock.now_ms())
+        return self._budget.interval_s(symbols, self._settings.min_interval_s, monotonic_ms(self._clock))
 
     def _set_interval(self, interval_s: float, symbols: int) -> None:
-        budget = self._governor.planned(self._clock.now_ms())
+        budget = self._budget.planned(monotonic_ms(self._clock))
         if interval_s != self.interval_s:
             log.info("interval set", interval_s=interval_s, before_s=self.interval_s, symbols=symbols, budget=budget)
         over_max = interval_s > self._settings.max_interval_s
