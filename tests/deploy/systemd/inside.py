@@ -80,7 +80,7 @@ def manual() -> list[str]:
 
 
 def installs_as_the_manual_says() -> None:
-    """As written, but for the network: packages are there already, the backend is a stand-in, the checkout is this one."""
+    """As written, but for the network: packages are there already, and the backend is a stand-in."""
     commands = manual()
     assert len(commands) < 10, "the manual promises fewer than ten commands"
     for command in commands:
