@@ -95,6 +95,7 @@ class Poller:
         for symbol in change.left:
             self._last.pop(symbol, None)
         self._metrics.universe.set(len(self._universe.members))
+        self._service.facts["delisted"] = ",".join(sorted(self._universe.delisted))
         if change.entered or change.left:
             log.info(
                 "universe changed",

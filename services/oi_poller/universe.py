@@ -42,6 +42,7 @@ class Universe:
         self._rules = rules
         self.members: dict[str, Member] = {}
         self.departed: set[str] = set()
+        self.delisted: set[str] = set()  # of all that left, those the exchange itself no longer lists
         self._listed: dict[str, Listing] | None = None  # those the rules cover; None: not known yet
 
     def believe(self, listings: Mapping[str, Listing]) -> str | None:
@@ -70,6 +71,7 @@ class Universe:
                     entered.append(symbol)
         left = [symbol for symbol, member in before.items() if not _stayed(member, self.members.get(symbol))]
         self.departed = (self.departed - set(entered)) | set(left)
+        self.delisted = (self.delisted | self.departed) - self._listed.keys()
         return Change(entered, left)
 
     def drop(self, symbol: str) -> None:

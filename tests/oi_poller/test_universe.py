@@ -89,6 +89,23 @@ def test_a_delisted_symbol_leaves_at_the_next_list() -> None:
     assert polled.look({}, NOW_MS).left == ["B"]
 
 
+def test_who_left_because_the_exchange_says_so_is_told_apart() -> None:
+    """The publisher holds back a universe that shrinks at once, but for these."""
+    polled = universe(listing("A"), listing("B"), listing("C"))
+    polled.look(volumes(A=9_000_000, B=9_000_000, C=9_000_000), NOW_MS)
+    polled.drop("C")
+    polled.believe({one.symbol: one for one in (listing("A"), listing("B", status="SETTLING"))})
+
+    assert polled.look(volumes(A=1_000_000), NOW_MS).left == ["A", "B"]
+    polled.departed.clear()  # written
+    assert polled.look({}, NOW_MS) == ([], [])
+
+    assert polled.delisted == {"B", "C"}
+    polled.believe({"C": listing("C"), "A": listing("A")})
+    polled.look(volumes(C=9_000_000), NOW_MS)
+    assert polled.delisted == {"B"}
+
+
 def test_a_relisted_ticker_is_a_new_member_with_nothing_of_the_old() -> None:
     """The same four letters can be another coin: its history must not be continued."""
     polled = universe(listing("LITUSDT", onboard_ms=1))
