@@ -34,7 +34,7 @@ ALERTS = "oi:alerts"  # stream, written by oi_alerter
 LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
 PUBLISHER = "oi:publisher"  # hash: what the publisher must remember across a kill, written by publisher
 ALERTER = "oi:alerter"  # hash: latches, cooldowns and the last sweep looked at, written by oi_alerter
-TOLD = "oi:history"  # hash symbol -> the body of openInterestHist, expires, written by oi_alerter
+HISTORY = "oi:history"  # hash symbol -> the body of openInterestHist, expires, written by oi_alerter
 BAN = "oi:ban"  # string, Unix ms, expires with the ban; with a proxy + :host:port
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
 

@@ -10,11 +10,11 @@ import asyncio
 import sys
 
 from services.oi_alerter.alerter import Alerter
+from services.oi_alerter.backfill import Backfill
 from services.oi_alerter.detector import history_for
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
-from services.oi_alerter.warm import Warm
 from shared import http
 from shared.ban import Ban
 from shared.runner import Service, run
@@ -26,10 +26,10 @@ async def serve(settings: Settings, service: Service) -> None:
     alerter = Alerter(settings, service, memory, history, metrics)
     async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         ban = Ban(service.redis, service.clock, settings.proxy)
-        warm = Warm(settings.rest_url, client, ban, memory, history, alerter.ready, metrics, service.clock)
+        backfill = Backfill(settings.rest_url, client, ban, memory, history, alerter.ready, metrics, service.clock)
         if settings.warm:
-            jobs.create_task(warm.keep())
-        jobs.create_task(alerter.run(warm))
+            jobs.create_task(backfill.keep())
+        jobs.create_task(alerter.run(backfill))
 
 
 if __name__ == "__main__":

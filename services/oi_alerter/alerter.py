@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import NoReturn, cast
 
 from services.oi_alerter import wire
+from services.oi_alerter.backfill import Backfill
 from services.oi_alerter.detector import Alert, Detector, Findings
 from services.oi_alerter.history import History, Sample, UnitChange
 from services.oi_alerter.memory import GROUP, Memory, Moved
 from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
-from services.oi_alerter.warm import Warm
 from shared.alert import encode_alert
 from shared.backoff import Backoff
 from shared.codec import decode_mark
@@ -81,10 +81,10 @@ class Alerter:
         self._alerts = 0
         self.ready = asyncio.Event()
 
-    async def run(self, warm: Warm) -> NoReturn:
+    async def run(self, backfill: Backfill) -> NoReturn:
         while True:
             try:
-                reader = await self._open(warm)
+                reader = await self._open(backfill)
                 while True:
                     await self._turn(reader)
             except Transient as e:
@@ -95,7 +95,7 @@ class Alerter:
             self.ready.clear()
             await self._clock.sleep(self._backoff.next_s())
 
-    async def _open(self, warm: Warm) -> SweepReader:
+    async def _open(self, backfill: Backfill) -> SweepReader:
         """Latches, cursor and history as Redis has them now."""
         await self._memory.recall(self._metrics.bad_in_redis)
         self._history.series.clear()
@@ -104,7 +104,7 @@ class Alerter:
             for symbol, sample in samples_of(sweep, self._settings.skip).items():
                 self._history.add(symbol, sample)
             sweeps += 1
-        warm.recall(await self._memory.told(), self._metrics.bad_in_redis)
+        backfill.recall(await self._memory.backfilled(), self._metrics.bad_in_redis)
         log.info(
             "history recalled", sweeps=sweeps, symbols=len(self._history.series), latches=len(self._memory.latches)
         )

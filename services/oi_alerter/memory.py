@@ -1,4 +1,4 @@
-"""What must outlive the process, in Redis: which sweep was looked at last, latches, cooldowns, what the exchange told.
+"""What must outlive the process, in Redis: the last sweep looked at, latches, cooldowns, the exchange's own history.
 
 A sweep's alerts, its changed latches, the cursor and the acknowledgement are one transaction, and it happens only if
 the cursor still is where this process left it. So a kill at any instant, a time-out with an unknown outcome or a second
@@ -18,7 +18,7 @@ from services.oi_alerter.detector import Key, Latch
 from shared.alert import FIELD
 from shared.errors import WireError
 from shared.model import Sweep
-from shared.store import ALERTER, ALERTS, SWEEPS, TOLD, redis_faults, round_trip
+from shared.store import ALERTER, ALERTS, HISTORY, SWEEPS, redis_faults, round_trip
 from shared.sweeplog import BEGINNING, entry_order, read_entry_id, sweep_entry
 
 GROUP = "alerter"
@@ -108,13 +108,13 @@ class Memory:
         for key in gone:
             self.latches.pop(key, None)
 
-    async def told(self) -> dict[str, bytes]:
-        """Symbol -> the exchange's own words about its past, of the last hours."""
+    async def backfilled(self) -> dict[str, bytes]:
+        """Symbol -> openInterestHist's answer, of the last hours."""
         async with redis_faults():
-            rows = cast("dict[bytes, bytes]", await self._redis.hgetall(TOLD))
+            rows = cast("dict[bytes, bytes]", await self._redis.hgetall(HISTORY))
         return {name.decode(errors="replace"): body for name, body in rows.items()}
 
-    async def keep_told(self, symbol: str, body: bytes, for_ms: int) -> None:
+    async def keep_backfilled(self, symbol: str, body: bytes, for_ms: int) -> None:
         async with round_trip(self._redis) as pipe:
-            pipe.hset(TOLD, symbol, body)
-            pipe.pexpire(TOLD, for_ms)
+            pipe.hset(HISTORY, symbol, body)
+            pipe.pexpire(HISTORY, for_ms)

@@ -1,14 +1,15 @@
-"""The past of symbols that have none yet, from openInterestHist: gently, and not at all while the exchange wants peace.
+"""The last hour of symbols that have no history yet, asked of ``openInterestHist``: two symbols a second.
 
-The route costs no weight and has a limit of its own, 1000 requests in five minutes for the whole address. A 429 here is
-about that limit: this service waits, and the poller does not have to. What was told is kept in Redis, so that a restart
-does not ask again.
+The route costs no request weight and has a limit of its own, 1000 requests in five minutes for the whole address. A 429
+here is about that limit: this service waits, the poller does not. During a ban nothing is asked. The answers are kept
+in ``oi:history``, so that a restart within the hour does not ask again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import httpx
@@ -24,7 +25,7 @@ from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.logs import EventLog, OncePer
 
-log = EventLog("warm")
+log = EventLog("backfill")
 PATH = "/futures/data/openInterestHist"
 PERIOD_MS = 300_000
 EVERY_S = 0.5
@@ -33,85 +34,84 @@ BAN_NAP_S = 30.0
 TIMEOUT_S = 5.0
 
 
-class Warm:
-    """``asked``: symbol -> when it was last asked for, successfully or not."""
+@dataclass
+class Backfill:
+    """``ready``: the history is whole, so what is missing in it can be told. ``asked``: symbol -> Unix ms."""
 
-    def __init__(
-        self, origin: str, client: httpx.AsyncClient, ban: Ban, memory: Memory, history: History,
-        ready: asyncio.Event, metrics: Metrics, clock: Clock,
-    ) -> None:  # fmt: skip
-        self._url = origin + PATH
-        self._client = client
-        self._ban = ban
-        self._memory = memory
-        self._history = history
-        self._ready = ready
-        self._metrics = metrics
-        self._clock = clock
+    origin: str
+    client: httpx.AsyncClient
+    ban: Ban
+    memory: Memory
+    history: History
+    ready: asyncio.Event
+    metrics: Metrics
+    clock: Clock
+    asked: dict[str, int] = field(default_factory=dict)  # when each was last asked for, successfully or not
+
+    def __post_init__(self) -> None:
         self._backoff = Backoff(2.0, 300.0)
-        self._once = OncePer(clock, 60.0)
-        self.asked: dict[str, int] = {}
+        self._once = OncePer(self.clock, 60.0)
 
-    def recall(self, told: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
-        """After the history was rebuilt: what was told before a restart."""
-        for symbol, body in told.items():
+    def recall(self, answers: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
+        """Put what was answered before a restart into the history that was just rebuilt."""
+        for symbol, body in answers.items():
             try:
                 samples = wire.open_interest_hist(body, symbol)
             except WireError as e:
                 on_bad(e)
                 continue
             self.asked[symbol] = max((sample.at_ms for sample in samples), default=0)
-            self._history.recall(symbol, samples)
+            self.history.recall(symbol, samples)
 
     async def keep(self) -> NoReturn:
         while True:
-            await self._ready.wait()
+            await self.ready.wait()
             symbol = self.next_symbol()
             if symbol is None:
-                await self._clock.sleep(LOOK_S)
+                await self.clock.sleep(LOOK_S)
                 continue
             try:
                 await self._ask(symbol)
                 self._backoff.reset()
-                await self._clock.sleep(EVERY_S)
+                await self.clock.sleep(EVERY_S)
             except (Transient, Refused) as e:
                 await self._wait(e)
 
     def next_symbol(self) -> str | None:
         """One that is seen now, whose history is too short, and that was not asked for since it began."""
-        self.asked = {s: at for s, at in self.asked.items() if s in self._history.series}
-        now_ms = self._clock.now_ms()
-        for symbol, series in self._history.series.items():
-            short = series.span_ms < self._history.horizon_ms - 2 * PERIOD_MS
-            seen = now_ms - series.newest_ms <= self._history.longest_hole_ms
+        self.asked = {s: at for s, at in self.asked.items() if s in self.history.series}
+        now_ms = self.clock.now_ms()
+        for symbol, series in self.history.series.items():
+            short = series.span_ms < self.history.horizon_ms - 2 * PERIOD_MS
+            seen = now_ms - series.newest_ms <= self.history.longest_hole_ms
             if short and seen and self.asked.get(symbol, 0) < series.first_ms:
                 return symbol
         return None
 
     async def _ask(self, symbol: str) -> None:
-        now_ms = self._clock.now_ms()
-        await self._ban.refresh()
-        self._ban.check()
+        now_ms = self.clock.now_ms()
+        await self.ban.refresh()
+        self.ban.check()
         try:
             body = await self._get(symbol)
             samples = wire.open_interest_hist(body, symbol)
         except (Rejected, WireError) as e:
-            self._metrics.warmed.labels("failed").inc()
+            self.metrics.warmed.labels("failed").inc()
             self._say("one symbol's past is not to be had", e)
         else:
-            self._metrics.warmed.labels("told").inc()
-            await self._memory.keep_told(symbol, body, 2 * self._history.horizon_ms)
-            self._history.recall(symbol, samples)
+            self.metrics.warmed.labels("told").inc()
+            await self.memory.keep_backfilled(symbol, body, 2 * self.history.horizon_ms)
+            self.history.recall(symbol, samples)
         self.asked[symbol] = now_ms
 
     async def _get(self, symbol: str) -> bytes:
-        limit = str(min(500, self._history.horizon_ms // PERIOD_MS + 2))
+        limit = str(min(500, self.history.horizon_ms // PERIOD_MS + 2))
         params = {"symbol": symbol, "period": "5m", "limit": limit}
-        request = self._client.build_request("GET", self._url, params=params)
-        reply = await http.send(self._client, request, timeout_s=TIMEOUT_S, max_bytes=1024 * 1024)
-        error = exchange.failure(reply, self._clock.now_ms())
+        request = self.client.build_request("GET", self.origin + PATH, params=params)
+        reply = await http.send(self.client, request, timeout_s=TIMEOUT_S, max_bytes=1024 * 1024)
+        error = exchange.failure(reply, self.clock.now_ms())
         if isinstance(error, Banned):
-            await self._ban.record(error)
+            await self.ban.record(error)
         if error is not None:
             raise error
         return reply.body
@@ -121,7 +121,7 @@ class Warm:
         told_s = (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
         if isinstance(error, Banned):
             told_s = min(told_s, BAN_NAP_S)  # then look again whether it became longer
-        await self._clock.sleep(max(self._backoff.next_s(), told_s))
+        await self.clock.sleep(max(self._backoff.next_s(), told_s))
 
     def _say(self, what: str, error: Exception) -> None:
         if self._once.due(what) is not None:

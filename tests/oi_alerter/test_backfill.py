@@ -15,12 +15,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from services.oi_alerter.backfill import Backfill
 from services.oi_alerter.detector import history_for
 from services.oi_alerter.history import Sample
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
-from services.oi_alerter.warm import Warm
 from shared import http
 from shared.ban import Ban
 from shared.clock import SystemClock
@@ -72,7 +72,7 @@ class Past:
 
 
 class Bench:
-    """A `Warm` at work on symbols that were just seen for the first time; its clock is steered by its own waiting."""
+    """A `Backfill` at work on symbols just seen for the first time; its clock is steered by its own waiting."""
 
     def __init__(self, redis: Redis, clock: FakeClock, past: Past, client: Any) -> None:
         frames = load(Settings, {}).frames
@@ -82,7 +82,7 @@ class Bench:
         self.ready.set()
         self.clock = clock
         self.ban = Ban(redis, clock)
-        self.warm = Warm(
+        self.backfill = Backfill(
             past.origin, client, self.ban, Memory(redis), self.history, self.ready, self.metrics, self.clock
         )
 
@@ -91,7 +91,7 @@ class Bench:
             self.history.add(symbol, Sample(self.clock.now_ms(), 1_000_000.0, None))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        job = asyncio.create_task(self.warm.keep())
+        job = asyncio.create_task(self.backfill.keep())
         await eventually(condition)
         job.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -122,7 +122,7 @@ async def test_each_symbol_is_asked_for_once_at_most_two_a_second(bench: Bench, 
 
 async def test_what_was_told_reaches_back_as_far_as_the_longest_look(bench: Bench) -> None:
     bench.see("AUSDT")
-    await bench.until(lambda: bench.warm.asked)
+    await bench.until(lambda: bench.backfill.asked)
     series = bench.history.series["AUSDT"]
     assert 3_400_000 < series.span_ms <= bench.history.horizon_ms
     assert series.nearest(series.newest_ms - 3_600_000, FIVE_MIN_MS, series.newest_ms) is not None
@@ -176,7 +176,7 @@ async def test_a_429_is_about_this_route_and_stops_nobody_else(bench: Bench, pas
 async def test_one_symbol_without_an_answer_costs_only_itself(bench: Bench, past: Past, answer: Any) -> None:
     past.answers = [answer]
     bench.see("AUSDT", "BUSDT")
-    await bench.until(lambda: bench.warm.asked.keys() == {"AUSDT", "BUSDT"})
+    await bench.until(lambda: bench.backfill.asked.keys() == {"AUSDT", "BUSDT"})
     assert [symbol for symbol, _ in past.asked] == ["AUSDT", "BUSDT"]
     assert bench.history.series["AUSDT"].span_ms == 0
     assert bench.history.series["BUSDT"].span_ms > 3_400_000
@@ -187,7 +187,7 @@ async def test_one_symbol_without_an_answer_costs_only_itself(bench: Bench, past
 async def test_what_hits_everyone_is_tried_again_later(bench: Bench, past: Past, answer: Any) -> None:
     past.answers = [answer, answer]
     bench.see("AUSDT")
-    await bench.until(lambda: bench.warm.asked)
+    await bench.until(lambda: bench.backfill.asked)
     times = [at_ms for _, at_ms in past.asked]
     assert len(times) == 3
     assert all(later - earlier >= 1000 for earlier, later in pairwise(times))
@@ -253,4 +253,4 @@ async def test_a_crossing_right_after_a_cold_start_is_told(redis: Redis, start: 
 async def test_off_means_off(start: Start, setting: str, asks: bool) -> None:
     async with Past(SystemClock().now_ms).serving() as past, start(OI_ALERT_WARM=setting, BINANCE_REST_URL=past.origin):
         jobs = [job.get_coro() for job in asyncio.all_tasks()]
-        assert ("Warm.keep" in [getattr(job, "__qualname__", "") for job in jobs]) is asks
+        assert ("Backfill.keep" in [getattr(job, "__qualname__", "") for job in jobs]) is asks
