@@ -93,6 +93,7 @@ PROCESSES = [
           fast=True),
     Fault("redis-stopped", "SIGSTOP for 20 s", wedge("redis"), 20, ws(NO_REDIS)),
     Fault("redis-full", "maxmemory reached", redis_config(maxmemory=1), 8, ws(NO_REDIS)),
+    Fault("redis-failover", "a replica takes over, the old primary lives on", f.fail_over, 12, ws(NO_REDIS), age_s=8),
     Fault("redis-readonly", "writes refused", redis_config(min_replicas_to_write=1), 8, ws(NO_REDIS)),
     Fault("ws_daemon-killed", "kill -9, back after 8 s", kill("ws_daemon"), 8, publisher(STALE)),
     Fault("oi_poller-killed", "kill -9, back after 10 s", kill("oi_poller"), 10, publisher("no sweep|stalled"), 16),

@@ -101,6 +101,10 @@ async def flush(rig: Rig) -> None:
     await rig.redis.flushall()
 
 
+async def fail_over(rig: Rig) -> None:
+    await rig.fail_over()
+
+
 async def flush_when_banned(rig: Rig) -> None:
     await eventually(lambda: rig.manners.refusals > 0)
     await flush(rig)

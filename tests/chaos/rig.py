@@ -11,7 +11,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from dev.redis_server import free_port
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from dev.redis_server import free_port, server_command
 from tests.chaos.manners import Manners
 from tests.chaos.oracle import Bounds
 from tests.chaos.proxy import Proxy
@@ -81,6 +85,25 @@ class Rig(Pipeline):
         for name, value in settings.items():
             await self.redis.config_set(name.replace("_", "-"), value)
 
+    async def fail_over(self) -> None:
+        """A replica takes over behind the same address; the old primary lives on, with every connection it had."""
+        self.ports["replica"] = free_port()
+        self._child("replica", server_command(self.ports["replica"], str(self._folder)), {})
+        await self.configure_redis(repl_diskless_sync_delay=0)
+        async with Redis(port=self.ports["replica"], retry=Retry(ConstantBackoff(0.1), 50)) as replica:
+            await replica.execute_command("REPLICAOF", "127.0.0.1", str(self.ports["redis"]))
+            await eventually(lambda: _synchronous(replica))
+            await replica.execute_command("REPLICAOF", "NO", "ONE")
+        await self.redis.execute_command("REPLICAOF", "127.0.0.1", str(self.ports["replica"]))
+        self.proxies["redis"].target = self.ports["replica"]
+
+    async def _fail_back(self) -> None:
+        replica = self.children.pop("replica", None)
+        if replica:
+            await self.redis.execute_command("REPLICAOF", "NO", "ONE")
+            self.proxies["redis"].target = self.ports["redis"]
+            replica.stop()
+
     def crashed(self) -> list[str]:
         """Children that ended though no fault ended them."""
         return [
@@ -98,6 +121,7 @@ class Rig(Pipeline):
                 child.start()
             child.signal(signal.SIGCONT)
         self.ended.clear()
+        await self._fail_back()
         await eventually(self._answers, within_s=20)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")
@@ -134,3 +158,7 @@ class Rig(Pipeline):
 
 def healthy(health: dict[str, dict[str, Any] | None]) -> bool:
     return all(one is not None and one["state"] == "ok" for one in (health[service] for service in SERVICES))
+
+
+async def _synchronous(replica: Redis) -> bool:
+    return bool((await replica.info("replication"))["master_link_status"] == "up")
