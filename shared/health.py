@@ -1,15 +1,19 @@
-"""One truth about a service, told the same way by ``/healthz``, the heartbeat in Redis and the service manager.
+"""One truth about a service: how it stands, told alike by ``/healthz``, heartbeat and service manager, and by the log.
 
 A service is ``ok`` only while it has done its job within ``limit_s``. Connected, subscribed or "no error" is not a job.
+What is wrong is logged when it begins, again after each minute it lasts, and when it is well again.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shared.clock import Clock, iso
+from shared.clock import Clock
+from shared.logs import EventLog, Troubles
 
 HANG_S = 60.0  # of silence at least; a service that does its job less often is given longer
+BEGINNING_S = 60.0  # what is waited for at a start: nobody has to act on it before
+log = EventLog("health")
 
 
 class Report(NamedTuple):
@@ -22,10 +26,6 @@ class Report(NamedTuple):
     def healthy(self) -> bool:
         return self.state == "ok"
 
-    def as_json(self) -> dict[str, Any]:
-        last = None if self.last_success_ms is None else iso(self.last_success_ms)
-        return {"state": self.state, "since": iso(self.since_ms), "lastSuccess": last, "detail": self.detail}
-
 
 class Health:
     def __init__(self, clock: Clock, limit_s: float) -> None:
@@ -36,7 +36,9 @@ class Health:
         self._detail = "nothing done yet"
         self._success_s: float | None = None
         self._success_ms: int | None = None
-        self._heard_s = clock.monotonic_s()
+        self._began_s = self._heard_s = clock.monotonic_s()
+        self._troubles = Troubles(clock, log)
+        self._wrong = ""
 
     def good(self, detail: str) -> None:
         """The job was done, just now."""
@@ -44,11 +46,32 @@ class Health:
         self._success_ms = self._clock.now_ms()
         self._heard_s = max(self._heard_s, self._success_s)
         self._turn("ok", detail)
+        if self._wrong:
+            self._troubles.over(self._wrong)
+            self._wrong = ""
 
-    def bad(self, detail: str) -> None:
-        """The job is not being done; ``detail`` is one line: what is wrong, or what is waited for."""
+    def bad(self, what: str, cause: object = None) -> None:
+        """The job is not being done: what is wrong, or what is waited for.
+
+        It is logged where there is a ``cause``; ``what`` is then one of few fixed texts, by which it is said once.
+        """
         self._heard_s = max(self._heard_s, self._clock.monotonic_s())
-        self._turn("starting" if self._success_s is None else "degraded", detail)
+        self._turn("starting" if self._success_s is None else "degraded", what if cause is None else f"{what}: {cause}")
+        if cause is None:
+            return
+        if what != self._wrong:
+            self._troubles.forget(self._wrong)
+            self._wrong = what
+        beginning = self._success_s is None and self._clock.monotonic_s() - self._began_s < BEGINNING_S
+        self._troubles.wrong(what, "info" if beginning else "warning", cause=str(cause))
+
+    def aside(self, what: str, **facts: Any) -> None:
+        """Something is wrong that does not keep the service from its job; logged as rarely. ``what``: a fixed text."""
+        self._troubles.wrong(what, **facts)
+
+    def over(self, what: str) -> None:
+        """What `aside` told of is well again."""
+        self._troubles.over(what)
 
     def quiet(self, seconds: float) -> None:
         """Work or a wait begins that may last so long: until it ends, silence is no sign of a hang."""

@@ -12,11 +12,13 @@ import logging
 import math
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from shared.clock import Clock, iso
 
 LONGEST_VALUE = 300
+SAY_AGAIN_S = 60.0
 _NOISY = ("httpx", "httpcore", "aiohttp", "websockets", "redis", "asyncio")
 
 
@@ -63,6 +65,52 @@ class OncePer:
             return None
         self._last[key] = now_s
         return self._held.pop(key, 0)
+
+
+@dataclass
+class _Trouble:
+    since_ms: int = 0
+    said_s: float = -math.inf
+    open: bool = False
+    told: bool = False
+    held: int = 0
+
+
+class Troubles:
+    """What is wrong, said once: when it begins, again after each minute it lasts, and when it is well again.
+
+    Each is known by its text: few and fixed, so the memory is bounded by the code. One that comes and goes is not said
+    more often than one that stays; how often it was held back is said with it.
+    """
+
+    def __init__(self, clock: Clock, log: EventLog) -> None:
+        self._clock = clock
+        self._log = log
+        self._known: dict[str, _Trouble] = {}
+
+    def wrong(self, what: str, level: str = "warning", /, **facts: Any) -> None:
+        trouble, now_s = self._known.setdefault(what, _Trouble()), self._clock.monotonic_s()
+        if not trouble.open:
+            trouble.open, trouble.told, trouble.since_ms = True, False, self._clock.now_ms()
+        if now_s - trouble.said_s < SAY_AGAIN_S:
+            trouble.held += 1
+            return
+        since = {"since": iso(trouble.since_ms)} if trouble.told else {}
+        held = {"held_back": trouble.held} if trouble.held else {}
+        (self._log.info if level == "info" else self._log.warning)(what, **facts, **since, **held)
+        trouble.said_s, trouble.told, trouble.held = now_s, True, 0
+
+    def over(self, what: str) -> None:
+        """Well again; said where the trouble was."""
+        trouble = self._known.get(what)
+        if trouble is not None and trouble.open and trouble.told:
+            self._log.info("well again", after=what, lasted_s=(self._clock.now_ms() - trouble.since_ms) // 1000)
+        self.forget(what)
+
+    def forget(self, what: str) -> None:
+        """Something else is the matter now."""
+        if what in self._known:
+            self._known[what].open = False
 
 
 def first_names(names: Iterable[str], most: int = 10) -> str:

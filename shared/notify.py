@@ -11,8 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import NoReturn
 
-from shared.clock import Clock
-from shared.health import Health
+from shared.service import Service
 
 EVERY_S = 1.0
 START_WITHIN_S = 60  # counted anew with each message: no limit for one that waits, a short one for one that hangs
@@ -34,20 +33,20 @@ class Notifier:
             sock.sendto(text.encode(errors="replace"), self._address)
 
 
-async def keep_notifying(notifier: Notifier, health: Health, clock: Clock) -> NoReturn:
+async def keep_notifying(notifier: Notifier, service: Service) -> NoReturn:
     """Tell how it stands, once a second; from the event loop, so that a loop that is blocked falls silent too."""
     while True:
-        notifier.send(**message(health))
-        await clock.sleep(EVERY_S)
+        notifier.send(**message(service))
+        await service.clock.sleep(EVERY_S)
 
 
-def message(health: Health) -> dict[str, str | int]:
-    report = health.report()
-    fields: dict[str, str | int] = {"STATUS": " ".join(f"{report.state}: {report.detail}".split())}
-    done_once = report.last_success_ms is not None
+def message(service: Service) -> dict[str, str | int]:
+    said = service.describe()
+    fields: dict[str, str | int] = {"STATUS": " ".join(f"{said['state']}: {said['detail']}".split())}
+    done_once = bool(said["lastSuccess"])
     if done_once:
         fields["READY"] = 1
-    if not health.hangs():
+    if not service.health.hangs():
         fields["WATCHDOG"] = 1
         if not done_once:
             fields["EXTEND_TIMEOUT_USEC"] = START_WITHIN_S * 1_000_000

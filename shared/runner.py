@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,6 +29,7 @@ from shared.errors import Refused, SettingsError, Transient
 from shared.health import Health
 from shared.heartbeat import keep_beating
 from shared.notify import Notifier, keep_notifying
+from shared.service import Service as Service
 from shared.settings import CommonSettings, help_text, load
 
 EXIT_SETTINGS = 78
@@ -38,18 +38,6 @@ THREADS = "aside"
 THREADS_END_S = 0.5
 S = TypeVar("S", bound=CommonSettings)
 log = logs.EventLog("runner")
-
-
-@dataclass
-class Service:
-    """What a service is given to work with. ``facts`` are its own fields of the heartbeat."""
-
-    name: str
-    redis: Redis
-    health: Health
-    registry: CollectorRegistry
-    clock: Clock = field(default_factory=SystemClock)
-    facts: dict[str, str] = field(default_factory=dict)
 
 
 Serve = Callable[[S, Service], Awaitable[None]]
@@ -153,8 +141,8 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
         async with endpoint.serve(service.registry, told, settings.metrics_host, settings.metrics_port) as address:
             log.info("started", service=name, pid=os.getpid(), health=address)
             async with asyncio.TaskGroup() as jobs:
-                notifying = jobs.create_task(keep_notifying(notifier, service.health, clock))
-                beating = jobs.create_task(keep_beating(redis, name, service.health, service.facts, clock))
+                notifying = jobs.create_task(keep_notifying(notifier, service))
+                beating = jobs.create_task(keep_beating(service))
                 asking = jobs.create_task(_judge_redis(redis, clock))
                 await asyncio.wait({asking}, timeout=FIRST_LOOK_S)
                 await serve(settings, service)
@@ -165,8 +153,8 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
 
 
 def _told(service: Service) -> tuple[bool, dict[str, Any]]:
-    report = service.health.report()
-    return report.healthy, {"service": service.name, **report.as_json(), **service.facts}
+    said = service.describe()
+    return said["state"] == "ok", {**said, "lastSuccess": said["lastSuccess"] or None}
 
 
 def _registry() -> CollectorRegistry:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from shared.clock import Clock
+from shared.health import Health
+from shared.service import Service
+
 
 class FakeClock:
     """Both reading and waiting: a ``sleep`` moves the time instead of spending it."""
@@ -31,3 +38,8 @@ class FakeClock:
         self.slept.append(seconds)
         self.advance(seconds)
         await asyncio.sleep(0)
+
+
+def service(clock: Clock, redis: Redis | None = None, name: str = "tested", limit_s: float = 5.0) -> Service:
+    """What a loop is given to work with; a Redis that nobody reaches where the test has none."""
+    return Service(name, redis or Redis(port=1), Health(clock, limit_s), CollectorRegistry(), clock)

@@ -40,18 +40,12 @@ async def serve(settings: Settings, service: Service) -> None:
 
 async def watch(api: Api, service: Service, metrics: Metrics, state_file: Path | None) -> NoReturn:
     """Once a second: can the answers be relied on? Then the state file, made of the same read."""
-    troubled = False
     while True:
         trouble = await look(api, state_file, metrics, service.clock)
         if trouble is None:
             service.health.good(f"answering on {service.facts['address']}")
         else:
-            service.health.bad(trouble)
-        if trouble and not troubled:
-            log.warning("answers cannot be relied on", cause=trouble)
-        elif troubled and not trouble:
-            log.info("answers can be relied on again")
-        troubled = bool(trouble)
+            service.health.bad("answers cannot be relied on", trouble)
         await service.clock.sleep(LOOK_EVERY_S)
 
 

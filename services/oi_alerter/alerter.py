@@ -89,9 +89,9 @@ class Alerter:
                     await self._turn(reader)
             except Transient as e:
                 self._metrics.redis_failures.inc()
-                self._say("waiting for Redis", str(e))
+                self._service.health.bad("waiting for Redis", e)
             except Moved as e:
-                self._say("Redis no longer holds what this process left there: beginning anew", str(e))
+                self._service.health.bad("Redis no longer holds what this process left there: beginning anew", e)
             self.ready.clear()
             await self._clock.sleep(self._backoff.next_s())
 
@@ -121,7 +121,7 @@ class Alerter:
                 await self.take(entry)
         silent_s = self._clock.monotonic_s() - self._heard_s
         if not entries and silent_s > self._service.health.limit_s:
-            self._service.health.bad(f"no sweep for {silent_s:.0f} s: is oi_poller running?")
+            self._service.health.bad("no sweep comes", f"none for {silent_s:.0f} s: is oi_poller running?")
 
     async def take(self, entry: Entry) -> None:
         """Look at one sweep and write down what came of it, all at once or not at all."""
@@ -175,7 +175,7 @@ class Alerter:
         if fresh:
             self._service.health.good(f"{fresh} symbols looked at, {len(self._memory.latches)} latches")
         else:
-            self._service.health.bad("the last sweep has no fresh reading")
+            self._service.health.bad("the last sweep has no fresh reading", "oi status says why")
 
     def _tell(self, newest_ms: int) -> None:
         series = self._history.series.values()
@@ -197,8 +197,3 @@ class Alerter:
         held = self._once.due("summary")
         if held is not None:
             log.info("watching", **facts, sweeps=held + 1)
-
-    def _say(self, what: str, cause: str) -> None:
-        self._service.health.bad(f"{what}: {cause}")
-        if self._once.due(what) is not None:
-            log.warning(what, cause=cause)

@@ -21,12 +21,11 @@ from services.oi_alerter.metrics import Metrics
 from shared import exchange, http
 from shared.backoff import Backoff
 from shared.ban import Ban
-from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
-from shared.logs import EventLog, OncePer
+from shared.service import Service
 
-log = EventLog("backfill")
 PATH = "/futures/data/openInterestHist"
+NOT_NOW = "the past cannot be asked for now"
 PERIOD_MS = 300_000
 EVERY_S = 0.5
 LOOK_S = 2.0  # between looks for symbols without history
@@ -38,6 +37,7 @@ TIMEOUT_S = 5.0
 class Backfill:
     """``ready``: the history is whole, so what is missing in it can be told. ``asked``: symbol -> Unix ms."""
 
+    service: Service
     origin: str
     client: httpx.AsyncClient
     ban: Ban
@@ -45,12 +45,10 @@ class Backfill:
     history: History
     ready: asyncio.Event
     metrics: Metrics
-    clock: Clock
     asked: dict[str, int] = field(default_factory=dict)  # when each was last asked for, successfully or not
 
     def __post_init__(self) -> None:
         self._backoff = Backoff(2.0, 300.0)
-        self._once = OncePer(self.clock, 60.0)
 
     def recall(self, answers: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
         """Put what was answered before a restart into the history that was just rebuilt."""
@@ -68,19 +66,20 @@ class Backfill:
             await self.ready.wait()
             symbol = self.next_symbol()
             if symbol is None:
-                await self.clock.sleep(LOOK_S)
+                await self.service.clock.sleep(LOOK_S)
                 continue
             try:
                 await self._ask(symbol)
+                self.service.health.over(NOT_NOW)
                 self._backoff.reset()
-                await self.clock.sleep(EVERY_S)
+                await self.service.clock.sleep(EVERY_S)
             except (Transient, Refused) as e:
                 await self._wait(e)
 
     def next_symbol(self) -> str | None:
         """One that is seen now, whose history is too short, and that was not asked for since it began."""
         self.asked = {s: at for s, at in self.asked.items() if s in self.history.series}
-        now_ms = self.clock.now_ms()
+        now_ms = self.service.clock.now_ms()
         for symbol, series in self.history.series.items():
             short = series.span_ms < self.history.horizon_ms - 2 * PERIOD_MS
             seen = now_ms - series.newest_ms <= self.history.longest_hole_ms
@@ -89,7 +88,7 @@ class Backfill:
         return None
 
     async def _ask(self, symbol: str) -> None:
-        now_ms = self.clock.now_ms()
+        now_ms = self.service.clock.now_ms()
         await self.ban.refresh()
         self.ban.check()
         try:
@@ -97,7 +96,7 @@ class Backfill:
             samples = wire.open_interest_hist(body, symbol)
         except (Rejected, WireError) as e:
             self.metrics.warmed.labels("failed").inc()
-            self._say("one symbol's past is not to be had", e)
+            self.service.health.aside("one symbol's past is not to be had", cause=str(e))
         else:
             self.metrics.warmed.labels("told").inc()
             await self.memory.keep_backfilled(symbol, body, 2 * self.history.horizon_ms)
@@ -109,7 +108,7 @@ class Backfill:
         params = {"symbol": symbol, "period": "5m", "limit": limit}
         request = self.client.build_request("GET", self.origin + PATH, params=params)
         reply = await http.send(self.client, request, timeout_s=TIMEOUT_S, max_bytes=1024 * 1024)
-        error = exchange.failure(reply, self.clock.now_ms())
+        error = exchange.failure(reply, self.service.clock.now_ms())
         if isinstance(error, Banned):
             await self.ban.record(error)
         if error is not None:
@@ -117,12 +116,8 @@ class Backfill:
         return reply.body
 
     async def _wait(self, error: Exception) -> None:
-        self._say("the past cannot be asked for now", error)
+        self.service.health.aside(NOT_NOW, cause=str(error))
         told_s = (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
         if isinstance(error, Banned):
             told_s = min(told_s, BAN_NAP_S)  # then look again whether it became longer
-        await self.clock.sleep(max(self._backoff.next_s(), told_s))
-
-    def _say(self, what: str, error: Exception) -> None:
-        if self._once.due(what) is not None:
-            log.warning(what, cause=str(error))
+        await self.service.clock.sleep(max(self._backoff.next_s(), told_s))

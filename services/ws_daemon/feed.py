@@ -1,4 +1,4 @@
-"""The connections and what they feed: slots that are kept filled, rotated with overlap, and one merged board.
+"""The connections and what they feed: slots that are kept filled, rotated with overlap, and one merged state.
 
 Each slot waits after every ending (capped, jittered; only a mark frame resets it). A connection near the exchange's
 24 h limit, told of a shutdown or without volumes, is replaced first and closed then, so that no second is missed even
@@ -14,14 +14,15 @@ from dataclasses import replace
 from typing import NoReturn
 
 from services.ws_daemon import wire
-from services.ws_daemon.board import Board, Merged
 from services.ws_daemon.coverage import Coverage
+from services.ws_daemon.latest import Latest, Merged
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Ending, Watch, follow
 from shared.backoff import Backoff
-from shared.clock import Clock, iso
+from shared.clock import iso
 from shared.logs import EventLog
+from shared.service import Service
 
 log = EventLog("feed")
 FIRST_WAIT_S = 0.25
@@ -33,28 +34,26 @@ FRAMES_KEPT = 4  # a second of one connection has three
 
 
 class Feed:
-    """``fresh`` is set whenever the board has something Redis has not; ``last_stream_s`` (of marks) and
+    """``fresh`` is set whenever there is something Redis has not; ``last_stream_s`` (of marks) and
     ``last_volumes_s`` are monotonic.
 
     ``facts`` are told in the heartbeat, for readers that ask whether the stream is connected and since when.
     """
 
-    def __init__(
-        self, settings: Settings, board: Board, metrics: Metrics, clock: Clock, facts: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, service: Service, metrics: Metrics) -> None:
         self._settings = settings
-        self._board = board
+        self.latest = Latest()
         self._metrics = metrics
-        self._clock = clock
+        self._clock = service.clock
         self._delivering: set[Watch] = set()
         self._messages = 0
         self._frames: deque[tuple[bytes, Merged]] = deque(maxlen=FRAMES_KEPT)
         self._endings = 0
-        self._facts = {} if facts is None else facts
+        self._facts = service.facts
         self._facts.update(connections="0", messagesReceived="0", reconnectAttempts="0")
         self.fresh = asyncio.Event()
         self.received_s = 0.0  # when the oldest frame not yet written came in
-        self.last_stream_s = self.last_volumes_s = clock.monotonic_s()
+        self.last_stream_s = self.last_volumes_s = self._clock.monotonic_s()
         self.volumes_idle_s = VOLUMES_IDLE * settings.idle_s
         self.slots = [Slot(self, number, settings) for number in range(1, settings.connections + 1)]
 
@@ -74,7 +73,7 @@ class Feed:
     def take(self, source: str, frame: wire.Rows) -> Merged:
         """Merge rows from any source, count them, and wake the writer."""
         received_ms = self._clock.now_ms()
-        merged = self._board.merge(frame, received_ms)
+        merged = self.latest.merge(frame, received_ms)
         self._count(source, merged, received_ms)
         if merged.new:
             self._metrics.lag.set((received_ms - merged.newest_event_ms) / 1000)

@@ -11,13 +11,14 @@ from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from shared.backoff import Backoff
 from shared.ban import Ban
-from shared.clock import Clock
-from shared.errors import Banned, Refused, Rejected, Transient, WireError
+from shared.errors import Refused, Rejected, Transient, WireError
 from shared.exchange import Exchange
-from shared.logs import EventLog, OncePer
+from shared.logs import EventLog
+from shared.service import Service
 
 log = EventLog("rest")
 RESEED_S = 300.0  # between two askings for all volumes while the stream brings none
+NO_VOLUMES = "the stream brings no 24 h volumes: asking ticker/24hr"
 FAILURES = (Transient, Refused, Rejected, WireError)
 
 
@@ -25,17 +26,18 @@ class Rest:
     """Weights: ``ticker/24hr`` 40, at the start and while no volumes come; ``premiumIndex`` 10, while no marks come."""
 
     def __init__(
-        self, settings: Settings, exchange: Exchange, ban: Ban, feed: Feed, facts: dict[str, str], clock: Clock
+        self, settings: Settings, service: Service, exchange: Exchange, ban: Ban, feed: Feed, metrics: Metrics
     ) -> None:
         self._settings = settings
         self._exchange = exchange
         self._ban = ban
         self._feed = feed
-        self._facts = facts
+        self._metrics = metrics
+        self._health = service.health
+        self._facts = service.facts
         self._seeded_s: float | None = None  # when all volumes were last asked for, with success
         self._seeding = Backoff(2.0, RESEED_S)
-        self._clock = clock
-        self._once = OncePer(clock, 60.0)
+        self._clock = service.clock
 
     async def keep_volumes(self) -> NoReturn:
         """All volumes once at the start, for who does not trade is never in the stream; again while it brings none."""
@@ -59,25 +61,23 @@ class Rest:
         return self._feed.volumes_idle_s / 4
 
     def _volumes_from(self, source: str) -> None:
-        before, self._facts["volumes"] = self._facts.get("volumes", "stream"), source
-        if source == before:
-            return
+        self._facts["volumes"] = source
         if source == "stream":
-            log.info("the stream brings 24 h volumes again")
+            self._health.over(NO_VOLUMES)
         else:
-            log.warning("the stream brings no 24 h volumes: asking ticker/24hr", every_s=RESEED_S)
+            self._health.aside(NO_VOLUMES, every_s=RESEED_S)
 
-    async def stand_in(self, metrics: Metrics) -> NoReturn:
+    async def stand_in(self) -> NoReturn:
         """While no stream has delivered for the idle time, fetch marks; never during a ban."""
         backoff = Backoff(self._settings.fallback_s, 60.0)
         self._facts["source"] = "stream"
         while True:
             silent_s = self._clock.monotonic_s() - self._feed.last_stream_s
             if silent_s <= self._settings.idle_s:
-                self._turn(metrics, "stream")
+                self._marks_from("stream")
                 await self._clock.sleep(self._settings.idle_s / 4)
                 continue
-            self._turn(metrics, "premiumIndex")
+            self._marks_from("premiumIndex")
             rows = await self._ask("/fapi/v1/premiumIndex", wire.premium_index)
             if rows is None:
                 await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s()))
@@ -86,23 +86,23 @@ class Rest:
             self._feed.take("premiumIndex", rows)
             await self._clock.sleep(self._settings.fallback_s)
 
-    def _turn(self, metrics: Metrics, source: str) -> None:
+    def _marks_from(self, source: str) -> None:
         if self._facts["source"] == source:
             return
         self._facts["source"] = source
-        metrics.fallback.set(source != "stream")
+        self._metrics.fallback.set(source != "stream")
         if source == "stream":
             log.info("a stream delivers again: premiumIndex is no longer asked")
         else:
-            log.warning("no stream delivers marks: asking premiumIndex", every_s=self._settings.fallback_s)
+            log.info("no stream delivers marks: asking premiumIndex", every_s=self._settings.fallback_s)
 
     async def _ask(self, path: str, decode: Callable[[bytes], wire.Rows]) -> wire.Rows | None:
-        """One request; None when it failed, which is said at most once a minute and cause."""
+        """One request; None when it failed."""
         try:
             await self._ban.refresh()
-            return decode(await self._exchange.get(path))
+            body = decode(await self._exchange.get(path))
         except FAILURES as e:
-            kind = "banned" if isinstance(e, Banned) else type(e).__name__
-            if self._once.due(f"{path} {kind}") is not None:
-                log.warning("request failed", path=path, cause=str(e))
+            self._health.aside(f"{path} gave nothing", cause=str(e))
             return None
+        self._health.over(f"{path} gave nothing")
+        return body

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from services.ws_daemon.board import Merged
 from services.ws_daemon.coverage import Coverage
+from services.ws_daemon.latest import Merged
 from shared.binance.stream import CANNOT_OPEN, HANDSHAKE_S, open_stream
 from shared.proxy import Proxy
 

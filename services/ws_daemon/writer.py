@@ -1,6 +1,6 @@
-"""Board -> Redis: one pipelined write a frame; what Redis missed is written whole when it is back.
+"""Marks and volumes -> Redis: one pipelined write a frame; what Redis missed is written whole when it is back.
 
-While Redis is away (or wedged, read-only, full) the board goes on merging, so memory holds one value a symbol, and the
+While Redis is away (or wedged, read-only, full) marks go on being merged, so memory holds one value a symbol, and the
 service says what it waits for.
 """
 
@@ -9,31 +9,27 @@ from __future__ import annotations
 import asyncio
 from typing import NoReturn
 
-from redis.asyncio import Redis
-
-from services.ws_daemon.board import Board, Changes
 from services.ws_daemon.feed import Feed
+from services.ws_daemon.latest import Changes
 from services.ws_daemon.metrics import Metrics
 from shared.backoff import Backoff
-from shared.clock import Clock
 from shared.errors import Transient
-from shared.health import Health
 from shared.logs import EventLog, first_names
+from shared.service import Service
 from shared.store import MARK_TEXTS, VOLUMES, redis_faults
 
 log = EventLog("writer")
 
 
 class Writer:
-    def __init__(self, redis: Redis, board: Board, feed: Feed, health: Health, metrics: Metrics, clock: Clock) -> None:
-        self._redis = redis
-        self._board = board
+    def __init__(self, service: Service, feed: Feed, metrics: Metrics) -> None:
+        self._redis = service.redis
+        self._health = service.health
+        self._clock = service.clock
         self._feed = feed
-        self._health = health
+        self._latest = feed.latest
         self._metrics = metrics
-        self._clock = clock
         self._backoff = Backoff(0.1, 2.0)
-        self._away = False
 
     async def keep_writing(self) -> NoReturn:
         """Recall what Redis holds, then write every frame as it comes, for ever."""
@@ -55,51 +51,48 @@ class Writer:
                 async with asyncio.timeout(self._health.limit_s):
                     await self._feed.fresh.wait()
             except TimeoutError:
-                self._health.bad("no marks come, neither by stream nor from premiumIndex")
+                self._health.bad("no marks come", "neither by stream nor from premiumIndex")
             else:
                 self._feed.fresh.clear()
                 return
 
     async def _recall(self) -> None:
         marks = await MARK_TEXTS.all(self._redis, self._metrics.bad_in_redis)
-        self._board.recall(marks, await VOLUMES.all(self._redis, self._metrics.bad_in_redis))
+        self._latest.recall(marks, await VOLUMES.all(self._redis, self._metrics.bad_in_redis))
 
     async def _write_frame(self) -> None:
-        gone = self._board.forget_gone(self._clock.now_ms())
+        gone = self._latest.forget_gone(self._clock.now_ms())
         if gone:
             log.info("symbols left the stream", count=len(gone), symbols=first_names(gone))
             for slot in self._feed.slots:
                 slot.coverage.forget(gone)
-        changes = self._board.take_changes()
+        changes = self._latest.take_changes()
         received_s = self._feed.received_s
         try:
             whole = await self._write(changes)
         except Transient:
-            self._board.all_changed(changes.gone)
+            self._latest.all_changed(changes.gone)
             raise
         if not whole:
-            log.warning("Redis lost what it held: writing everything again", marks=len(self._board.marks))
-            self._board.all_changed(set())
-            await self._write(self._board.take_changes())
+            log.warning("Redis lost what it held: writing everything again", marks=len(self._latest.marks))
+            self._latest.all_changed(set())
+            await self._write(self._latest.take_changes())
         self._written(received_s)
 
     def _written(self, received_s: float) -> None:
         self._metrics.write.observe(self._clock.monotonic_s() - received_s)
-        self._metrics.marks.set(len(self._board.marks))
-        if self._away:
-            log.info("Redis is back: everything written", marks=len(self._board.marks))
-            self._away = False
+        self._metrics.marks.set(len(self._latest.marks))
         self._backoff.reset()
         live = self._feed.live_connections
         if live:
-            self._health.good(f"{len(self._board.marks)} marks from {live} connection{'s' if live > 1 else ''}")
+            self._health.good(f"{len(self._latest.marks)} marks from {live} connection{'s' if live > 1 else ''}")
         else:
-            self._health.bad(f"no stream delivers; {len(self._board.marks)} marks from premiumIndex")
+            self._health.bad("no stream delivers", f"{len(self._latest.marks)} marks from premiumIndex")
 
     async def _write(self, changes: Changes) -> bool:
         """One round trip. False when Redis holds fewer symbols than it was given: it came back empty.
 
-        Counted as the changes were taken: the board grows while the write is under way.
+        Counted as the changes were taken: their number grows while the write is under way.
         """
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
             MARK_TEXTS.put(pipe, changes.marks)
@@ -113,9 +106,6 @@ class Writer:
 
     async def _wait_for_redis(self, error: Transient) -> None:
         self._metrics.write_failures.inc()
-        self._health.bad(f"waiting for Redis to take marks: {error}")
-        if not self._away:
-            log.warning("Redis does not take writes; the latest marks are kept in memory", cause=str(error))
-            self._away = True
+        self._health.bad("waiting for Redis to take marks; the latest are kept in memory", error)
         self._feed.fresh.set()  # there is something unwritten, whether or not another frame comes
         await self._clock.sleep(self._backoff.next_s())

@@ -16,7 +16,7 @@ import pytest
 
 from shared.health import HANG_S, Health
 from shared.notify import START_WITHIN_S, Notifier, keep_notifying, message
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, service
 
 ROOT = Path(__file__).resolve().parents[2]
 MORE_TIME = START_WITHIN_S * 1_000_000
@@ -56,11 +56,12 @@ def test_without_a_manager_nothing_happens(environ: dict[str, str]) -> None:
 
 def test_a_service_that_waits_is_given_time_but_is_not_ready(clock: FakeClock) -> None:
     """Redis may be away for hours at the start; being killed for it again and again would help nobody."""
-    health = Health(clock, limit_s=5)
+    tested = service(clock)
+    health = tested.health
     for _ in range(100):
         clock.advance(HANG_S)
         health.bad("waiting for Redis")
-        assert message(health) == {
+        assert message(tested) == {
             "STATUS": "starting: waiting for Redis",
             "WATCHDOG": 1,
             "EXTEND_TIMEOUT_USEC": MORE_TIME,
@@ -68,31 +69,33 @@ def test_a_service_that_waits_is_given_time_but_is_not_ready(clock: FakeClock) -
 
 
 def test_ready_is_said_when_the_job_was_done_and_not_before(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
-    before = message(health)
+    tested = service(clock)
+    health = tested.health
+    before = message(tested)
 
     health.good("745 marks")
 
     assert "READY" not in before
-    assert message(health) == {"STATUS": "ok: 745 marks", "READY": 1, "WATCHDOG": 1}
+    assert message(tested) == {"STATUS": "ok: 745 marks", "READY": 1, "WATCHDOG": 1}
 
 
 def test_a_service_that_says_nothing_for_too_long_loses_its_watchdog(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
+    tested = service(clock)
+    health = tested.health
     health.good("745 marks")
     clock.advance(HANG_S)
-    at_the_limit = message(health)
+    at_the_limit = message(tested)
     clock.advance(0.001)
 
     assert "WATCHDOG" in at_the_limit
-    assert "WATCHDOG" not in message(health)
+    assert "WATCHDOG" not in message(tested)
 
 
 def test_a_service_that_hangs_before_its_first_success_gets_no_more_time(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
+    tested = service(clock)
     clock.advance(HANG_S + 0.001)
 
-    assert message(health).keys() == {"STATUS"}
+    assert message(tested).keys() == {"STATUS"}
 
 
 def test_a_slow_job_is_given_twice_its_limit(clock: FakeClock) -> None:
@@ -108,7 +111,8 @@ def test_a_slow_job_is_given_twice_its_limit(clock: FakeClock) -> None:
 
 def test_a_wait_that_was_announced_is_no_hang_until_it_is_over(clock: FakeClock) -> None:
     """The backend's Retry-After may be an hour; a restart would forget it and ask again."""
-    health = Health(clock, limit_s=5)
+    tested = service(clock)
+    health = tested.health
     health.bad("the backend asks for quiet")
     health.quiet(3600)
     health.bad("said by another loop meanwhile")
@@ -121,18 +125,20 @@ def test_a_wait_that_was_announced_is_no_hang_until_it_is_over(clock: FakeClock)
 
 def test_status_is_one_line_whatever_the_cause_was(clock: FakeClock) -> None:
     """A second line would be read as another field."""
-    health = Health(clock, limit_s=5)
+    tested = service(clock)
+    health = tested.health
     health.bad("first\nREADY=1\r\nlast")
 
-    assert message(health)["STATUS"] == "starting: first READY=1 last"
+    assert message(tested)["STATUS"] == "starting: first READY=1 last"
 
 
 async def test_it_is_told_again_and_again(clock: FakeClock, tmp_path: Path) -> None:
-    health = Health(clock, limit_s=5)
+    tested = service(clock)
+    health = tested.health
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.setblocking(False)
-        told = asyncio.create_task(keep_notifying(Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), health, clock))
+        told = asyncio.create_task(keep_notifying(Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), tested))
         await asyncio.sleep(0)
         health.good("745 marks")
         await asyncio.sleep(0)

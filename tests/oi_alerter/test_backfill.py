@@ -25,7 +25,7 @@ from shared import http
 from shared.ban import Ban
 from shared.clock import SystemClock
 from shared.settings import load
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, service
 from tests.oi_alerter.conftest import Book, Start, sample, told
 from tests.waiting import eventually
 
@@ -83,7 +83,7 @@ class Bench:
         self.clock = clock
         self.ban = Ban(redis, clock)
         self.backfill = Backfill(
-            past.origin, client, self.ban, Memory(redis), self.history, self.ready, self.metrics, self.clock
+            service(clock, redis), past.origin, client, self.ban, Memory(redis), self.history, self.ready, self.metrics
         )
 
     def see(self, *symbols: str) -> None:

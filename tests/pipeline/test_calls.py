@@ -15,7 +15,7 @@ from typing import Any
 
 from services.publisher.join import Limits, join
 from services.publisher.wire import encode_batch
-from services.ws_daemon.board import Board
+from services.ws_daemon.latest import Latest
 from services.ws_daemon.wire import decode_frame
 from shared import codec
 from tests.builders import NOW_MS, mark, reading, sweep
@@ -48,13 +48,13 @@ def frame(event_ms: int) -> bytes:
 
 
 def test_a_mark_that_is_new() -> None:
-    board, frames = Board(), iter([frame(NOW_MS), frame(NOW_MS + 1000)])
-    assert calls_a_row(lambda: board.merge(decode_frame(next(frames)), NOW_MS)) <= 15  # (10)
+    latest, frames = Latest(), iter([frame(NOW_MS), frame(NOW_MS + 1000)])
+    assert calls_a_row(lambda: latest.merge(decode_frame(next(frames)), NOW_MS)) <= 15  # (10)
 
 
 def test_a_mark_that_the_other_connection_brought_already() -> None:
-    board, blob = Board(), frame(NOW_MS)
-    assert calls_a_row(lambda: board.merge(decode_frame(blob), NOW_MS)) <= 6  # (4)
+    latest, blob = Latest(), frame(NOW_MS)
+    assert calls_a_row(lambda: latest.merge(decode_frame(blob), NOW_MS)) <= 6  # (4)
 
 
 def test_a_stored_mark_read() -> None:

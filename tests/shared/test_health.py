@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import pytest
 
 from shared.clock import iso
 from shared.health import Health, Report
+from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 
 
@@ -98,18 +99,93 @@ def test_since_changes_only_with_the_state(clock: FakeClock) -> None:
     assert (health.report().since_ms, health.report().detail) == (bad_ms, "Redis is loading")
 
 
-def test_the_json_is_what_monitors_read(clock: FakeClock) -> None:
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, object]]:
+    """Level, event and cause of what was logged since the last look."""
+    said = [(r.levelname, r.getMessage(), r.facts.get("cause", r.facts.get("after"))) for r in caplog.records]  # type: ignore[attr-defined]
+    caplog.clear()
+    return said
+
+
+def test_what_is_wrong_is_said_once_and_again_after_a_minute_and_when_it_is_over(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every loop comes by several times a second; a log of that is read by nobody."""
+    caplog.set_level("INFO")
     health = Health(clock, limit_s=5)
-    before = health.report().as_json()
-    clock.advance(1.5)
+    health.good("745 marks")
+    for second in range(61):
+        health.bad("waiting for Redis", f"cause {second}")
+        assert health.report().detail == f"waiting for Redis: cause {second}"
+        clock.advance(1)
+    again = caplog.records[-1].facts  # type: ignore[attr-defined]
+    assert (again["since"], again["held_back"]) == (iso(NOW_MS), 59)
+    health.good("745 marks")
     health.good("745 marks")
 
-    after = json.loads(json.dumps(health.report().as_json()))
+    assert lines(caplog) == [
+        ("WARNING", "waiting for Redis", "cause 0"),
+        ("WARNING", "waiting for Redis", "cause 60"),
+        ("INFO", "well again", "waiting for Redis"),
+    ]
 
-    assert before["lastSuccess"] is None
-    assert after == {
-        "state": "ok",
-        "since": iso(clock.now_ms()),
-        "lastSuccess": iso(clock.now_ms()),
-        "detail": "745 marks",
-    }
+
+def test_what_comes_and_goes_is_said_no_more_often(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    health = Health(clock, limit_s=5)
+    for _ in range(240):
+        health.good("745 marks")
+        health.bad("waiting for Redis", "away")
+        clock.advance(0.5)
+
+    assert [event for _, event, _ in lines(caplog)] == ["waiting for Redis", "well again"] * 2
+
+
+def test_what_is_waited_for_at_a_start_is_no_warning_before_a_minute(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The services start in any order: one that waits for another's first word needs nobody's hand."""
+    caplog.set_level("INFO")
+    health = Health(clock, limit_s=5)
+    health.bad("waiting for marks", "none yet")
+    clock.advance(60)
+    health.bad("waiting for marks", "none yet")
+
+    assert [level for level, _, _ in lines(caplog)] == ["INFO", "WARNING"]
+
+
+def test_another_trouble_takes_the_place_of_the_first(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    health = Health(clock, limit_s=5)
+    health.good("745 marks")
+    health.bad("no stream delivers", "mute")
+    health.bad("waiting for Redis", "away")
+    health.good("745 marks")
+
+    assert [(event, said) for _, event, said in lines(caplog)][-2:] == [
+        ("waiting for Redis", "away"),
+        ("well again", "waiting for Redis"),
+    ]
+
+
+def test_a_trouble_aside_is_said_alike_and_changes_no_state(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    health = Health(clock, limit_s=5)
+    health.over("ticker24h gave nothing")
+    health.good("745 marks")
+    for _ in range(3):
+        health.aside("ticker24h gave nothing", cause="503")
+    assert health.report().state == "ok"
+    health.over("ticker24h gave nothing")
+
+    assert lines(caplog) == [
+        ("WARNING", "ticker24h gave nothing", "503"),
+        ("INFO", "well again", "ticker24h gave nothing"),
+    ]
+
+
+def test_a_cause_that_its_caller_told_of_is_not_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    health = Health(clock, limit_s=5)
+    health.bad("PARTIAL: 3 of 343 served")
+
+    assert (health.report().detail, lines(caplog)) == ("PARTIAL: 3 of 343 served", [])

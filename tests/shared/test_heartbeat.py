@@ -12,10 +12,9 @@ from redis.asyncio import Redis
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from shared.errors import Transient
-from shared.health import Health
-from shared.heartbeat import EVERY_S, EXPIRES_S, beat, heartbeat, keep_beating
-from tests.builders import NOW_MS
-from tests.fakes import FakeClock
+from shared.heartbeat import EVERY_S, EXPIRES_S, beat, keep_beating
+from shared.service import Service
+from tests.fakes import FakeClock, service
 from tests.waiting import eventually
 
 KEY = "oi:status:ws_daemon"
@@ -30,8 +29,8 @@ class QuickClock(FakeClock):
 
 
 @contextlib.asynccontextmanager
-async def beating(redis: Redis, health: Health, facts: dict[str, str], clock: FakeClock) -> AsyncIterator[None]:
-    task = asyncio.create_task(keep_beating(redis, "ws_daemon", health, facts, clock))
+async def beating(tested: Service) -> AsyncIterator[None]:
+    task = asyncio.create_task(keep_beating(tested))
     try:
         yield
     finally:
@@ -45,35 +44,28 @@ async def status(redis: Redis) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in (await redis.hgetall(KEY)).items()}
 
 
-def test_a_beat_tells_what_an_operator_asks_first(clock: FakeClock) -> None:
+def test_it_tells_what_an_operator_asks_first(clock: FakeClock) -> None:
     """State, since when, why, the last success: the answer to "what is it doing" without a log."""
-    health = Health(clock, limit_s=5)
-    health.good("745 marks")
+    tested = service(clock, name="ws_daemon")
+    assert tested.describe()["lastSuccess"] == ""
+    clock.advance(60)
+    tested.health.good("745 marks")
+    tested.facts["marks"] = "745"
     clock.advance(2)
 
-    assert heartbeat(health, {"marks": "745"}, NOW_MS - 60_000, clock.now_ms()) == {
+    assert tested.describe() == {
+        "service": "ws_daemon",
         "state": "ok",
         "detail": "745 marks",
-        "since": "2025-12-03T00:00:00.000Z",
-        "lastSuccess": "2025-12-03T00:00:00.000Z",
-        "started": "2025-12-02T23:59:00.000Z",
-        "beat": "2025-12-03T00:00:02.000Z",
+        "since": "2025-12-03T00:01:00.000Z",
+        "lastSuccess": "2025-12-03T00:01:00.000Z",
+        "started": "2025-12-03T00:00:00.000Z",
+        "beat": "2025-12-03T00:01:02.000Z",
         "pid": str(os.getpid()),
         "marks": "745",
     }
-
-
-def test_before_the_first_success_there_is_no_time_of_one(clock: FakeClock) -> None:
-    assert heartbeat(Health(clock, limit_s=5), {}, NOW_MS, NOW_MS)["lastSuccess"] == ""
-
-
-def test_a_beat_notices_that_the_job_has_stopped(clock: FakeClock) -> None:
-    """The heartbeat goes on in a service whose work hangs; it must not say "ok" then."""
-    health = Health(clock, limit_s=5)
-    health.good("745 marks")
-    clock.advance(6)
-
-    assert heartbeat(health, {}, NOW_MS, clock.now_ms())["state"] == "stalled"
+    clock.advance(4)
+    assert tested.describe()["state"] == "stalled"  # its work hangs, and the heartbeat goes on
 
 
 async def test_a_beat_expires_soon_after_the_last(redis: Redis) -> None:
@@ -95,10 +87,10 @@ async def test_a_beat_replaces_the_one_before(redis: Redis) -> None:
 
 async def test_it_beats_every_two_seconds_with_the_facts_of_the_moment(redis: Redis) -> None:
     clock = QuickClock()
-    facts = {"marks": "0"}
-    async with beating(redis, Health(clock, limit_s=5), facts, clock):
+    tested = service(clock, redis, "ws_daemon")
+    async with beating(tested):
         await eventually(lambda: redis.exists(KEY))
-        facts["marks"] = "745"
+        tested.facts["marks"] = "745"
 
         async def told() -> bool:
             return (await status(redis)).get("marks") == "745"
@@ -113,7 +105,7 @@ async def test_redis_away_costs_only_the_beats_it_misses() -> None:
     server = EmbeddedRedis()
     redis = store.connect(server.url)
     clock = QuickClock()
-    async with beating(redis, Health(clock, limit_s=5), {}, clock):
+    async with beating(service(clock, redis, "ws_daemon")):
         await eventually(lambda: redis.exists(KEY))
         server.kill()
         missed_from = len(clock.slept)

@@ -15,8 +15,8 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from services.oi_poller.transport import sweep_client
-from services.ws_daemon.board import Merged
 from services.ws_daemon.coverage import Coverage
+from services.ws_daemon.latest import Merged
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Watch, follow
 from shared import http

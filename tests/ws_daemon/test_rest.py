@@ -12,7 +12,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from services.ws_daemon.board import Board
 from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.rest import RESEED_S, Rest
@@ -23,7 +22,7 @@ from shared.clock import Clock, SystemClock
 from shared.exchange import Exchange
 from shared.settings import load
 from tests.builders import NOW_MS
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, service
 from tests.waiting import eventually
 from tests.ws_daemon.rows import frame, mark_row, mini_row
 
@@ -32,8 +31,8 @@ TICKERS = [{"symbol": "QUIETUSDT", "quoteVolume": "77.5", "closeTime": NOW_MS}]
 
 
 class Bench:
-    def __init__(self, rest: Rest, feed: Feed, board: Board, metrics: Metrics, facts: dict[str, str]) -> None:
-        self.rest, self.feed, self.board, self.metrics, self.facts = rest, feed, board, metrics, facts
+    def __init__(self, rest: Rest, feed: Feed, facts: dict[str, str]) -> None:
+        self.rest, self.feed, self.latest, self.facts = rest, feed, feed.latest, facts
         self.asked: list[str] = []
 
 
@@ -57,20 +56,19 @@ async def bench(
     settings = load(
         Settings, {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
     )
-    clock, board, metrics = clock or SystemClock(), Board(), Metrics(CollectorRegistry())
-    ban = Ban(redis, clock)
-    feed = Feed(settings, board, metrics, clock)
+    it_works = service(clock or SystemClock(), redis)
+    metrics, ban = Metrics(CollectorRegistry()), Ban(redis, it_works.clock)
+    feed = Feed(settings, it_works, metrics)
     async with http.client(2) as client:
-        facts: dict[str, str] = {}
-        rest = Rest(settings, Exchange(origin, http.getting(client), ban, clock), ban, feed, facts, clock)
-        it = Bench(rest, feed, board, metrics, facts)
+        exchange = Exchange(origin, http.getting(client), ban, it_works.clock)
+        it = Bench(Rest(settings, it_works, exchange, ban, feed, metrics), feed, it_works.facts)
         yield it
     await runner.cleanup()
 
 
 @asynccontextmanager
 async def standing_in(it: Bench) -> AsyncIterator[None]:
-    task = asyncio.create_task(it.rest.stand_in(it.metrics))
+    task = asyncio.create_task(it.rest.stand_in())
     try:
         yield
     finally:
@@ -84,7 +82,7 @@ async def test_quiet_symbols_get_their_volume_at_the_start(redis: Redis) -> None
         await it.rest.look_at_volumes()
 
     assert it.asked == ["/fapi/v1/ticker/24hr"]
-    assert str(it.board.volumes["QUIETUSDT"].quote_volume) == "77.5"
+    assert str(it.latest.volumes["QUIETUSDT"].quote_volume) == "77.5"
 
 
 async def test_volumes_are_asked_for_again_while_the_stream_brings_none(redis: Redis, clock: FakeClock) -> None:
@@ -117,12 +115,12 @@ async def test_a_seed_that_fails_is_asked_for_again(redis: Redis, clock: FakeClo
         assert 1 <= await it.rest.look_at_volumes() <= 2
         await it.rest.look_at_volumes()
 
-    assert set(it.board.volumes) == {"QUIETUSDT"}
+    assert set(it.latest.volumes) == {"QUIETUSDT"}
 
 
 async def test_marks_come_from_premium_index_while_streams_are_mute(redis: Redis) -> None:
     async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
-        await eventually(lambda: "BTCUSDT" in it.board.marks)
+        await eventually(lambda: "BTCUSDT" in it.latest.marks)
         assert it.facts["source"] == "premiumIndex"
         asked = len(it.asked)
 
@@ -162,5 +160,5 @@ async def test_a_bad_answer_is_survived(redis: Redis, bad: web.Response) -> None
         return web.Response(body=body, status=status, content_type=kind) if n == 0 else web.json_response(PREMIUM)
 
     async with bench(redis, answer) as it, standing_in(it):
-        await eventually(lambda: "BTCUSDT" in it.board.marks)
+        await eventually(lambda: "BTCUSDT" in it.latest.marks)
         assert len(it.asked) == 2

@@ -14,15 +14,16 @@ from prometheus_client import CollectorRegistry
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from services.ws_daemon.board import Board, Merged
 from services.ws_daemon.coverage import Coverage
 from services.ws_daemon.feed import Feed
+from services.ws_daemon.latest import Merged
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Watch, follow
 from shared.binance.stream import STREAMS
 from shared.clock import SystemClock
 from shared.settings import load
+from tests.fakes import service
 from tests.waiting import eventually
 from tests.ws_daemon.rows import frame, mark_row, mini_row
 
@@ -67,7 +68,7 @@ async def exchange(behave: Behave, refuse: int = 0) -> AsyncIterator[tuple[str, 
 async def feed(url: str, connections: int = 1, **changes: str) -> AsyncIterator[Feed]:
     environ = {"BINANCE_WS_URL": url, "BINANCE_WS_CONNECTIONS": str(connections), "BINANCE_WS_IDLE_SEC": str(IDLE_S)}
     settings = load(Settings, environ | changes)
-    feeding = Feed(settings, Board(), Metrics(CollectorRegistry()), SystemClock())
+    feeding = Feed(settings, service(SystemClock()), Metrics(CollectorRegistry()))
     keepers = [asyncio.create_task(slot.keep()) for slot in feeding.slots]
     try:
         yield feeding
@@ -92,7 +93,7 @@ async def test_a_mute_connection_is_ended_and_replaced() -> None:
         await tick(ws)
 
     async with exchange(behave) as (url, connections), feed(url) as feeding:
-        await eventually(lambda: len(feeding._board.marks) == len(SYMBOLS))
+        await eventually(lambda: len(feeding.latest.marks) == len(SYMBOLS))
         assert endings(feeding, "mute") == 1
         assert len(connections) == 2
 
@@ -106,7 +107,7 @@ async def test_marks_that_cannot_be_used_are_not_taken_for_silence() -> None:
             await asyncio.sleep(0.02)
 
     async with exchange(behave) as (url, _):
-        feeding = Feed(load(Settings, {}), Board(), Metrics(CollectorRegistry()), SystemClock())
+        feeding = Feed(load(Settings, {}), service(SystemClock()), Metrics(CollectorRegistry()))
         ending = await follow(url, partial(feeding.take_stream, "stream-1"), Coverage(), Watch(), IDLE_S)
 
     assert ending.why == "refused_rows"
@@ -126,7 +127,7 @@ async def test_tickers_alone_do_not_keep_a_connection_alive() -> None:
 
     async with exchange(behave) as (url, _), feed(url) as feeding:
         await eventually(lambda: endings(feeding, "mute") == 1)
-        await eventually(lambda: len(feeding._board.marks) == len(SYMBOLS))
+        await eventually(lambda: len(feeding.latest.marks) == len(SYMBOLS))
 
 
 async def test_a_connection_that_falls_silent_is_ended() -> None:
@@ -277,7 +278,7 @@ async def test_a_bad_frame_does_not_end_the_connection() -> None:
         await tick(ws)
 
     async with exchange(behave) as (url, connections), feed(url) as feeding:
-        await eventually(lambda: len(feeding._board.marks) == len(SYMBOLS))
+        await eventually(lambda: len(feeding.latest.marks) == len(SYMBOLS))
         assert len(connections) == 1
         assert feeding._metrics.bad_rows.labels("stream-1", "unknown_event")._value.get() == 1
 
@@ -304,7 +305,7 @@ async def test_of_two_connections_either_may_die() -> None:
 async def test_the_same_bytes_from_the_other_connection_are_counted_and_not_read_again() -> None:
     """Each second comes twice; the second of two connections still proves itself by it, at a tenth of the cost."""
     registry = CollectorRegistry()
-    feeding = Feed(load(Settings, {}), Board(), Metrics(registry), SystemClock())
+    feeding = Feed(load(Settings, {}), service(SystemClock()), Metrics(registry))
     blob = frame(mark_row("BTCUSDT"), mark_row("ETHUSDT"), mark_row("BADUSDT", "NaN"))
 
     first = feeding.take_stream("stream-1", blob)

@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
-from services.ws_daemon.board import Board
 from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
@@ -22,26 +21,25 @@ from services.ws_daemon.writer import Writer
 from shared import store
 from shared.clock import SystemClock
 from shared.codec import encode_mark, encode_mark_text
-from shared.health import Health
 from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
 from tests.builders import NOW_MS, mark, volume
+from tests.fakes import service
 from tests.waiting import eventually
 from tests.ws_daemon.rows import frame, mark_row, mini_row
 
 
 class Bench:
-    """A writer at work on a board that the test fills."""
+    """A writer at work on a latest that the test fills."""
 
     def __init__(self, redis: Redis) -> None:
-        clock = SystemClock()
-        metrics = Metrics(CollectorRegistry())
+        metrics, it = Metrics(CollectorRegistry()), service(SystemClock(), redis)
         self.redis = redis
-        self.board = Board()
-        self.feed = Feed(load(Settings, {}), self.board, metrics, clock)
+        self.health = it.health
+        self.feed = Feed(load(Settings, {}), it, metrics)
+        self.latest = self.feed.latest
         self.feed.delivering(Watch(), on=True)
-        self.health = Health(clock, 5)
-        self.writer = Writer(redis, self.board, self.feed, self.health, metrics, clock)
+        self.writer = Writer(it, self.feed, metrics)
 
     def give(self, *symbols: str, event_ms: int = NOW_MS, price: str = "1.50") -> None:
         rows = [mark_row(s, price, event_ms) for s in symbols] + [mini_row(s, event_ms=event_ms) for s in symbols]
@@ -82,7 +80,7 @@ async def test_a_frame_stands_in_redis(redis: Redis) -> None:
         volumes = await VOLUMES.all(redis, lambda _: None)
 
     assert set(marks) == set(volumes) == {"BTCUSDT", "币安人生USDT"}
-    assert encode_mark(marks["BTCUSDT"]) == encode_mark_text(it.board.marks["BTCUSDT"])
+    assert encode_mark(marks["BTCUSDT"]) == encode_mark_text(it.latest.marks["BTCUSDT"])
 
 
 async def test_what_redis_held_before_a_restart_is_recalled_and_only_newer_rows_count(redis: Redis) -> None:
@@ -91,11 +89,11 @@ async def test_what_redis_held_before_a_restart_is_recalled_and_only_newer_rows_
         MARKS.put(pipe, {"BTCUSDT": mark("BTCUSDT", "2.50"), "QUIETUSDT": mark("QUIETUSDT")})
         VOLUMES.put(pipe, {"QUIETUSDT": volume("QUIETUSDT")})
     async with bench(redis) as it:
-        await eventually(lambda: "QUIETUSDT" in it.board.volumes)
+        await eventually(lambda: "QUIETUSDT" in it.latest.volumes)
         it.give("BTCUSDT", event_ms=NOW_MS + 1000)
         await eventually(lambda: it.health.report().last_success_ms)
 
-    assert set(it.board.marks) == {"BTCUSDT", "QUIETUSDT"}
+    assert set(it.latest.marks) == {"BTCUSDT", "QUIETUSDT"}
     assert await it.stored() == {"BTCUSDT", "QUIETUSDT"}
 
 
@@ -114,17 +112,17 @@ async def test_an_emptied_redis_is_refilled_whole_with_the_next_frame(redis: Red
 
 
 async def test_marks_that_come_while_a_write_is_under_way_are_not_missing_in_it(redis: Redis) -> None:
-    """At every start the board grows meanwhile: that is no Redis that lost what it held."""
+    """At every start the latest grows meanwhile: that is no Redis that lost what it held."""
     it = Bench(redis)
     it.give("BTCUSDT")
-    changes = it.board.take_changes()
+    changes = it.latest.take_changes()
     it.give("ETHUSDT")
 
     assert await it.writer._write(changes)
-    assert await it.writer._write(it.board.take_changes())
+    assert await it.writer._write(it.latest.take_changes())
     await redis.flushall()
     it.give("BTCUSDT", event_ms=NOW_MS + 1000)
-    assert not await it.writer._write(it.board.take_changes())
+    assert not await it.writer._write(it.latest.take_changes())
 
 
 async def test_what_redis_missed_is_written_whole_on_return(own_redis: EmbeddedRedis) -> None:

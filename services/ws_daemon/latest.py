@@ -53,7 +53,7 @@ class Changes(NamedTuple):
     volumes_held: int
 
 
-class Board:
+class Latest:
     def __init__(self) -> None:
         self.marks: dict[str, MarkText] = {}
         self.volumes: dict[str, QuoteVolume] = {}
