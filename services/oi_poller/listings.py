@@ -6,21 +6,23 @@ Its own job, so that a slow exchangeInfo delays no sweep. An answer that fails o
 from __future__ import annotations
 
 import asyncio
+import difflib
 import random
 from functools import partial
 from typing import NoReturn
 
 from services.oi_poller.exchange import Fapi
 from services.oi_poller.metrics import Metrics
-from services.oi_poller.universe import Universe
+from services.oi_poller.universe import KNOWN_TYPES, Universe
 from services.oi_poller.weight import OutOfWeight
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
-from shared.logs import EventLog, OncePer
+from shared.logs import EventLog, OncePer, first_names
 
 log = EventLog("listings")
+IN_NUMBERS = 20  # contracts of one type, worth a word
 LEAST_S = 60.0  # between two looks, however often it is prompted
 
 
@@ -36,6 +38,7 @@ class Listings:
         self._every_s = every_s
         self._prompt = asyncio.Event()
         self._once = OncePer(clock, 60.0)
+        self._daily = OncePer(clock, 86_400.0)
         self._retry = Backoff(2.0, 60.0)
         self._refused = Backoff(15.0, 300.0)
         self.tried = asyncio.Event()  # the first look is over, whatever came of it
@@ -73,9 +76,27 @@ class Listings:
                 raise WireError("absurd_listings", absurd)
         except (Transient, Refused, Rejected, WireError) as e:
             return self._failed(e)
+        self._tell_kinds()
         self._retry.reset()
         self._refused.reset()
         return self._every_s * random.uniform(0.8, 1.0)
+
+    def _tell_kinds(self) -> None:
+        """Say once a day what the list and OI_CONTRACT_TYPES do not agree on."""
+        kinds = self._universe.kinds
+        for kind in sorted(kinds.absent):
+            if self._daily.due(f"absent {kind}") is not None:
+                close = difflib.get_close_matches(kind, KNOWN_TYPES, 1)
+                log.warning("no contract is of a type in OI_CONTRACT_TYPES", type=kind, meant=close[0] if close else "")
+        for kind, symbols in kinds.renamed.items():
+            if self._daily.due("renamed") is not None:
+                count, names = len(symbols), first_names(symbols)
+                log.warning(
+                    "members have a contract type of a new name: they stay", type=kind, count=count, symbols=names
+                )
+        for kind, count in kinds.not_polled.items():
+            if count >= IN_NUMBERS and self._daily.due("not polled") is not None:
+                log.info("contracts trade that OI_CONTRACT_TYPES leaves out", type=kind, count=count)
 
     def _failed(self, error: Exception) -> float:
         if isinstance(error, OutOfWeight):

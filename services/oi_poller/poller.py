@@ -16,12 +16,12 @@ from services.oi_poller.schedule import Schedule
 from services.oi_poller.settings import Settings
 from services.oi_poller.sweep import GONE, Outcome, sweep
 from services.oi_poller.sweepstore import SweepStore
-from services.oi_poller.universe import Universe
+from services.oi_poller.universe import HELD_S, Change, Universe
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.clock import iso
 from shared.errors import Transient
-from shared.logs import EventLog, first_names
+from shared.logs import EventLog, OncePer, first_names
 from shared.model import MarkPrice, Reading, Sweep
 from shared.runner import Service
 
@@ -56,6 +56,8 @@ class Poller:
         self._last: dict[str, Reading] = {}  # the last good reading of each member
         self._cause = ""  # why the last sweep failed, where it did
         self._trouble = ""
+        self._held = False  # members whose volumes fell
+        self._once = OncePer(service.clock, 60.0)
         self._redis_away = Backoff(0.25, 5.0)
 
     async def run(self) -> NoReturn:
@@ -81,19 +83,26 @@ class Poller:
         if remaining_s:
             self._in_trouble(f"nothing may be sent until {iso(self._ban.until_ms)}", self._cause or "oi:ban says so")
             return self._schedule.nap(min(remaining_s, BAN_NAP_S))
-        await self._look()
+        unknown = await self._look()
         members = len(self._universe.members)
         if not members:
-            self._in_trouble("waiting for a universe", "no listed symbol is known to be liquid: is ws_daemon running?")
+            why = f"{unknown} 24 h volumes are not known yet" if unknown else "no listed symbol is known to be liquid"
+            self._in_trouble("waiting for a universe", f"{why}: is ws_daemon running?")
             return self._schedule.nap(min(1.0, self._settings.max_interval_s))
         if self._schedule.may_begin(members):
             await self._sweep()
         return None
 
-    async def _look(self) -> None:
-        change = self._universe.look(await self._store.volumes(), self._clock.now_ms())
+    async def _look(self) -> int:
+        """See who is in; returns how many volumes the first universe waits for."""
+        volumes = await self._store.volumes()
+        change = self._universe.look(volumes, self._clock.now_ms(), self._clock.monotonic_s())
         for symbol in change.left:
             self._last.pop(symbol, None)
+        self._tell(change)
+        return change.unknown if change.waits else 0
+
+    def _tell(self, change: Change) -> None:
         self._metrics.universe.set(len(self._universe.members))
         self._service.facts["delisted"] = ",".join(sorted(self._universe.delisted))
         if change.entered or change.left:
@@ -105,6 +114,12 @@ class Poller:
                 entered_names=first_names(change.entered),
                 left_names=first_names(change.left),
             )
+        if change.unknown and not change.waits:
+            log.warning("the first universe begins without all 24 h volumes", unknown=change.unknown)
+        if change.held and not self._held:
+            count, names = len(change.held), first_names(change.held)
+            log.warning("many volumes fell at once: these stay for now", count=count, seconds=HELD_S, symbols=names)
+        self._held = bool(change.held)
 
     async def _sweep(self) -> None:
         marks = await self._store.marks()
@@ -116,7 +131,7 @@ class Poller:
         )
         self._drop_gone(outcome)
         record = self._record(outcome, marks, started_ms)
-        self._cause = str(outcome.cause or "")
+        self._cause = str(outcome.cause or "openInterest answers that they do not trade")
         self._schedule.ended(outcome)
         self._metrics.swept(outcome, len(record.readings) - len(outcome.fresh), (record.ended_ms - started_ms) / 1000)
         _name_failures(outcome)
@@ -128,23 +143,32 @@ class Poller:
         return 0 if last is None else last.open_interest.received_ms
 
     def _drop_gone(self, outcome: Outcome) -> None:
-        for symbol, reason in outcome.failures.items():
-            if reason in GONE:
-                self._universe.drop(symbol)
+        """Take out whom the exchange no longer trades; of many at once its symbol list must say so too."""
+        gone = {symbol for symbol, reason in outcome.failures.items() if reason in GONE}
+        if self._universe.drop(gone):
+            for symbol in gone:
                 self._last.pop(symbol, None)
-                self._listings.prompt()
+        elif self._once.due("gone") is not None:
+            names = first_names(gone)
+            log.warning(
+                "many are said not to trade: not believed of openInterest alone", count=len(gone), symbols=names
+            )
+        if gone:
+            self._listings.prompt()
 
     def _record(self, outcome: Outcome, marks: dict[str, MarkPrice], started_ms: int) -> Sweep:
         """Every reading gets the price of now, a carried one too; a price too old to be published is none."""
         now_ms = self._clock.now_ms()
-        oldest_ms = now_ms - self._settings.mark_max_age_s * 1000
-        prices = {symbol: mark.mark_price for symbol, mark in marks.items() if mark.received_ms >= oldest_ms}
+        longest_ms = self._settings.mark_max_age_s * 1000  # either way: a clock that was set back makes stamps to come
+        prices = {
+            symbol: mark.mark_price for symbol, mark in marks.items() if abs(now_ms - mark.received_ms) <= longest_ms
+        }
         fresh = {symbol: Reading(oi, prices.get(symbol)) for symbol, oi in outcome.fresh.items()}
         self._last.update(fresh)
         carried = {
             symbol: Reading(self._last[symbol].open_interest, prices.get(symbol))
             for symbol in outcome.failures
-            if symbol in self._last and now_ms - self._received_ms(symbol) <= CARRY_MS
+            if symbol in self._last and abs(now_ms - self._received_ms(symbol)) <= CARRY_MS
         }
         failures = {symbol: reason.value for symbol, reason in outcome.failures.items()}
         return Sweep(f"{started_ms}-{secrets.token_hex(3)}", started_ms, now_ms, fresh | carried, failures)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from services.oi_poller.universe import KNOWN_TYPES
 from shared.agreed import (
     BINANCE_PROXY,
     BINANCE_REST_URL,
@@ -18,8 +20,17 @@ from shared.errors import SettingsError
 from shared.proxy import Proxy
 from shared.settings import CommonSettings, integer, metrics_port, number, setting, take, words
 
-CONTRACT_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
+_TYPE = re.compile(r"[A-Z][A-Z0-9_]{2,39}")
 DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BTC-quoted contract would be BTC
+
+
+def _contract_types(value: str) -> frozenset[str]:
+    """The exchange invents new ones, so any that could be one will do; who lists none is warned of it."""
+    names = frozenset(part.strip().upper() for part in value.split(",") if part.strip())
+    for name in names or {""}:
+        if not _TYPE.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a contract type")
+    return names
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Settings(CommonSettings):
     enter_quote: float = take(ENTER_QUOTE)
     exit_quote: float = take(EXIT_QUOTE)
     contract_types: frozenset[str] = setting(
-        "OI_CONTRACT_TYPES", "PERPETUAL", words(*CONTRACT_TYPES), f"comma-separated, of {', '.join(CONTRACT_TYPES)}"
+        "OI_CONTRACT_TYPES", "PERPETUAL", _contract_types, f"comma-separated, such as {', '.join(KNOWN_TYPES)}"
     )
     quote_assets: frozenset[str] = setting(
         "OI_QUOTE_ASSETS", "USDT", words(*DOLLARS), f"comma-separated, of {', '.join(DOLLARS)}"

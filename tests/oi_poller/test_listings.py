@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from shared.store import CONTRACTS, UNIVERSE
 from tests.oi_poller.clocks import FastClock
 from tests.oi_poller.conftest import Start, put_market, sample
-from tests.oi_poller.venue import DELISTED, HTML, Venue, row, serving
+from tests.oi_poller.venue import DELISTED, HTML, INVALID, Venue, row, serving
 from tests.waiting import eventually
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
@@ -52,6 +52,23 @@ async def test_a_delisted_symbol_is_dropped_at_once_and_the_list_asked_again(red
         assert venue.info_asked - 1 <= minutes + 1
         asked = sample(service, "pipeline_oi_requests_total", outcome="not_trading")
         assert asked <= venue.info_asked  # once after each list that still has it
+
+
+async def test_one_bad_answer_for_all_symbols_empties_nothing(redis: Redis, start: Start) -> None:
+    """openInterest alone is not believed of many at once; its symbol list goes on calling them TRADING."""
+    clock = FastClock(speed=30)
+    async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="3") as service:
+        await put_market(redis, SYMBOLS, clock)
+        await eventually(lambda: redis.hlen(CONTRACTS.key), within_s=5)
+        venue.answers = dict.fromkeys(SYMBOLS, INVALID)
+
+        await eventually(lambda: "most symbols failed" in service.health.report().detail)
+        await eventually(lambda: venue.info_asked >= 2)  # asked for a second witness
+
+        assert await universe(redis) == set(SYMBOLS)
+        assert sample(service, "pipeline_oi_requests_total", outcome="invalid_symbol") >= len(SYMBOLS)
+        venue.answers = {}
+        await eventually(lambda: service.health.report().healthy)
 
 
 async def test_an_empty_list_keeps_the_universe(redis: Redis, start: Start) -> None:

@@ -55,3 +55,17 @@ def test_a_bad_setting_ends_the_process_with_78_and_its_name() -> None:
 
     assert done.returncode == 78
     assert done.stderr == "oi_poller: OI_IN_FLIGHT='many': not a whole number\n"
+
+
+@pytest.mark.parametrize("told", [",", "perpetual!", "A", "X" * 41])
+def test_what_cannot_be_a_contract_type_is_refused(told: str) -> None:
+    with pytest.raises(SettingsError, match="OI_CONTRACT_TYPES="):
+        load(Settings, {"OI_CONTRACT_TYPES": told})
+
+
+def test_a_contract_type_of_tomorrow_can_be_switched_on() -> None:
+    """The exchange adds one now and then; nobody should have to wait for a release."""
+    assert load(Settings, {"OI_CONTRACT_TYPES": "perpetual, moon_perpetual"}).contract_types == {
+        "PERPETUAL",
+        "MOON_PERPETUAL",
+    }

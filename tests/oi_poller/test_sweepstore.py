@@ -72,7 +72,7 @@ async def test_what_left_the_universe_leaves_redis(redis: Redis, desk: SweepStor
     desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
     await desk.settle()
 
-    universe.drop("ETHUSDT")
+    universe.drop({"ETHUSDT"})
     desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
     await desk.settle()
 
