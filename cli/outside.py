@@ -22,6 +22,10 @@ REPLY_LIMIT = 4 * 1024 * 1024
 OPEN_INTEREST = "/api/market/open-interest"
 
 
+class Stopped(Transient):
+    """What stands before the backend let the request not through."""
+
+
 class _Served(msgspec.Struct, rename="camel"):
     data: dict[str, float | None]
     as_of: float | None = None
@@ -49,7 +53,7 @@ async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
         reply = await get(client, backend_url + OPEN_INTEREST)
         stopped = wall(reply)
         if stopped:
-            raise Transient(f"the public GET, which carries no key, is stopped by {stopped}")
+            raise Stopped(f"the public GET, which carries no key, is stopped by {stopped}")
         if reply.status != 200:
             raise Transient(f"{reply.status} {replies.excerpt(reply.body)}")
         body = msgspec.json.decode(reply.body, type=_Served)

@@ -26,7 +26,7 @@ async def serving(p: Patient) -> list[Finding]:
         live = await outside.served(p.client, url)
     except Transient as e:
         fix = "check BACKEND_URL and the backend; sweeps wait in Redis for three hours"
-        if "stopped by" in str(e):
+        if isinstance(e, outside.Stopped):
             fix = f"let GET {outside.OPEN_INTEREST} pass at the edge; until then no cycle can be verified"
         return [Finding("backend", DOWN, "the backend does not say what it serves", f"{url}: {e}"[:200], fix)]
     old_s = None if live.as_of_ms is None else time.time() - live.as_of_ms / 1000
