@@ -40,32 +40,10 @@ FAULTS = [
         says="the stream sends no usable price for it",
     ),
     Fault(
-        "the exchange does not answer for it",
-        exchange=({"fault": "rest_answer", "answer": "hang", "route": "openInterest", "symbols": ["ETHUSDT"]},),
-        hop="reply",
-        says="the exchange did not answer in time",
-    ),
-    Fault(
-        "its open interest is zero", exchange=({"fault": "oi_value", **ETH, "value": "0"},), hop="reply", says="zero"
-    ),
-    Fault(
         "it was delisted",
         exchange=({"fault": "delist", **ETH},),
         hop="universe",
         says="it is not polled: the exchange says that it does not trade (-4108)",
-    ),
-    Fault(
-        "nobody trades it any more",
-        exchange=({"fault": "volume_value", **ETH, "usd": 1000},),
-        hop="universe",
-        says="it is not polled: its 24 h volume of $1.00K is under the $2.00M it takes to stay in",
-    ),
-    Fault(
-        "the exchange has banned the address",
-        exchange=({"fault": "rest_answer", "answer": "418", "retry_after": 60, "seconds": 60},),
-        hop="reply",
-        says="nothing may be sent to the exchange",
-        exit_status=DEGRADED,
     ),
     Fault("the feed is dead", kill="ws_daemon", hop="mark", says="ws_daemon is not running", exit_status=DEGRADED),
     Fault("nobody delivers", kill="publisher", hop="post", says="publisher is not running", exit_status=DEGRADED),
@@ -124,16 +102,11 @@ async def heal(pipeline: Pipeline) -> None:
             child.start()
     await pipeline.fault("exchange", {}, "/control/reset")
     await pipeline.fault("backend", {"faults": []})
-    if await pipeline.redis.delete("oi:ban"):  # the stand-in has forgotten it, so may we: a process keeps its own copy
-        for name in ("oi_poller", "ws_daemon"):
-            pipeline[name].kill()
-            await pipeline.redis.delete("oi:ban")
-            pipeline[name].start()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 async def test_one_command_says_why(pipeline: Pipeline, fault: Fault) -> None:
-    """Ten different reasons for one question, asked at night by somebody who knows nothing else."""
+    """One question, asked at night by somebody who knows nothing else; test_explain.py has more reasons."""
     env = told(pipeline)
 
     async def all_is_well() -> bool:
