@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 import httpx
@@ -137,42 +135,6 @@ async def test_answers_are_what_stands_in_redis_and_what_the_backend_serves(host
     await eventually(same_mark)
 
 
-async def test_every_chinese_symbol_of_the_universe_is_answered(host: Host) -> None:
-    chinese = [symbol for symbol in await host.pipeline.universe() if not symbol.isascii()]
-    assert chinese
-    for symbol in chinese:
-        for route in ("funding", "open-interest"):
-            status, body = await host.get(f"/{route}/{quote(symbol)}")
-            assert (status, body["symbol"]) == (200, symbol)
-
-
-async def test_a_burst_on_fresh_connections_is_answered_whole(host: Host) -> None:
-    """What one cycle of the old poller did, all at once, beside the running pipeline: none may fail."""
-    _, body = await host.get("/funding/all")
-    symbols = [row["symbol"] for row in body["data"] if "error" not in row][:341]
-    assert len(symbols) == 341
-    durations_s: list[float] = []
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
-
-        async def ask(symbol: str) -> tuple[int, str]:
-            begun_s = time.monotonic()
-            async with session.get(f"{host.origin}/funding/{quote(symbol)}") as answer:
-                found = (await answer.json())["symbol"]
-            durations_s.append(time.monotonic() - begun_s)
-            return answer.status, found
-
-        for _ in range(3):
-            answers = await asyncio.gather(*(ask(symbol) for symbol in symbols))
-            assert answers == [(200, symbol) for symbol in symbols]
-
-    assert max(durations_s) < 10  # figures are the bench's; this only finds what hangs
-
-    status, batch = await host.get(f"/funding/batch?symbols={quote(','.join(symbols))}")
-    assert (status, batch["found"], batch["missing"]) == (200, 341, 0)
-    assert [row["symbol"] for row in batch["data"]] == symbols
-
-
 async def test_the_state_file_is_kept_new(host: Host) -> None:
     async def whole() -> Any:
         _, body = await host.get("/funding/all")
@@ -205,18 +167,6 @@ async def test_health_tells_of_the_stream(host: Host) -> None:
     assert after["messagesReceived"] > before["messagesReceived"]
     assert after["lastConnectedTime"] > before["lastConnectedTime"]
     assert after["uptimeSeconds"] > before["uptimeSeconds"]
-
-
-async def test_healthz_and_the_heartbeat_tell_the_same(host: Host) -> None:
-    await host.well()
-    await eventually(lambda: _ok(host))
-    assert (await host.pipeline.status(NAME))["address"] == host.origin
-    assert await host.pipeline.metric(NAME, "pipeline_healthy") == {"": 1.0}
-    assert sum((await host.pipeline.metric(NAME, "pipeline_api_requests_total")).values()) > 0
-
-
-async def _ok(host: Host) -> bool:
-    return (await host.healthz())["state"] == "ok" and (await host.pipeline.status(NAME)).get("state") == "ok"
 
 
 async def test_killed_and_started_again_it_answers_at_once(host: Host) -> None:
@@ -296,18 +246,6 @@ async def test_redis_away_is_503_with_the_cause_and_heals_by_itself(host: Host) 
     await host.well()
     assert host.pipeline[NAME].pid == pid
     assert host.pipeline[NAME].status() is None
-
-
-async def test_a_redis_that_hangs_is_503_too(host: Host) -> None:
-    """It accepts connections and never answers."""
-    await host.well()
-    host.pipeline["redis"].signal(signal.SIGSTOP)
-    try:
-        body = await eventually(lambda: host.status_is("/funding/BTCUSDT", 503), within_s=20)
-        assert body["detail"]["error"] == "Data unavailable"
-    finally:
-        host.pipeline["redis"].signal(signal.SIGCONT)
-    await host.well()
 
 
 async def test_a_state_file_that_cannot_be_written_is_said_and_costs_no_answer(host: Host) -> None:

@@ -175,25 +175,6 @@ async def test_old_alerts_are_let_go_and_the_stream_is_bounded(
     assert kept[-1] not in (b"old", b"recent")
 
 
-async def test_after_a_flush_nothing_is_told_until_there_is_a_baseline_again(
-    redis: Redis, start: Start, book: Book
-) -> None:
-    """What this process remembers is no longer what Redis holds; it begins anew like everybody else."""
-    async with start():
-        await book.hold(400, ETHUSDT="1000000")
-        await book.looked_at()
-        await redis.flushall()
-        await book.hold(100, ETHUSDT="1000000")
-        await book.hold(100, ETHUSDT="1100000")
-        await book.looked_at()
-        assert await told(redis) == []
-        await book.hold(250, ETHUSDT="1100000")
-        await book.looked_at()
-        assert await told(redis) == ["ETHUSDT UP 5 min"]
-        await book.hold(100, ETHUSDT="1180000")
-        await book.looked_at()
-
-
 async def test_health_is_good_only_while_sweeps_with_something_in_them_come(
     redis: Redis, start: Start, book: Book
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.oi_alerter.detector import Key, Latch
-from services.oi_alerter.memory import ALERTS_KEPT_MS, GROUP, Memory, Moved
+from services.oi_alerter.memory import GROUP, Memory, Moved
 from shared.clock import SystemClock
 from tests.oi_alerter.conftest import Book, Start, sample
 from tests.waiting import eventually
@@ -64,19 +64,6 @@ async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Red
         await one.commit(entry_id, {}, (), [b"alert"], SystemClock().now_ms())
 
     assert await redis.xlen("oi:alerts") == 1
-
-
-async def test_alerts_are_let_go_by_age(redis: Redis, book: Book) -> None:
-    memory, now_ms = Memory(redis), SystemClock().now_ms()
-    await memory.recall(pytest.fail)
-    entry_id = await taken(redis, book)
-    for age_ms in (ALERTS_KEPT_MS + 1, ALERTS_KEPT_MS - 1):
-        await redis.xadd("oi:alerts", {"alert": str(age_ms)}, id=f"{now_ms - age_ms}-0")
-
-    await memory.commit(entry_id, {}, (), [b"new"], now_ms)
-
-    kept = [fields[b"alert"] for _, fields in await redis.xrange("oi:alerts")]
-    assert kept == [str(ALERTS_KEPT_MS - 1).encode(), b"new"]
 
 
 async def test_what_was_looked_at_is_not_looked_at_again(redis: Redis, start: Start, book: Book) -> None:

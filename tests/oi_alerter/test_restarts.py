@@ -56,20 +56,6 @@ async def test_without_a_restart(redis: Redis, start: Start) -> None:
     assert await told(redis) == EXPECTED
 
 
-@pytest.mark.parametrize("at", [2, 3, 5, 8])
-async def test_a_restart_between_any_two_sweeps(redis: Redis, start: Start, at: int) -> None:
-    book = await background(redis, start)
-    async with start(**SHORT):
-        for levels in PATH[:at]:
-            await book.sweep(levels)
-        await book.looked_at()
-    for levels in PATH[at:]:
-        await book.sweep(levels)
-    async with start(**SHORT):
-        await book.looked_at()
-    assert await told(redis) == EXPECTED
-
-
 async def test_a_restart_after_every_sweep(redis: Redis, start: Start) -> None:
     book = await background(redis, start)
     for levels in PATH:
@@ -160,29 +146,3 @@ async def test_two_at_once_never_tell_anything_twice(redis: Redis, redis_url: st
     entries = await redis.xrange("oi:alerts")
     assert max(Counter(fields[b"alert"] for _, fields in entries).values()) == 1
     assert entries
-
-
-async def test_alerts_latches_cursor_and_acknowledgement_are_one_transaction(redis: Redis, start: Start) -> None:
-    """Seen by a witness at every command: never an alert without its latch, its cursor and its acknowledgement."""
-    book = await background(redis, start)
-    for levels in PATH:
-        await book.sweep(levels)
-    states = []
-
-    async def witness() -> None:
-        while True:
-            async with redis.pipeline(transaction=True) as pipe:
-                pipe.xlen("oi:alerts")
-                pipe.hget("oi:alerter", "cursor")
-                pipe.hlen("oi:alerter")
-                states.append(tuple(await pipe.execute()))
-
-    watching = asyncio.create_task(witness())
-    async with start(**SHORT):
-        await book.looked_at()
-    watching.cancel()
-    by_cursor = {}
-    for alerts, cursor, rows in states:
-        assert by_cursor.setdefault(cursor, (alerts, rows)) == (alerts, rows)
-    assert len(by_cursor) > 1
-    assert (await redis.xpending("oi:sweeps", "alerter"))["pending"] == 0
