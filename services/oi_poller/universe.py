@@ -70,6 +70,7 @@ class Universe:
         self._dropped: dict[str, Member] = {}  # since the last symbol list
         self._returning: dict[str, Member] = {}  # dropped, and the next symbol list had them
         self._doubted: Set[str] = frozenset()  # gone by openInterest, and too many to be believed
+        self._begun = False  # it has had members
         self._volumes_since_s: float | None = None
         self._falling_since_s: float | None = None
 
@@ -107,7 +108,8 @@ class Universe:
         """
         if self._listed is None:
             return Change([], [], [])
-        unknown = 0 if self.members else len(self._listed) - len(self._listed.keys() & volumes.keys())
+        self._begun = self._begun or bool(self.members)
+        unknown = 0 if self._begun else len(self._listed) - len(self._listed.keys() & volumes.keys())
         lacks = unknown > (1 - WHOLE) * len(self._listed)
         if lacks and self._must_wait(unknown < len(self._listed), uptime_s):
             return Change([], [], [], unknown, waits=True)
