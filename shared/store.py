@@ -19,7 +19,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
+from redis.exceptions import BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from shared import codec
 from shared.codec import MarkText
@@ -155,6 +155,11 @@ async def redis_faults() -> AsyncIterator[None]:
         raise asyncio.CancelledError
     if fault:
         raise fault
+
+
+def is_full(error: Transient) -> bool:
+    """Whether Redis refused a write for want of memory (maxmemory, and a policy that evicts nothing)."""
+    return isinstance(error.__cause__, OutOfMemoryError)
 
 
 @asynccontextmanager

@@ -43,9 +43,17 @@ def entry_order(entry_id: str) -> tuple[int, int]:
     return int(ms), int(sequence)
 
 
-def append(pipe: Pipeline, sweep: Sweep, now_ms: int) -> None:
-    """Queue the sweep, and let go of what is older than the retention."""
-    pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)}, minid=f"{now_ms - RETENTION_MS}-0", approximate=True)
+def append(pipe: Pipeline, sweep: Sweep) -> None:
+    pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)})
+
+
+def trim(pipe: Pipeline, now_ms: int, most: int) -> None:
+    """Let go of what is older than the retention, and of the oldest beyond ``most`` where clocks were set.
+
+    A command of its own, which a full Redis obeys; as a part of XADD it would be refused with it.
+    """
+    pipe.xtrim(SWEEPS, minid=f"{now_ms - RETENTION_MS}-0", approximate=True)
+    pipe.xtrim(SWEEPS, maxlen=most, approximate=True)
 
 
 class GroupReader:

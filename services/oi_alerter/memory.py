@@ -86,6 +86,9 @@ class Memory:
             **dict(wire.encode_latch(key, latch) for key, latch in latches.items()),
         }
         gone = list(idle)
+        async with round_trip(self._redis) as pipe:  # on its own: a full Redis obeys it, and refuses what follows
+            pipe.xtrim(ALERTS, minid=f"{now_ms - ALERTS_KEPT_MS}-0", approximate=False)
+            pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
         async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(ALERTER)
             kept = cast("bytes | None", await pipe.hget(ALERTER, CURSOR))
@@ -93,11 +96,10 @@ class Memory:
                 raise Moved(f"it was at {self.cursor}, and is at {kept!r:.40}")
             pipe.multi()  # type: ignore[no-untyped-call]
             for alert in alerts:
-                pipe.xadd(ALERTS, {FIELD: alert}, minid=f"{now_ms - ALERTS_KEPT_MS}-0", approximate=False)
+                pipe.xadd(ALERTS, {FIELD: alert})
             if gone:
                 pipe.hdel(ALERTER, *(" ".join(key) for key in gone))
             pipe.hset(ALERTER, mapping=rows)
-            pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
             pipe.xack(SWEEPS, GROUP, entry_id)
             try:
                 await pipe.execute()

@@ -36,7 +36,10 @@ async def serve(settings: Settings, service: Service) -> None:
     universe = Universe(
         Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
     )
-    store, schedule = SweepStore(service.redis, universe, metrics, clock), Schedule(settings, budget, metrics, clock)
+    store, schedule = (
+        SweepStore(service.redis, universe, metrics, clock, settings.min_interval_s),
+        Schedule(settings, budget, metrics, clock),
+    )
     async with sweep_client(settings.in_flight, settings.proxy) as get, asyncio.TaskGroup() as jobs:
         fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, budget, clock)
         listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)

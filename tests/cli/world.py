@@ -66,7 +66,7 @@ class World:
                 pipe.hset(LEFT_OUT, mapping=self.left_out)
             swept = {s: r for s, r in readings.items() if s in self.universe}
             for sweep in self.sweeps or [Sweep("last", batch_ms - 900, batch_ms, swept, self.failures)]:
-                append(pipe, sweep, ms)
+                append(pipe, sweep)
             pipe.hset(
                 PUBLISHER, mapping={"delivered": f"{batch_ms}-0", "post_s": "0.03", "post_status": "200", **self.learnt}
             )

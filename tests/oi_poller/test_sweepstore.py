@@ -13,10 +13,9 @@ from dev.redis_server import EmbeddedRedis
 from services.oi_poller.metrics import Metrics
 from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.universe import Rules, Universe
-from shared import store
 from shared.errors import Transient
 from shared.model import Member
-from shared.store import CONTRACTS, SWEEPS, UNIVERSE, round_trip
+from shared.store import CONTRACTS, SWEEPS, UNIVERSE, connect, round_trip
 from tests.builders import NOW_MS, reading, sweep
 from tests.fakes import FakeClock
 from tests.oi_poller.conftest import sweeps
@@ -39,8 +38,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def desk(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> SweepStore:
-    return SweepStore(redis, universe, metrics, clock)
+def store(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> SweepStore:
+    return SweepStore(redis, universe, metrics, clock, 5.0)
 
 
 @pytest.fixture
@@ -50,13 +49,13 @@ def own_redis() -> Iterator[EmbeddedRedis]:
     server.close()
 
 
-async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(redis: Redis, desk: SweepStore) -> None:
+async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(redis: Redis, store: SweepStore) -> None:
     """The operator reads it with redis-cli; a carried reading keeps its own, older row."""
     old = reading("ETHUSDT", "7", received_ms=NOW_MS - 60_000)
     record = sweep(reading("BTCUSDT", "82345.1230"), old, failures={"ETHUSDT": "timeout"})
-    desk.owe(record)
+    store.owe(record)
 
-    assert await desk.settle() is record
+    assert await store.settle() is record
 
     assert (await redis.hget(CONTRACTS.key, "BTCUSDT")).decode() == (
         f'{{"oi":"82345.1230","t":{NOW_MS - 500},"at":{NOW_MS},"mark":"93041.35202399"}}'
@@ -64,24 +63,24 @@ async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(r
     assert not await redis.hexists(CONTRACTS.key, "ETHUSDT")
     assert await redis.hlen(UNIVERSE.key) == 2
     assert await sweeps(redis) == [record]
-    assert await desk.settle() is None
+    assert await store.settle() is None
 
 
-async def test_what_left_the_universe_leaves_redis(redis: Redis, desk: SweepStore, universe: Universe) -> None:
+async def test_what_left_the_universe_leaves_redis(redis: Redis, store: SweepStore, universe: Universe) -> None:
     """Rows of symbols nobody polls any more would look like data."""
-    desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
-    await desk.settle()
+    store.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
+    await store.settle()
 
     universe.drop({"ETHUSDT"})
-    desk.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
-    await desk.settle()
+    store.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
+    await store.settle()
 
     assert await redis.hkeys(UNIVERSE.key) == await redis.hkeys(CONTRACTS.key) == [b"BTCUSDT"]
     assert universe.departed == set()
 
 
 async def test_the_run_before_is_recalled_without_its_leftovers(
-    redis: Redis, desk: SweepStore, universe: Universe, metrics: Metrics
+    redis: Redis, store: SweepStore, universe: Universe, metrics: Metrics
 ) -> None:
     """Members and their readings; a row nobody owns goes, and a broken one costs only itself."""
     async with round_trip(redis) as pipe:
@@ -89,7 +88,7 @@ async def test_the_run_before_is_recalled_without_its_leftovers(
         CONTRACTS.put(pipe, {"BTCUSDT": reading("BTCUSDT"), "GONEUSDT": reading("GONEUSDT")})
         pipe.hset(UNIVERSE.key, "BADUSDT", b'{"quoteVolume24h":"NaN"}')
 
-    readings = await desk.recall()
+    readings = await store.recall()
 
     assert readings == {"BTCUSDT": reading("BTCUSDT")}
     assert list(universe.members) == ["BTCUSDT"]
@@ -101,16 +100,16 @@ async def test_a_sweep_outlives_redis_and_lands_once(
     own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
 ) -> None:
     """Redis killed and back, empty: the newest sweep is there, once, with the whole universe."""
-    redis = store.connect(own_redis.url)
-    desk = SweepStore(redis, universe, metrics, clock)
+    redis = connect(own_redis.url)
+    store = SweepStore(redis, universe, metrics, clock, 5.0)
     own_redis.kill()
     for n in range(2):
-        desk.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
+        store.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
         with pytest.raises(Transient):
-            await desk.settle()
+            await store.settle()
 
     own_redis.start()
-    landed = await desk.settle()
+    landed = await store.settle()
 
     assert landed is not None
     assert [one.sweep_id for one in await sweeps(redis)] == ["sweep-1"]
@@ -122,18 +121,54 @@ async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(
     own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
 ) -> None:
     """A stopped Redis reads on waking what it was sent while asleep; the sweep must not stand there twice."""
-    redis = store.connect(own_redis.url)
+    redis = connect(own_redis.url)
     redis.connection_pool.connection_kwargs["socket_timeout"] = 0.3  # in place of seconds
-    desk = SweepStore(redis, universe, metrics, clock)
+    store = SweepStore(redis, universe, metrics, clock, 5.0)
     assert await redis.ping()
     assert own_redis.process is not None
     own_redis.process.send_signal(19)  # SIGSTOP
-    desk.owe(sweep(reading("BTCUSDT")))
+    store.owe(sweep(reading("BTCUSDT")))
     for _ in range(3):
         with pytest.raises(Transient):
-            await desk.settle()
+            await store.settle()
     own_redis.process.send_signal(18)  # SIGCONT
 
-    assert await desk.settle() is not None
+    assert await store.settle() is not None
+    assert await redis.xlen(SWEEPS) == 1
+    await redis.aclose()
+
+
+async def test_a_redis_filled_by_history_takes_the_next_sweep(
+    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
+) -> None:
+    """A small one with maxmemory stayed full for good: the old was let go with the write that was refused."""
+    redis = connect(own_redis.url)
+    for n in range(200):
+        await redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS}-{n + 1}")
+    await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"])
+    store = SweepStore(redis, universe, metrics, clock, 5.0)
+    store.owe(sweep(reading("BTCUSDT")))
+    with pytest.raises(Transient, match="OutOfMemory"):
+        await store.settle()
+
+    assert await store.settle() is not None
+
+    assert await redis.xlen(SWEEPS) == 151
+    await redis.aclose()
+
+
+async def test_history_that_is_old_is_let_go_though_redis_is_full(
+    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
+) -> None:
+    redis = connect(own_redis.url)
+    for n in range(200):
+        await redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS - 4 * 3_600_000}-{n + 1}")
+    await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"])
+    store = SweepStore(redis, universe, metrics, clock, 5.0)
+    clock.set_wall(-86_400)  # what is old is reckoned from the start of the process
+    store.owe(sweep(reading("BTCUSDT")))
+
+    assert await store.settle() is not None
+
     assert await redis.xlen(SWEEPS) == 1
     await redis.aclose()

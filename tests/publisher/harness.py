@@ -65,7 +65,7 @@ class Poller:
             pipe.delete(MARKS.key, UNIVERSE.key)
             MARKS.put(pipe, marks)
             UNIVERSE.put(pipe, members)
-            append(pipe, sweep, stamp_ms)
+            append(pipe, sweep)
         self.landed.append(sweep)
         return sweep
 

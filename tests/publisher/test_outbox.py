@@ -21,7 +21,7 @@ def attempt(entry_id: str = "1-0") -> Attempt:
 async def land(redis: Redis, count: int) -> None:
     for n in range(count):
         async with round_trip(redis) as pipe:
-            append(pipe, sweep(reading(), ended_ms=NOW_MS + n), NOW_MS)
+            append(pipe, sweep(reading(), ended_ms=NOW_MS + n))
 
 
 async def test_an_attempt_is_there_after_a_kill_and_gone_after_its_end(own_redis: Redis) -> None:

@@ -15,7 +15,7 @@ from shared import store
 from shared.errors import Transient
 from shared.store import MARKS, redis_faults, round_trip
 from shared.sweeplog import SweepReader, append
-from tests.builders import NOW_MS, mark, reading, sweep
+from tests.builders import mark, reading, sweep
 from tests.redis_servers import ScriptedRedis
 from tests.waiting import eventually
 
@@ -100,7 +100,7 @@ async def test_a_reader_that_waits_is_led_to_the_new_primary(pair: tuple[Embedde
         with pytest.raises(Transient):
             await waiting
         async with Redis(port=second.port) as there, there.pipeline() as pipe:
-            append(pipe, sweep(reading()), NOW_MS)
+            append(pipe, sweep(reading()))
             await pipe.execute()
 
         assert len(await reader.wait(1)) == 1

@@ -17,7 +17,7 @@ from shared.errors import RateLimited, SettingsError
 from shared.heartbeat import beat
 from shared.store import require_version, round_trip, server_version, too_old
 from shared.sweeplog import SweepReader, append
-from tests.builders import NOW_MS, reading, sweep
+from tests.builders import reading, sweep
 from tests.cli.world import World
 from tests.fakes import FakeClock
 from tests.redis_servers import ScriptedRedis, servers
@@ -42,7 +42,7 @@ async def test_what_the_services_ask_is_answered(client: Redis, clock: FakeClock
     await World().write(client)
     await beat(client, "publisher", {"state": "ok"})
     async with round_trip(client) as pipe:
-        append(pipe, sweep(reading()), NOW_MS)
+        append(pipe, sweep(reading()))
     reader = SweepReader(client, "publisher", "one")
     taken = await reader.wait(10)
     await reader.acknowledge(taken[0].entry_id)

@@ -16,7 +16,7 @@ from shared import store
 from shared.errors import Transient, WireError
 from shared.model import Member
 from shared.store import CONTRACTS, MARKS, UNIVERSE, VOLUMES, redis_faults, replace_hash, round_trip
-from shared.sweeplog import RETENTION_MS, SweepReader, append
+from shared.sweeplog import RETENTION_MS, SweepReader, append, trim
 from tests.builders import NOW_MS, mark, reading, sweep, volume
 
 
@@ -142,8 +142,8 @@ async def test_a_sweep_waits_until_it_is_acknowledged(redis: Redis) -> None:
     """The outbox: what a crashed reader took and did not finish is handed out again."""
     first, second = sweep(reading(), ended_ms=NOW_MS), sweep(reading(), ended_ms=NOW_MS + 1)
     async with round_trip(redis) as pipe:
-        append(pipe, first, NOW_MS)
-        append(pipe, second, NOW_MS)
+        append(pipe, first)
+        append(pipe, second)
     reader = SweepReader(redis, "publisher", "one")
 
     taken = await reader.wait(10)
@@ -160,7 +160,7 @@ async def test_a_reader_survives_an_emptied_redis(redis: Redis) -> None:
     await redis.flushall()
 
     async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()), NOW_MS)
+        append(pipe, sweep(reading()))
 
     assert len(await reader.wait(10, block_ms=10)) == 1
 
@@ -177,7 +177,7 @@ async def test_a_blob_nobody_can_read_is_named_and_keeps_its_id(redis: Redis) ->
 async def test_each_group_reads_every_sweep_for_itself(redis: Redis) -> None:
     """The alerter's reading must not take a sweep away from the publisher."""
     async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()), NOW_MS)
+        append(pipe, sweep(reading()))
     publisher, alerter = SweepReader(redis, "publisher", "one"), SweepReader(redis, "alerter", "one")
 
     (entry,) = await publisher.wait(10)
@@ -197,7 +197,7 @@ async def test_a_reader_wakes_when_a_sweep_lands(redis: Redis) -> None:
 
     started_s = time.monotonic()
     async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()), NOW_MS)
+        append(pipe, sweep(reading()))
 
     assert len(await waiting) == 1
     assert time.monotonic() - started_s < 0.9
@@ -207,7 +207,7 @@ async def test_sweeps_come_oldest_first_and_no_more_than_asked_for(redis: Redis)
     items = [sweep(reading(), ended_ms=NOW_MS + i) for i in range(5)]
     async with round_trip(redis) as pipe:
         for item in items:
-            append(pipe, item, NOW_MS)
+            append(pipe, item)
     reader = SweepReader(redis, "publisher", "one")
 
     first, second, third = await reader.wait(2), await reader.wait(2), await reader.wait(2)
@@ -225,17 +225,27 @@ async def test_history_is_kept_three_hours_and_not_for_ever(redis: Redis) -> Non
         pipe.xadd("oi:sweeps", {"sweep": b"kept"}, id=f"{now_ms - RETENTION_MS + 60_000}-1")
 
     async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()), now_ms)
+        trim(pipe, now_ms, 10_000)
 
     blobs = [fields[b"sweep"] for _, fields in await redis.xrange("oi:sweeps")]
     assert blobs.count(b"old") <= 100  # whole nodes of a hundred go; one that is half old may stay
     assert b"kept" in blobs
 
 
+async def test_history_is_bounded_where_clocks_were_set(redis: Redis) -> None:
+    """Ids of a clock that was ahead are never old: without a bound they would fill the memory."""
+    async with round_trip(redis) as pipe:
+        for n in range(300):
+            pipe.xadd("oi:sweeps", {"sweep": b"ahead"}, id=f"{NOW_MS + 86_400_000}-{n + 1}")
+        trim(pipe, NOW_MS, 100)
+
+    assert await redis.xlen("oi:sweeps") <= 200
+
+
 async def test_what_was_trimmed_while_it_waited_is_named_and_can_be_acknowledged(redis: Redis) -> None:
     """A reader that was away for longer than the history must get past the hole, not stumble over it for ever."""
     async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()), NOW_MS)
+        append(pipe, sweep(reading()))
     reader = SweepReader(redis, "publisher", "one")
     (taken,) = await reader.wait(10)
     await redis.xtrim("oi:sweeps", maxlen=0, approximate=False)
