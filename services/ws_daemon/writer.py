@@ -95,8 +95,8 @@ class Writer:
         Counted as the changes were taken: their number grows while the write is under way.
         """
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
-            MARK_TEXTS.put(pipe, changes.marks)
-            VOLUMES.put(pipe, changes.volumes)
+            MARK_TEXTS.put(pipe, changes.marks, self._metrics.bad_in_redis)
+            VOLUMES.put(pipe, changes.volumes, self._metrics.bad_in_redis)
             MARK_TEXTS.drop(pipe, changes.gone)
             VOLUMES.drop(pipe, changes.gone)
             pipe.hlen(MARK_TEXTS.key)
