@@ -10,18 +10,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cli.doctor.finding import Finding, Patient
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
-from shared import exchange as venue
 from shared import http
 from shared.ban import Ban
-from shared.binance.stream import CANNOT_OPEN, open_stream
 from shared.clock import SystemClock, iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.reply import Reply
+from shared.venues.binance.answers import used_weight
+from shared.venues.binance.rest import LIMIT, TIME, Exchange
+from shared.venues.binance.stream import CANNOT_OPEN, open_stream
 
 STREAM = "/market/stream?streams=!markPrice@arr@1s"
 LISTEN_S = 5.0
 CLOCK_OFF_S, CLOCK_WRONG_S = 1.0, 10.0  # beyond the second the publisher disbelieves stamps
-LIMIT = 2400  # documented: request weight a minute and address
 
 
 async def stream(p: Patient) -> list[Finding]:
@@ -64,8 +64,8 @@ async def rest(p: Patient) -> list[Finding]:
     try:
         async with http.client(connections=1, proxy=told.proxy) as client:
             ban = Ban(p.redis, clock, told.proxy)
-            exchange = venue.Exchange(told.rest_url, http.getting(client), ban, clock, timeout_s=5.0)
-            body = await exchange.get("/fapi/v1/time", on_reply=heard.append)
+            exchange = Exchange(told.rest_url, http.getting(client), ban, clock, timeout_s=5.0)
+            body = await exchange.get(TIME, on_reply=heard.append)
         theirs = int(msgspec.json.decode(body)["serverTime"])
     except (Transient, Refused, Rejected, WireError, ValueError, KeyError, TypeError) as e:
         fix = "wait; nothing is sent meanwhile" if isinstance(e, RateLimited) else "docs/runbook.md"
@@ -76,7 +76,7 @@ async def rest(p: Patient) -> list[Finding]:
     return [
         Finding("rest", GOOD, "the exchange's REST API answers", said),
         _clock(off_s),
-        _weight(venue.used_weight(heard[0])),
+        _weight(used_weight(heard[0])),
     ]
 
 

@@ -18,13 +18,14 @@ from services.oi_alerter import wire
 from services.oi_alerter.history import History
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
-from shared import exchange, http
+from shared import http
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.service import Service
+from shared.venues.binance.answers import failure
+from shared.venues.binance.rest import OPEN_INTEREST_HIST
 
-PATH = "/futures/data/openInterestHist"
 NOT_NOW = "the past cannot be asked for now"
 PERIOD_MS = 300_000
 EVERY_S = 0.5
@@ -54,7 +55,7 @@ class Backfill:
         """Put what was answered before a restart into the history that was just rebuilt."""
         for symbol, body in answers.items():
             try:
-                samples = wire.open_interest_hist(body, symbol)
+                samples = wire.past_samples(body, symbol)
             except WireError as e:
                 on_bad(e)
                 continue
@@ -93,7 +94,7 @@ class Backfill:
         self.ban.check()
         try:
             body = await self._get(symbol)
-            samples = wire.open_interest_hist(body, symbol)
+            samples = wire.past_samples(body, symbol)
         except (Rejected, WireError) as e:
             self.metrics.warmed.labels("failed").inc()
             self.service.health.aside("one symbol's past is not to be had", cause=str(e))
@@ -106,9 +107,9 @@ class Backfill:
     async def _get(self, symbol: str) -> bytes:
         limit = str(min(500, self.history.horizon_ms // PERIOD_MS + 2))
         params = {"symbol": symbol, "period": "5m", "limit": limit}
-        request = self.client.build_request("GET", self.origin + PATH, params=params)
+        request = self.client.build_request("GET", self.origin + OPEN_INTEREST_HIST, params=params)
         reply = await http.send(self.client, request, timeout_s=TIMEOUT_S, max_bytes=1024 * 1024)
-        error = exchange.failure(reply, self.service.clock.now_ms())
+        error = failure(reply, self.service.clock.now_ms())
         if isinstance(error, Banned):
             await self.ban.record(error)
         if error is not None:

@@ -1,7 +1,6 @@
 """Bytes -> facts, or one `WireError`, and back; pure.
 
-openInterestHist's ``timestamp`` is the instant of the snapshot; it tells no mark price, so there is none. Fields of
-``oi:alerter`` are ``BTCUSDT UP 5 min`` and ``cursor``.
+Fields of ``oi:alerter`` are ``BTCUSDT UP 5 min`` and ``cursor``.
 """
 
 from __future__ import annotations
@@ -15,15 +14,10 @@ from services.oi_alerter.history import Sample
 from shared.alert import AlertBody
 from shared.clock import iso
 from shared.errors import UNREADABLE, WireError
-from shared.numbers import Instant, non_negative
+from shared.numbers import Instant
+from shared.venues.binance import bodies
 
 SOURCE = "oi_realtime_poller"  # what the backend knows such alerts by
-
-
-class _Row(msgspec.Struct, rename="camel"):
-    symbol: str
-    sum_open_interest: str
-    timestamp: Instant
 
 
 class _Latch(msgspec.Struct, rename="camel"):
@@ -32,20 +26,13 @@ class _Latch(msgspec.Struct, rename="camel"):
 
 
 _json = msgspec.json.Encoder()
-_rows = msgspec.json.Decoder(list[_Row], strict=False)  # timestamps have been seen as text
 _latch = msgspec.json.Decoder(_Latch)
 
 
-def open_interest_hist(body: bytes, symbol: str) -> list[Sample]:
-    """Zero open interest is no baseline: such a row is left out."""
-    try:
-        rows = _rows.decode(body)
-        if any(row.symbol != symbol for row in rows):
-            raise ValueError("a row of another symbol")
-        told = [(row.timestamp, float(non_negative(row.sum_open_interest))) for row in rows]
-    except UNREADABLE as e:
-        raise WireError("bad_history", f"{symbol}: {e}") from e
-    return [Sample(at_ms, contracts, None) for at_ms, contracts in told if contracts]
+def past_samples(body: bytes, symbol: str) -> list[Sample]:
+    """Of openInterestHist's body. Zero open interest is no baseline: such a row is left out."""
+    told = bodies.open_interest_hist(body, symbol)
+    return [Sample(at_ms, float(contracts), None) for at_ms, contracts in told if contracts]
 
 
 def encode_latch(key: Key, latch: Latch) -> tuple[str, bytes]:

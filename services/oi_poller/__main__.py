@@ -21,8 +21,8 @@ from services.oi_poller.transport import sweep_client
 from services.oi_poller.universe import Rules, Universe
 from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
-from shared.exchange import Exchange
 from shared.runner import Service, run
+from shared.venues.binance.rest import Exchange
 
 REQUEST_TIMEOUT_S = 5.0
 

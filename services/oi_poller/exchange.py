@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.oi_poller import wire
 from services.oi_poller.weight import WeightBudget
-from services.oi_poller.wire import ExchangeInfo
 from shared.ban import Ban
 from shared.clock import Clock, monotonic_ms
 from shared.errors import WireError
-from shared.exchange import Exchange, date_ms, used_weight
 from shared.model import OpenInterest
 from shared.reply import Reply
+from shared.venues.binance import bodies
+from shared.venues.binance.answers import date_ms, used_weight
+from shared.venues.binance.bodies import ExchangeInfo
+from shared.venues.binance.rest import EXCHANGE_INFO, OPEN_INTEREST, TIME, Exchange
 
 
 class Fapi:
@@ -26,18 +27,18 @@ class Fapi:
         self._clock = clock
 
     async def open_interest(self, symbol: str) -> OpenInterest:
-        body = await self._get("/fapi/v1/openInterest", {"symbol": symbol})
-        return wire.open_interest(body, symbol, self._clock.now_ms())
+        body = await self._get(OPEN_INTEREST, {"symbol": symbol})
+        return bodies.open_interest(body, symbol, self._clock.now_ms())
 
     async def exchange_info(self, on_bad: Callable[[WireError], None]) -> ExchangeInfo:
-        info = wire.exchange_info(await self._get("/fapi/v1/exchangeInfo"), on_bad)
+        info = bodies.exchange_info(await self._get(EXCHANGE_INFO), on_bad)
         if info.weight_limit is not None:
             self._budget.limit = info.weight_limit
         return info
 
     async def server_time(self) -> None:
         """The smallest answer there is: asked for the count that comes with it."""
-        await self._get("/fapi/v1/time")
+        await self._get(TIME)
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> bytes:
         self._ban.check()  # before spending: what is not sent costs nothing

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from services.oi_poller.weight import OutOfWeight
 from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
-from shared.exchange import INVALID_SYMBOL, NOT_TRADING
 from shared.model import OpenInterest
+from shared.venues.binance.answers import INVALID_SYMBOL, NOT_TRADING
 
 
 class Failure(StrEnum):

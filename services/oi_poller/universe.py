@@ -11,8 +11,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.oi_poller.wire import Listing
 from shared.model import Member, QuoteVolume
+from shared.venues.binance.bodies import Listing
 
 TRADING = "TRADING"
 KNOWN_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", "CURRENT_MONTH", "NEXT_MONTH")

@@ -14,9 +14,9 @@ import math
 from typing import NamedTuple
 
 from shared.errors import Transient
+from shared.venues.binance.rest import LIMIT
 
 MINUTE_MS = 60_000
-DEFAULT_LIMIT = 2400
 SKEW_MS = 100.0  # between the exchange's own servers
 SLEW = 0.0005  # the most by which a clock is slewed
 ASIDE = 2  # weight a minute beside the sweeps: the symbol list, asked for anew now and then
@@ -73,7 +73,7 @@ class WeightBudget:
     def __init__(self, per_minute: int | None, reserve: int) -> None:
         self.per_minute = per_minute
         self.reserve = reserve
-        self.limit = DEFAULT_LIMIT
+        self.limit = LIMIT
         self.sweep = 0  # requests of one sweep, as far as known
         self._clock = VenueClock()
         self._minute = 0

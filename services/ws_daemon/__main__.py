@@ -19,11 +19,11 @@ from services.ws_daemon.writer import Writer
 from shared import http
 from shared.ban import Ban
 from shared.errors import Transient
-from shared.exchange import Exchange
 from shared.logs import EventLog, first_names
 from shared.runner import run
 from shared.service import Service
 from shared.store import UNIVERSE
+from shared.venues.binance.rest import Exchange
 
 log = EventLog("ws_daemon")
 FROZEN_EVERY_S = 30.0

@@ -13,7 +13,6 @@ from collections import deque
 from dataclasses import replace
 from typing import NoReturn
 
-from services.ws_daemon import wire
 from services.ws_daemon.coverage import Coverage
 from services.ws_daemon.latest import Latest, Merged
 from services.ws_daemon.metrics import Metrics
@@ -23,6 +22,7 @@ from shared.backoff import Backoff
 from shared.clock import iso
 from shared.logs import EventLog
 from shared.service import Service
+from shared.venues.binance import frames
 
 log = EventLog("feed")
 FIRST_WAIT_S = 0.25
@@ -70,7 +70,7 @@ class Feed:
     def live_connections(self) -> int:
         return len(self._delivering)
 
-    def take(self, source: str, frame: wire.Rows) -> Merged:
+    def take(self, source: str, frame: frames.Rows) -> Merged:
         """Merge rows from any source, count them, and wake the writer."""
         received_ms = self._clock.now_ms()
         merged = self.latest.merge(frame, received_ms)
@@ -103,7 +103,7 @@ class Feed:
         self._messages += 1
         self._facts["messagesReceived"] = str(self._messages)
         before = next((merged for seen, merged in self._frames if seen == blob), None)
-        merged = self._take_again(source, before) if before else self.take(source, wire.decode_frame(blob))
+        merged = self._take_again(source, before) if before else self.take(source, frames.decode_frame(blob))
         self._frames.append((blob, merged))
         if merged.marks:
             self.last_stream_s = self._clock.monotonic_s()

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.ws_daemon import wire
-from services.ws_daemon.wire import Row, Rows
 from shared.codec import MarkText
 from shared.errors import WireError
 from shared.model import QuoteVolume
+from shared.venues.binance import frames
+from shared.venues.binance.frames import Row, Rows
 
 GONE_MS = 10 * 60 * 1000  # a symbol that left the stream for this long leaves Redis
 GAP_MS = 30 * 1000  # a feed that was away for this long has to prove anew who is gone
@@ -72,14 +72,14 @@ class Latest:
         merged = Merged(bad=list(frame.bad))
         for row in frame.rows:
             try:
-                if row.st == wire.COIN_M:
+                if row.st == frames.COIN_M:
                     merged.coin_m += 1
-                elif row.e == wire.MARK:
+                elif row.e == frames.MARK:
                     self._take_mark(row, received_ms, merged)
-                elif row.e == wire.VOLUME:
+                elif row.e == frames.VOLUME:
                     self._take_volume(row)
                     merged.volumes += 1
-                elif row.e == wire.SHUTDOWN:
+                elif row.e == frames.SHUTDOWN:
                     merged.shutdown = True
                 else:
                     raise WireError("unknown_event", f"{row.e:.40} {row.s:.40}")
@@ -101,7 +101,7 @@ class Latest:
         if known is not None and known.event_ms == row.E:
             merged.repeated += 1
         elif known is None or known.event_ms < row.E or received_ms - known.received_ms > STUCK_MS:
-            self.marks[symbol] = self._new_marks[symbol] = wire.mark_price(row, received_ms, merged.bad)
+            self.marks[symbol] = self._new_marks[symbol] = frames.mark_price(row, received_ms, merged.bad)
             merged.new += 1
             merged.newest_event_ms = max(merged.newest_event_ms, row.E)
         else:
@@ -113,7 +113,7 @@ class Latest:
         if known is None and len(self.volumes) >= MOST_SYMBOLS:
             raise WireError("too_many_symbols", row.s[:40])
         if known is None or known.event_ms < row.E:
-            self.volumes[row.s] = self._new_volumes[row.s] = wire.quote_volume(row)
+            self.volumes[row.s] = self._new_volumes[row.s] = frames.quote_volume(row)
 
     def forget_gone(self, now_ms: int) -> set[str]:
         """Drop symbols the stream has not named for `GONE_MS`, once it has been up that long without a gap."""

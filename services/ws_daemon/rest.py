@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from services.ws_daemon import wire
 from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.errors import Refused, Rejected, Transient, WireError
-from shared.exchange import Exchange
 from shared.logs import EventLog
 from shared.service import Service
+from shared.venues.binance import bodies, frames
+from shared.venues.binance.rest import PREMIUM_INDEX, TICKER_24H, Exchange
 
 log = EventLog("rest")
 RESEED_S = 300.0  # between two askings for all volumes while the stream brings none
@@ -51,7 +51,7 @@ class Rest:
         self._volumes_from("ticker24h" if silent else "stream")
         if self._seeded_s is not None and not (silent and now_s - self._seeded_s >= RESEED_S):
             return self._feed.volumes_idle_s / 4
-        rows = await self._ask("/fapi/v1/ticker/24hr", wire.ticker_24h)
+        rows = await self._ask(TICKER_24H, bodies.ticker_24h)
         if rows is None:
             return max(self._seeding.next_s(), self._ban.remaining_s())
         self._seeding.reset()
@@ -78,7 +78,7 @@ class Rest:
                 await self._clock.sleep(self._settings.idle_s / 4)
                 continue
             self._marks_from("premiumIndex")
-            rows = await self._ask("/fapi/v1/premiumIndex", wire.premium_index)
+            rows = await self._ask(PREMIUM_INDEX, bodies.premium_index)
             if rows is None:
                 await self._clock.sleep(max(backoff.next_s(), self._ban.remaining_s()))
                 continue
@@ -96,7 +96,7 @@ class Rest:
         else:
             log.info("no stream delivers marks: asking premiumIndex", every_s=self._settings.fallback_s)
 
-    async def _ask(self, path: str, decode: Callable[[bytes], wire.Rows]) -> wire.Rows | None:
+    async def _ask(self, path: str, decode: Callable[[bytes], frames.Rows]) -> frames.Rows | None:
         """One request; None when it failed."""
         try:
             await self._ban.refresh()

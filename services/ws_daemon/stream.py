@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.ws_daemon.coverage import Coverage
 from services.ws_daemon.latest import Merged
-from shared.binance.stream import CANNOT_OPEN, HANDSHAKE_S, open_stream
 from shared.proxy import Proxy
+from shared.venues.binance.stream import CANNOT_OPEN, HANDSHAKE_S, open_stream
 
 
 class Ending(NamedTuple):

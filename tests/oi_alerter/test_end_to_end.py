@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from dev.redis_server import free_port
-from services.oi_alerter.wire import open_interest_hist
+from services.oi_alerter.wire import past_samples
 from shared.clock import iso
 from shared.model import Sweep
 from shared.sweeplog import sweep_entry
@@ -213,5 +213,5 @@ async def test_the_backend_serves_each_alert_once(pipeline: WithAlerter) -> None
 async def test_the_past_is_read_as_the_exchange_tells_it(pipeline: WithAlerter) -> None:
     query = "symbol=SOLUSDT&period=5m&limit=14"
     answer = await pipeline.api.get(f"{pipeline.origin('exchange')}/futures/data/openInterestHist?{query}")
-    told = open_interest_hist(answer.content, "SOLUSDT")
+    told = past_samples(answer.content, "SOLUSDT")
     assert [later.at_ms - earlier.at_ms for earlier, later in pairwise(told)] == [300_000] * 13

@@ -44,16 +44,16 @@ def body(*rows: object) -> bytes:
 
 
 def test_history_is_contracts_at_instants_without_a_price() -> None:
-    told = wire.open_interest_hist(body(row(), row("82000", str(NOW_MS + 300_000))), "BTCUSDT")
+    told = wire.past_samples(body(row(), row("82000", str(NOW_MS + 300_000))), "BTCUSDT")
     assert told == [Sample(NOW_MS, 82345.123, None), Sample(NOW_MS + 300_000, 82000.0, None)]
 
 
 def test_a_contract_without_a_past_has_none() -> None:
-    assert wire.open_interest_hist(b"[]", "BTCUSDT") == []
+    assert wire.past_samples(b"[]", "BTCUSDT") == []
 
 
 def test_zero_is_no_baseline() -> None:
-    assert wire.open_interest_hist(body(row("0.00000000"), row("5")), "BTCUSDT") == [Sample(NOW_MS, 5.0, None)]
+    assert wire.past_samples(body(row("0.00000000"), row("5")), "BTCUSDT") == [Sample(NOW_MS, 5.0, None)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_zero_is_no_baseline() -> None:
 )
 def test_a_history_with_one_bad_row_is_not_believed(bad: object) -> None:
     with pytest.raises(WireError) as caught:
-        wire.open_interest_hist(body(row(), bad), "BTCUSDT")
+        wire.past_samples(body(row(), bad), "BTCUSDT")
     assert caught.value.reason == "bad_history"
 
 
@@ -73,7 +73,7 @@ def test_a_history_with_one_bad_row_is_not_believed(bad: object) -> None:
 )
 def test_any_body_is_samples_or_a_wire_error(blob: bytes) -> None:
     try:
-        samples = wire.open_interest_hist(blob, "ETHUSDT")
+        samples = wire.past_samples(blob, "ETHUSDT")
     except WireError:
         return
     assert all(s.open_interest > 0 and s.at_ms >= 0 and s.mark_price is None for s in samples)
@@ -82,7 +82,7 @@ def test_any_body_is_samples_or_a_wire_error(blob: bytes) -> None:
 @pytest.mark.parametrize("blob", [b"[" * 100_000, b'{"a":' * 100_000])
 def test_nesting_without_end_is_a_bad_body(blob: bytes) -> None:
     with pytest.raises(WireError):
-        wire.open_interest_hist(blob, "BTCUSDT")
+        wire.past_samples(blob, "BTCUSDT")
     with pytest.raises(WireError):
         wire.decode_latch(b"BTCUSDT UP 5 min", blob)
 

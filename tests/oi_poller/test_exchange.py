@@ -14,7 +14,7 @@ from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
 from shared.clock import SystemClock, monotonic_ms
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
-from shared.exchange import Exchange
+from shared.venues.binance.rest import Exchange
 from tests.oi_poller.venue import DELISTED, HTML, TOO_MANY, UNKNOWN, Venue, serving
 from tests.waiting import eventually
 

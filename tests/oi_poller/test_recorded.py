@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from httpx import Headers
 
-from services.oi_poller import wire
 from services.oi_poller.universe import Rules, Universe
 from shared.errors import Rejected, Transient, WireError
-from shared.exchange import failure
 from shared.reply import Reply
+from shared.venues.binance import bodies
+from shared.venues.binance.answers import failure
 from tests.builders import NOW_MS, volume
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -25,7 +25,7 @@ def read(name: str) -> bytes:
     return (DATA / name).read_bytes()
 
 
-def polled(info: wire.ExchangeInfo) -> set[str]:
+def polled(info: bodies.ExchangeInfo) -> set[str]:
     universe = Universe(RULES)
     assert universe.believe(info.listings) is None
     universe.look({s: volume(s, event_ms=2**53) for s in info.listings}, NOW_MS)
@@ -34,7 +34,7 @@ def polled(info: wire.ExchangeInfo) -> set[str]:
 
 def test_exchange_info_of_production() -> None:
     """TradFi, a delisted contract and a quarterly are listed beside what we poll, a Chinese name among it."""
-    info = wire.exchange_info(read("prod_exchangeInfo_2026-10-07_trimmed5.json"), pytest.fail)
+    info = bodies.exchange_info(read("prod_exchangeInfo_2026-10-07_trimmed5.json"), pytest.fail)
 
     assert info.weight_limit == 2400
     assert set(info.listings) == {"BTCUSDT", "XAUUSDT", "币安人生USDT", "OMGUSDT", "BTCUSDT_261225"}
@@ -43,7 +43,7 @@ def test_exchange_info_of_production() -> None:
 
 def test_exchange_info_of_the_demo_host() -> None:
     """705 contracts in five states, one type with a space in it, another weight limit."""
-    info = wire.exchange_info(read("demo_exchangeInfo_2026-03-31_705symbols.json"), pytest.fail)
+    info = bodies.exchange_info(read("demo_exchangeInfo_2026-03-31_705symbols.json"), pytest.fail)
 
     assert (len(info.listings), info.weight_limit) == (705, 6000)
     assert len(Counter(listing.status for listing in info.listings.values())) == 5
@@ -56,7 +56,7 @@ def test_open_interest_of_production() -> None:
     """Perpetuals, a quarterly, and COIN-M bodies with keys of their own."""
     for line in read("prod_openInterest_samples.jsonl").splitlines():
         row = json.loads(line)
-        oi = wire.open_interest(line, row["symbol"], NOW_MS)
+        oi = bodies.open_interest(line, row["symbol"], NOW_MS)
         assert (format(oi.open_interest, "f"), oi.changed_ms) == (row["openInterest"], row["time"])
 
 
@@ -68,4 +68,4 @@ def test_no_recorded_error_body_is_taken_for_open_interest() -> None:
 
         assert isinstance(failure(Reply(case["status"], Headers(), body), NOW_MS), Exception)
         with pytest.raises((WireError, Rejected, Transient)):
-            wire.open_interest(body, "BTCUSDT", NOW_MS)
+            bodies.open_interest(body, "BTCUSDT", NOW_MS)

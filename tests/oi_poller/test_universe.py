@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.oi_poller.universe import FEW, HELD_S, WHOLE_WITHIN_S, Change, Rules, Universe
-from services.oi_poller.wire import Listing
 from shared.model import QuoteVolume
+from shared.venues.binance.bodies import Listing
 from tests.builders import NOW_MS, volume
 
 RULES = Rules(frozenset({"PERPETUAL"}), frozenset({"USDT"}), 4_000_000, 2_000_000)

@@ -16,8 +16,8 @@ from typing import Any
 from services.publisher.join import Limits, join
 from services.publisher.wire import encode_batch
 from services.ws_daemon.latest import Latest
-from services.ws_daemon.wire import decode_frame
 from shared import codec
+from shared.venues.binance.frames import decode_frame
 from tests.builders import NOW_MS, mark, reading, sweep
 
 ROWS = 300

@@ -18,9 +18,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from dev.redis_server import EmbeddedRedis
 from services.oi_poller.transport import sweep_client
 from shared import http, store
-from shared.binance.stream import CANNOT_OPEN, open_stream
 from shared.errors import Transient
 from shared.reply import Reply
+from shared.venues.binance.stream import CANNOT_OPEN, open_stream
 
 DEAD, ALIVE = "127.0.0.2", "127.0.0.1"
 NAME = "two-addresses.test"

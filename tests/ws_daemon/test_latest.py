@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ws_daemon.latest import GONE_MS, STUCK_MS, Latest
-from services.ws_daemon.wire import decode_frame
+from shared.venues.binance.frames import decode_frame
 from tests.builders import NOW_MS, mark_text, volume
-from tests.ws_daemon.rows import frame, mark_row, mini_row, ticker_row
+from tests.shared.venues.binance.rows import frame, mark_row, mini_row, ticker_row
 
 
 def test_two_frames_of_a_second_are_merged() -> None:

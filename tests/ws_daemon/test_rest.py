@@ -19,12 +19,12 @@ from services.ws_daemon.settings import Settings
 from shared import http
 from shared.ban import Ban
 from shared.clock import Clock, SystemClock
-from shared.exchange import Exchange
 from shared.settings import load
+from shared.venues.binance.rest import Exchange
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock, service
+from tests.shared.venues.binance.rows import frame, mark_row, mini_row
 from tests.waiting import eventually
-from tests.ws_daemon.rows import frame, mark_row, mini_row
 
 PREMIUM = [{"symbol": "BTCUSDT", "markPrice": "93041.35", "time": NOW_MS}]
 TICKERS = [{"symbol": "QUIETUSDT", "quoteVolume": "77.5", "closeTime": NOW_MS}]

@@ -20,12 +20,12 @@ from services.ws_daemon.latest import Merged
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Watch, follow
-from shared.binance.stream import STREAMS
 from shared.clock import SystemClock
 from shared.settings import load
+from shared.venues.binance.stream import STREAMS
 from tests.fakes import service
+from tests.shared.venues.binance.rows import frame, mark_row, mini_row
 from tests.waiting import eventually
-from tests.ws_daemon.rows import frame, mark_row, mini_row
 
 IDLE_S = 0.8
 SYMBOLS = [f"S{n:02}USDT" for n in range(40)]

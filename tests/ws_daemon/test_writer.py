@@ -16,17 +16,17 @@ from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Watch
-from services.ws_daemon.wire import decode_frame
 from services.ws_daemon.writer import Writer
 from shared import store
 from shared.clock import SystemClock
 from shared.codec import encode_mark, encode_mark_text
 from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
+from shared.venues.binance.frames import decode_frame
 from tests.builders import NOW_MS, mark, volume
 from tests.fakes import service
+from tests.shared.venues.binance.rows import frame, mark_row, mini_row
 from tests.waiting import eventually
-from tests.ws_daemon.rows import frame, mark_row, mini_row
 
 
 class Bench:

@@ -8,7 +8,6 @@ may be absent (``i``, ``r``, ``T``, ``st``) and cannot be read counts as absent,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -73,11 +72,11 @@ class Rows(NamedTuple):
 
 _frame = msgspec.json.Decoder(_Frame)
 _loose_frame = msgspec.json.Decoder(_LooseFrame)
-_raw_rows = msgspec.json.Decoder(list[msgspec.Raw])
+raw_rows = msgspec.json.Decoder(list[msgspec.Raw])
 _row = msgspec.json.Decoder(Row)
 _odd_row = msgspec.json.Decoder(_OddRow)
-_text_or_none = msgspec.json.Decoder(str | None)
-_integer = msgspec.json.Decoder(int, strict=False)  # a number in quotes is a number
+text_or_none = msgspec.json.Decoder(str | None)
+integer = msgspec.json.Decoder(int, strict=False)  # a number in quotes is a number
 
 
 def decode_frame(blob: bytes) -> Rows:
@@ -97,16 +96,16 @@ def _decode_loosely(blob: bytes) -> Rows:
             if not data and bytes(frame.id):
                 return Rows([], [])  # the answer to a SUBSCRIBE, which proves nothing
             data = data or blob  # without ``data`` it may be one bare row
-        items = _raw_rows.decode(data) if data.lstrip()[:1] == b"[" else [msgspec.Raw(data)]
+        items = raw_rows.decode(data) if data.lstrip()[:1] == b"[" else [msgspec.Raw(data)]
     except UNREADABLE as e:
-        return Rows([], [WireError("not_a_frame", f"{e}: {_start(blob)}")])
+        return Rows([], [WireError("not_a_frame", f"{e}: {start_of(blob)}")])
     rows: list[Row] = []
     bad: list[WireError] = []
     for item in items:
         try:
             rows.append(_read_row(item, bad))
         except UNREADABLE as e:
-            bad.append(WireError("bad_row", f"{e}: {_start(bytes(item))}"))
+            bad.append(WireError("bad_row", f"{e}: {start_of(bytes(item))}"))
     return Rows(rows, bad)
 
 
@@ -116,17 +115,17 @@ def _read_row(item: msgspec.Raw, bad: list[WireError]) -> Row:
     except UNREADABLE:
         odd = _odd_row.decode(item)
     row = Row(odd.e, odd.E, odd.s, odd.p, q=odd.q)
-    row.i, row.r = (_optional(_text_or_none, raw, None, odd.s, bad) for raw in (odd.i, odd.r))
-    row.T, row.st = _optional(_integer, odd.T, 0, odd.s, bad), _optional(_integer, odd.st, 1, odd.s, bad)
+    row.i, row.r = (optional(text_or_none, raw, None, odd.s, bad) for raw in (odd.i, odd.r))
+    row.T, row.st = optional(integer, odd.T, 0, odd.s, bad), optional(integer, odd.st, 1, odd.s, bad)
     return row
 
 
-def _optional(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, absent: T, symbol: str, bad: list[WireError]) -> T:
+def optional(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, absent: T, symbol: str, bad: list[WireError]) -> T:
     """A field that may be absent: one that cannot be read costs itself, and is named."""
     try:
         return decoder.decode(raw)
     except UNREADABLE as e:
-        bad.append(WireError("odd_field", f"{symbol:.40}: {e} in {_start(bytes(raw))}"))
+        bad.append(WireError("odd_field", f"{symbol:.40}: {e} in {start_of(bytes(raw))}"))
         return absent
 
 
@@ -175,64 +174,5 @@ def _instant(ms: int) -> int:
     return instant(ms)
 
 
-def _start(blob: bytes) -> str:
+def start_of(blob: bytes) -> str:
     return blob[:120].decode(errors="replace")
-
-
-class _PremiumIndexRow(msgspec.Struct, rename="camel"):
-    """``time`` is the same second for all crypto rows, delisted ones included: it does not prove a live contract."""
-
-    symbol: str
-    mark_price: str
-    time: int
-    index_price: msgspec.Raw = msgspec.Raw(b"null")
-    last_funding_rate: msgspec.Raw = msgspec.Raw(b"null")
-    next_funding_time: msgspec.Raw = msgspec.Raw(b"0")
-
-
-class _TickerRow(msgspec.Struct, rename="camel"):
-    symbol: str
-    quote_volume: str
-    close_time: int
-
-
-_premium_index_row = msgspec.json.Decoder(_PremiumIndexRow)
-_ticker_row = msgspec.json.Decoder(_TickerRow)
-
-
-def premium_index(body: bytes) -> Rows:
-    """``GET /fapi/v1/premiumIndex`` as rows of the stream, so that both sources go one way from here."""
-
-    def row(item: msgspec.Raw, bad: list[WireError]) -> Row:
-        r = _premium_index_row.decode(item)
-        texts = (r.index_price, r.last_funding_rate)
-        index, rate = (_optional(_text_or_none, raw, None, r.symbol, bad) for raw in texts)
-        next_funding = _optional(_integer, r.next_funding_time, 0, r.symbol, bad)
-        return Row(MARK, r.time, r.symbol, r.mark_price, index, rate, next_funding)
-
-    return _each(body, row)
-
-
-def ticker_24h(body: bytes) -> Rows:
-    """``GET /fapi/v1/ticker/24hr`` as mini-ticker rows: the stream never names a symbol that does not trade."""
-
-    def row(item: msgspec.Raw, _: list[WireError]) -> Row:
-        r = _ticker_row.decode(item)
-        return Row(VOLUME, r.close_time, r.symbol, q=r.quote_volume)
-
-    return _each(body, row)
-
-
-def _each(body: bytes, read: Callable[[msgspec.Raw, list[WireError]], Row]) -> Rows:
-    try:
-        items = _raw_rows.decode(body)
-    except UNREADABLE as e:
-        raise WireError("not_a_list", f"{e}: {_start(body)}") from e
-    rows: list[Row] = []
-    bad: list[WireError] = []
-    for item in items:
-        try:
-            rows.append(read(item, bad))
-        except UNREADABLE as e:
-            bad.append(WireError("bad_row", f"{e}: {_start(bytes(item))}"))
-    return Rows(rows, bad)

@@ -1,4 +1,4 @@
-"""Binance USDⓈ-M REST, as far as two services share it: sending, the verdict on an answer, the ban.
+"""What an answer of the REST API means: a good one, or the error that says what to do next. Pure.
 
 Source of the verdicts: the exchange's error-code page and measured bodies. A 429 and a 418 carry the same code -1003
 in three wordings; -4108 is undocumented; maintenance may come without ``code``; a 403 is HTML of the firewall.
@@ -7,19 +7,15 @@ in three wordings; -4108 is undocumented; maintenance may come without ``code``;
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
 
 from shared import reply as replies
-from shared.ban import Ban
-from shared.clock import Clock
 from shared.errors import UNREADABLE, Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.numbers import whole
-from shared.reply import Get, Reply
+from shared.reply import Reply
 
-REPLY_LIMIT = 16 * 1024 * 1024  # exchangeInfo is 1.2 MB
 DEFAULT_429_S = 60.0
 DEFAULT_418_S = 120.0
 LONGEST_BAN_S = 7 * 86400.0  # bans reach three days; what is longer is a mistake in the text
@@ -98,42 +94,6 @@ def _by_body(reply: Reply, venue_ms: int) -> Exception:
     if reply.status >= 500 or reply.status == 408 or error.code in {-1000, -1001, -1006, -1007, -1008}:
         return Transient(said, replies.retry_after_s(reply.headers, venue_ms))
     return Rejected(said, error.code)
-
-
-class Exchange:
-    """A guest of the exchange: sends nothing during a ban."""
-
-    def __init__(
-        self,
-        origin: str,
-        get: Get,
-        ban: Ban,
-        clock: Clock,
-        *,
-        timeout_s: float = 10.0,
-    ) -> None:
-        self._origin = origin
-        self._get = get
-        self._ban = ban
-        self._clock = clock
-        self._timeout_s = timeout_s
-
-    async def get(
-        self, path: str, params: dict[str, str] | None = None, on_reply: Callable[[Reply], None] = lambda _: None
-    ) -> bytes:
-        """The body of a good answer; raises what `failure` made of any other.
-
-        ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
-        """
-        self._ban.check()
-        reply = await self._get(self._origin + path, params, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
-        on_reply(reply)
-        error = failure(reply, self._clock.now_ms())
-        if error is None:
-            return reply.body
-        if isinstance(error, RateLimited):
-            await self._ban.record(error)
-        raise error
 
 
 def used_weight(reply: Reply) -> int | None:

@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 from shared import http
 from shared.ban import MARGIN_S, Ban
 from shared.errors import Banned, RateLimited, Rejected, Transient
-from shared.exchange import Exchange, used_weight
+from shared.venues.binance.answers import used_weight
+from shared.venues.binance.rest import Exchange
 from tests.fakes import FakeClock
-from tests.shared.test_exchange_answers import DATE, OPEN_INTEREST, TOO_MANY, banned_until
+from tests.shared.venues.binance.test_answers import DATE, OPEN_INTEREST, TOO_MANY, banned_until
 
 
 class Venue:

@@ -11,24 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ws_daemon import wire
 from shared.errors import WireError
+from shared.venues.binance import bodies, frames
 from tests.builders import NOW_MS
-from tests.ws_daemon.rows import frame, mark_row, mini_row, ticker_row
+from tests.shared.venues.binance.rows import frame, mark_row, mini_row, ticker_row
 
-RECORDED = Path(__file__).parents[2].parent / "shared" / "data"
+RECORDED = Path(__file__).parents[4].parent / "shared" / "data"
 
 
 def marks_of(blob: bytes) -> dict[str, str]:
-    rows = [row for row in wire.decode_frame(blob).rows if row.e == wire.MARK]
-    return {row.s: wire.mark_price(row, NOW_MS, []).mark_price for row in rows}
+    rows = [row for row in frames.decode_frame(blob).rows if row.e == frames.MARK]
+    return {row.s: frames.mark_price(row, NOW_MS, []).mark_price for row in rows}
 
 
 def test_a_mark_row_becomes_a_fact() -> None:
     """Text is kept to the last zero, and the moving average `ap` or settle price `P` is never taken for the mark."""
-    (row,) = wire.decode_frame(frame(mark_row(ap="1", P="2"))).rows
+    (row,) = frames.decode_frame(frame(mark_row(ap="1", P="2"))).rows
 
-    mark = wire.mark_price(row, NOW_MS + 7, [])
+    mark = frames.mark_price(row, NOW_MS + 7, [])
 
     assert (mark.mark_price, mark.index_price) == ("83134.61729710", "83165.64673913")
     assert (mark.funding_rate, mark.next_funding_ms) == ("0.00000253", NOW_MS + 3_600_000)
@@ -37,8 +37,8 @@ def test_a_mark_row_becomes_a_fact() -> None:
 
 def test_a_delivery_contract_pays_no_funding() -> None:
     """An empty `r` is None, not zero, and costs the row nothing."""
-    (row,) = wire.decode_frame(frame(mark_row(r="", T=0))).rows
-    assert wire.mark_price(row, NOW_MS, []).funding_rate is None
+    (row,) = frames.decode_frame(frame(mark_row(r="", T=0))).rows
+    assert frames.mark_price(row, NOW_MS, []).funding_rate is None
 
 
 def test_rows_are_read_by_event_type() -> None:
@@ -57,7 +57,7 @@ def test_wrapped_and_raw_forms_are_read_alike(blob: bytes) -> None:
 
 
 def test_an_acknowledgement_holds_no_rows_and_is_no_error() -> None:
-    assert wire.decode_frame(b'{"result":null,"id":1}') == ([], [])
+    assert frames.decode_frame(b'{"result":null,"id":1}') == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_an_acknowledgement_holds_no_rows_and_is_no_error() -> None:
 )
 def test_a_shutdown_notice_is_read_wrapped_or_not(blob: bytes) -> None:
     """Obeyed, it costs nothing; overlooked, it costs a reconnect."""
-    rows, bad = wire.decode_frame(blob)
-    assert ([row.e for row in rows], bad) == ([wire.SHUTDOWN], [])
+    rows, bad = frames.decode_frame(blob)
+    assert ([row.e for row in rows], bad) == ([frames.SHUTDOWN], [])
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_shutdown_notice_is_read_wrapped_or_not(blob: bytes) -> None:
     ids=["number", "text-time", "no-event", "int", "null", "text", "list"],
 )
 def test_a_row_of_the_wrong_shape_costs_only_itself(bad: Any) -> None:
-    rows, errors = wire.decode_frame(frame(mark_row("BTCUSDT"), bad, mark_row("ETHUSDT")))
+    rows, errors = frames.decode_frame(frame(mark_row("BTCUSDT"), bad, mark_row("ETHUSDT")))
 
     assert [row.s for row in rows] == ["BTCUSDT", "ETHUSDT"]
     assert [e.reason for e in errors] == ["bad_row"]
@@ -89,8 +89,8 @@ def test_a_row_of_the_wrong_shape_costs_only_itself(bad: Any) -> None:
 )  # fmt: skip
 def test_an_odd_field_that_may_be_absent_costs_itself_and_not_the_mark(odd: dict[str, Any]) -> None:
     """The exchange has changed fields unannounced; the price beside them is as right as before."""
-    rows, bad = wire.decode_frame(frame(mark_row(**odd)))
-    mark = wire.mark_price(rows[0], NOW_MS, bad)
+    rows, bad = frames.decode_frame(frame(mark_row(**odd)))
+    mark = frames.mark_price(rows[0], NOW_MS, bad)
 
     absent = {"r": mark.funding_rate, "i": mark.index_price, "T": mark.next_funding_ms or None, "st": None}
     kept = {"r": "0.00000253", "i": "83165.64673913", "T": NOW_MS + 3_600_000, "st": None}
@@ -104,32 +104,32 @@ def test_an_odd_field_that_may_be_absent_costs_itself_and_not_the_mark(odd: dict
 @pytest.mark.parametrize("odd", [{"lastFundingRate": 1}, {"indexPrice": {}}, {"nextFundingTime": "soon"}], ids=str)
 def test_the_fallback_reads_odd_fields_alike(odd: dict[str, Any]) -> None:
     row = {"symbol": "BTCUSDT", "markPrice": "83067.30", "indexPrice": "1", "lastFundingRate": "1", "time": NOW_MS}
-    rows, bad = wire.premium_index(json.dumps([{**row, **odd}]).encode())
+    rows, bad = bodies.premium_index(json.dumps([{**row, **odd}]).encode())
 
-    assert wire.mark_price(rows[0], NOW_MS, bad).mark_price == "83067.30"
+    assert frames.mark_price(rows[0], NOW_MS, bad).mark_price == "83067.30"
     assert [e.reason for e in bad] == ["odd_field"]
 
 
 @pytest.mark.parametrize("event_ms", [0, NOW_MS // 1000, NOW_MS * 1000, NOW_MS * 1_000_000, 10**30, -NOW_MS])
 def test_a_time_in_another_unit_is_refused(event_ms: int) -> None:
     for row in (mark_row(event_ms=event_ms), mini_row(event_ms=event_ms)):
-        (read,), _ = wire.decode_frame(frame(row))
+        (read,), _ = frames.decode_frame(frame(row))
         with pytest.raises(WireError, match=r"BTCUSDT: .*(milliseconds|range)"):
-            wire.mark_price(read, NOW_MS, []) if read.e == wire.MARK else wire.quote_volume(read)
+            frames.mark_price(read, NOW_MS, []) if read.e == frames.MARK else frames.quote_volume(read)
 
 
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-1.0", "0", "0.00000000", "", "1e5", "１２", None])
 def test_a_price_that_is_none_is_refused(price: str | None) -> None:
-    (row,) = wire.decode_frame(frame(mark_row(p=price))).rows
+    (row,) = frames.decode_frame(frame(mark_row(p=price))).rows
     with pytest.raises(WireError, match="bad_mark"):
-        wire.mark_price(row, NOW_MS, [])
+        frames.mark_price(row, NOW_MS, [])
 
 
 @pytest.mark.parametrize("symbol", ["", "BTC USDT", "BTC\nUSDT", "A" * 41])
 def test_what_cannot_be_a_symbol_is_refused(symbol: str) -> None:
     """It would become a Redis field and stand in log lines."""
     with pytest.raises(WireError):
-        wire.mark_price(wire.Row(wire.MARK, NOW_MS, symbol, "1"), NOW_MS, [])
+        frames.mark_price(frames.Row(frames.MARK, NOW_MS, symbol, "1"), NOW_MS, [])
 
 
 def test_chinese_symbols_are_symbols() -> None:
@@ -140,7 +140,7 @@ def test_chinese_symbols_are_symbols() -> None:
     "blob", [b"", b"{", b"nonsense", b"\xff\xfe", frame(mark_row())[:-9], b'{"data":7}', b"[]x", b"[" * 9000]
 )
 def test_a_frame_that_cannot_be_read_is_one_error(blob: bytes) -> None:
-    rows, errors = wire.decode_frame(blob)
+    rows, errors = frames.decode_frame(blob)
     assert rows == []
     assert len(errors) == 1
 
@@ -148,7 +148,7 @@ def test_a_frame_that_cannot_be_read_is_one_error(blob: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_raise(blob: bytes) -> None:
     """The reading loop has no place for surprises."""
-    wire.decode_frame(blob)
+    frames.decode_frame(blob)
 
 
 json_values = st.recursive(
@@ -161,11 +161,11 @@ json_values = st.recursive(
 @given(st.lists(json_values, max_size=6))
 def test_any_rows_become_positive_marks_or_wire_errors(rows: list[Any]) -> None:
     """Whatever JSON stands in a frame: nothing but a finite, positive price ever becomes a mark."""
-    decoded = wire.decode_frame(frame(*rows))
+    decoded = frames.decode_frame(frame(*rows))
     assert len(decoded.rows) + len(decoded.bad) == len(rows)
     for row in decoded.rows:
         try:
-            mark = wire.mark_price(row, NOW_MS, [])
+            mark = frames.mark_price(row, NOW_MS, [])
         except WireError:
             continue
         assert Decimal(mark.mark_price).is_finite()
@@ -177,14 +177,14 @@ def test_any_rows_become_positive_marks_or_wire_errors(rows: list[Any]) -> None:
     st.integers(1_700_000_000_000, 2_000_000_000_000),
 )
 def test_every_good_row_round_trips(price: Decimal, event_ms: int) -> None:
-    (row,) = wire.decode_frame(frame(mark_row(price=f"{price:f}", event_ms=event_ms))).rows
-    mark = wire.mark_price(row, NOW_MS, [])
+    (row,) = frames.decode_frame(frame(mark_row(price=f"{price:f}", event_ms=event_ms))).rows
+    mark = frames.mark_price(row, NOW_MS, [])
     assert (Decimal(mark.mark_price), mark.event_ms) == (price, event_ms)
 
 
 @given(st.binary(max_size=200) | st.lists(json_values, max_size=4).map(lambda v: json.dumps(v).encode()))
 def test_rest_bodies_become_rows_or_one_wire_error(body: bytes) -> None:
-    for decode in (wire.premium_index, wire.ticker_24h):
+    for decode in (bodies.premium_index, bodies.ticker_24h):
         try:
             rows, bad = decode(body)
         except WireError:
@@ -210,9 +210,9 @@ def test_premium_index_reads_like_the_stream() -> None:
         ]
     ).encode()
 
-    rows, bad = wire.premium_index(body)
+    rows, bad = bodies.premium_index(body)
 
-    mark = wire.mark_price(rows[0], NOW_MS, [])
+    mark = frames.mark_price(rows[0], NOW_MS, [])
     assert (mark.mark_price, mark.event_ms, mark.funding_rate) == (
         "83067.30000000",
         NOW_MS - 5,
@@ -231,42 +231,42 @@ class TestRecorded:
         frames += self.lines("prod_ws_markPriceArr_2026-10-05_raw.jsonl")
         frames += self.lines("prod_ws_markPrice_single_frames.jsonl")
         for blob in frames:
-            rows, bad = wire.decode_frame(blob)
+            rows, bad = frames.decode_frame(blob)
             assert bad == []
             assert rows
             for row in rows:
-                assert Decimal(wire.mark_price(row, NOW_MS, []).mark_price) > 0
-                assert (row.st == wire.COIN_M) == ("USD_PERP" in row.s)
+                assert Decimal(frames.mark_price(row, NOW_MS, []).mark_price) > 0
+                assert (row.st == frames.COIN_M) == ("USD_PERP" in row.s)
 
     def test_a_delivery_row_of_old(self) -> None:
-        rows = wire.decode_frame(self.lines("prod_ws_markPrice_single_frames.jsonl")[-1]).rows
-        assert wire.mark_price(rows[0], NOW_MS, []).funding_rate is None
+        rows = frames.decode_frame(self.lines("prod_ws_markPrice_single_frames.jsonl")[-1]).rows
+        assert frames.mark_price(rows[0], NOW_MS, []).funding_rate is None
 
     def test_tickers_never_become_marks(self) -> None:
         for blob in self.lines("prod_ws_tickerArr_2026-10-07_combined.jsonl"):
-            rows, bad = wire.decode_frame(blob)
+            rows, bad = frames.decode_frame(blob)
             assert bad == []
             assert {row.e for row in rows} <= {"24hrTicker", "24hrMiniTicker"}
-        assert wire.quote_volume(rows[0]).quote_volume == Decimal("15202373572.10")
+        assert frames.quote_volume(rows[0]).quote_volume == Decimal("15202373572.10")
 
     def test_control_frames(self) -> None:
         """Acknowledgements and errors are not rows."""
         for line in self.lines("ws_control_frames.jsonl"):
             item = json.loads(line)
             if item["dir"] == "in":
-                assert wire.decode_frame(json.dumps(item["frame"]).encode()).rows == []
+                assert frames.decode_frame(json.dumps(item["frame"]).encode()).rows == []
 
     @pytest.mark.parametrize(
         "name", ["prod_premiumIndex_2026-10-07_trimmed3.json", "prod_premiumIndex_2025-06-17_521rows.json"]
     )
     def test_premium_index(self, name: str) -> None:
         body = (RECORDED / name).read_bytes()
-        rows, bad = wire.premium_index(body)
+        rows, bad = bodies.premium_index(body)
         assert (len(rows), bad) == (len(json.loads(body)), [])
-        assert all(Decimal(wire.mark_price(row, NOW_MS, []).mark_price) > 0 for row in rows)
+        assert all(Decimal(frames.mark_price(row, NOW_MS, []).mark_price) > 0 for row in rows)
 
     def test_ticker_24h(self) -> None:
-        rows, bad = wire.ticker_24h((RECORDED / "prod_ticker24hr_2026-10-07_trimmed3.json").read_bytes())
-        volumes = {row.s: wire.quote_volume(row).quote_volume for row in rows}
+        rows, bad = bodies.ticker_24h((RECORDED / "prod_ticker24hr_2026-10-07_trimmed3.json").read_bytes())
+        volumes = {row.s: frames.quote_volume(row).quote_volume for row in rows}
         assert bad == []
         assert volumes["币安人生USDT"] == Decimal("3427981.5502400")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
-from shared.exchange import ban_s, error_body, failure, used_weight
 from shared.reply import Reply
+from shared.venues.binance.answers import ban_s, error_body, failure, used_weight
 from tests.builders import NOW_MS
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "error_bodies.jsonl"
