@@ -220,9 +220,3 @@ async def test_the_old_page_for_people_is_there_and_names_every_route(api: Clien
     assert (answer.status, answer.content_type) == (200, "text/html")
     for path in (await api.get("/"))[1]["routes"]:
         assert f"GET {path}<" in page
-
-
-async def test_the_index_lists_every_route(api: Client) -> None:
-    status, body = await api.get("/")
-    assert status == 200
-    assert {"/funding/{symbol}", "/funding/batch", "/funding/health", "/openapi.json"} <= body["routes"].keys()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from services.oi_alerter.detector import Frame
-from services.oi_alerter.history import Sample
+from services.oi_alerter.history import Sample, is_unit_change
 from tests.fakes import FakeClock
 from tests.oi_alerter.conftest import Book, Start, told
 from tests.oi_alerter.market import FIVE, PRODUCTION, Market, Watch, names
@@ -58,6 +58,22 @@ def test_a_jump_that_the_price_does_not_undo_is_told_one_sample_later(factor: fl
     assert first == []
     assert names(then) == ["UP 5 min" if up else "DOWN 5 min"]
     assert market.watch.unit_changes == []
+
+
+@pytest.mark.parametrize(
+    ("factor", "value", "changed"),
+    [
+        (1.4, 1.0, True),
+        (1.39, 1.0, False),
+        (1 / 1.4, 1.0, True),
+        (0.72, 1.0, False),
+        (10, 1.09, True),
+        (10, 1.11, False),
+    ],
+)
+def test_what_counts_as_a_change_of_the_unit(factor: float, value: float, changed: bool) -> None:
+    after = Sample(2, CONTRACTS * factor, PRICE * value / factor)
+    assert is_unit_change(Sample(1, CONTRACTS, PRICE), after) is changed
 
 
 def test_what_is_no_jump_waits_for_nothing(clock: FakeClock) -> None:
