@@ -242,7 +242,8 @@ async def test_no_line_is_lost_where_the_output_cannot_write_a_name(start: Start
     """Logging swallows what cannot be encoded, the whole line with it; and --help names USDⓈ-M."""
     service = start(PYTHONIOENCODING=encoding, TINY_NAME="币安人生USDT")
 
-    assert "币安人生USDT".encode("ascii", "backslashreplace").decode() in await patiently(lambda: service.stdout)
+    escaped = "币安人生USDT".encode("ascii", "backslashreplace").decode()
+    assert await patiently(lambda: escaped in service.stdout)
     assert "Logging error" not in service.stderr
 
 
