@@ -145,6 +145,8 @@ def _universe(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
         why = f"{sentence(FAILURES, failed[0])}; it said so at {clock(iso(failed[1]))}"
     elif not seen.universe:
         why = whole.universe(seen, settings).cause
+    elif symbol in seen.fact("oi_poller", "delisted").split(","):
+        why = "the exchange no longer lists it as TRADING"
     elif volume and volume.quote_volume < _threshold(symbol, seen, settings):
         limit = _threshold(symbol, seen, settings)
         verb = "stay in" if limit == settings.exit_quote else "enter"

@@ -89,6 +89,11 @@ def delisted(world: World) -> None:
     world.sweeps = [before, Sweep("last", world.now_ms - 3000, world.now_ms - 2000, {}, {"BTCUSDT": "timeout"})]
 
 
+def unlisted(world: World) -> None:
+    gone(world)
+    world.beats["oi_poller"] |= {"delisted": f"AUSDT,{ETH}"}
+
+
 def illiquid(world: World) -> None:
     gone(world)
     world.volume[ETH] = 1000
@@ -118,6 +123,7 @@ CASES: list[tuple[Spoil, str, str, int]] = [
     (failed("server_error"), "reply", "a fault of its own (5xx)", 2),
     (zero, "reply", "its open interest is zero", 2),
     (delisted, "universe", "it does not trade (-4108)", 2),
+    (unlisted, "universe", "the exchange no longer lists it as TRADING", 2),
     (illiquid, "universe", "its 24 h volume of $1.00K is under", 2),
     (gone, "universe", "OI_CONTRACT_TYPES", 2),
     (lambda w: out(w, "symbol_collision"), "join", "the same spelling", 2),
