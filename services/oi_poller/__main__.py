@@ -42,7 +42,7 @@ async def serve(settings: Settings, service: Service) -> None:
     )
     async with sweep_client(settings.in_flight, settings.proxy) as get, asyncio.TaskGroup() as jobs:
         fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, budget, clock)
-        listings = Listings(fapi, universe, ban, metrics, clock, settings.listings_s)
+        listings = Listings(service, fapi, universe, ban, metrics, settings.listings_s)
         poller = Poller(settings, service, fapi, ban, universe, listings, store, schedule, metrics)
         jobs.create_task(listings.keep(store.recalled))
         jobs.create_task(poller.run())

@@ -17,28 +17,29 @@ from services.oi_poller.universe import KNOWN_TYPES, Universe
 from services.oi_poller.weight import OutOfWeight
 from shared.backoff import Backoff
 from shared.ban import Ban
-from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.logs import EventLog, OncePer, first_names
+from shared.service import Service
 
 log = EventLog("listings")
+NOT_KNOWN = "the symbol list stays as it was"
 IN_NUMBERS = 20  # contracts of one type, worth a word
 LEAST_S = 60.0  # between two looks, however often it is prompted
 
 
 class Listings:
     def __init__(
-        self, fapi: Fapi, universe: Universe, ban: Ban, metrics: Metrics, clock: Clock, every_s: float
+        self, service: Service, fapi: Fapi, universe: Universe, ban: Ban, metrics: Metrics, every_s: float
     ) -> None:
         self._fapi = fapi
         self._universe = universe
         self._ban = ban
         self._metrics = metrics
-        self._clock = clock
+        self._clock = service.clock
+        self._health = service.health
         self._every_s = every_s
         self._prompt = asyncio.Event()
-        self._once = OncePer(clock, 60.0)
-        self._daily = OncePer(clock, 86_400.0)
+        self._daily = OncePer(service.clock, 86_400.0)
         self._retry = Backoff(2.0, 60.0)
         self._refused = Backoff(15.0, 300.0)
         self.tried = asyncio.Event()  # the first look is over, whatever came of it
@@ -76,6 +77,7 @@ class Listings:
                 raise WireError("absurd_listings", absurd)
         except (Transient, Refused, Rejected, WireError) as e:
             return self._failed(e)
+        self._health.over(NOT_KNOWN)
         self._tell_kinds()
         self._retry.reset()
         self._refused.reset()
@@ -105,6 +107,5 @@ class Listings:
             return self._ban.remaining_s() + self._retry.next_s()
         reason = error.reason if isinstance(error, WireError) else type(error).__name__.lower()
         self._metrics.listings_failures.labels(reason).inc()
-        if self._once.due(reason) is not None:
-            log.warning("the symbol list stays as it was", cause=str(error))
+        self._health.aside(NOT_KNOWN, cause=str(error))
         return (self._refused if isinstance(error, Refused) else self._retry).next_s()

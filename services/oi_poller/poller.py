@@ -27,6 +27,7 @@ from shared.runner import Service
 
 log = EventLog("oi_poller")
 CARRY_MS = 600_000  # a good reading is carried through failures for this long
+QUIET = "nothing may be sent until a ban or a Retry-After ends"
 BAN_NAP_S = 30.0  # during a ban, how often Redis is asked whether it became longer
 
 
@@ -46,6 +47,7 @@ class Poller:
         self._settings = settings
         self._service = service
         self._clock = service.clock
+        self._health = service.health
         self._fapi = fapi
         self._ban = ban
         self._universe = universe
@@ -55,7 +57,6 @@ class Poller:
         self._metrics = metrics
         self._last: dict[str, Reading] = {}  # the last good reading of each member
         self._cause = ""  # why the last sweep failed, where it did
-        self._trouble = ""
         self._held = False  # members whose volumes fell
         self._once = OncePer(service.clock, 60.0)
         self._redis_away = Backoff(0.25, 5.0)
@@ -64,13 +65,13 @@ class Poller:
         while True:
             try:
                 await self._settle()  # what Redis missed lands as soon as it is back, not an interval later
-                self._service.health.quiet(self._schedule.rest_s())
+                self._health.quiet(self._schedule.rest_s())
                 await self._schedule.rest()
                 await self.turn()
                 self._redis_away.reset()
             except Transient as e:
                 self._metrics.redis_failures.inc()
-                self._in_trouble("waiting for Redis", str(e))
+                self._health.bad("waiting for Redis", e)
                 await self._clock.sleep(self._redis_away.next_s())
 
     async def turn(self) -> None:
@@ -81,13 +82,13 @@ class Poller:
         await self._listings.tried.wait()
         remaining_s = self._ban.remaining_s()
         if remaining_s:
-            self._in_trouble(f"nothing may be sent until {iso(self._ban.until_ms)}", self._cause or "oi:ban says so")
+            self._health.bad(QUIET, f"{iso(self._ban.until_ms)}, {self._cause or 'oi:ban says so'}")
             return self._schedule.nap(min(remaining_s, BAN_NAP_S))
         unknown = await self._look()
         members = len(self._universe.members)
         if not members:
             why = f"{unknown} 24 h volumes are not known yet" if unknown else "no listed symbol is known to be liquid"
-            self._in_trouble("waiting for a universe", f"{why}: is ws_daemon running?")
+            self._health.bad("waiting for a universe", f"{why}: is ws_daemon running?")
             return self._schedule.nap(min(1.0, self._settings.max_interval_s))
         if self._schedule.may_begin(members):
             await self._sweep()
@@ -125,7 +126,7 @@ class Poller:
         marks = await self._store.marks()
         symbols = sorted(self._universe.members, key=self._received_ms)  # stalest first: none fails for ever
         started_ms, deadline_s = self._clock.now_ms(), self._schedule.begin(len(symbols))
-        self._service.health.quiet(deadline_s)
+        self._health.quiet(deadline_s)
         outcome = await sweep(
             symbols, self._fapi.open_interest, self._clock, in_flight=self._settings.in_flight, deadline_s=deadline_s
         )
@@ -191,23 +192,10 @@ class Poller:
         self._metrics.last_sweep.set(landed.ended_ms / 1000)
         self._service.facts.update({key: str(value) for key, value in facts.items()}, sweep=landed.sweep_id)
         if 2 * failed < symbols:
-            self._well(f"{symbols - failed} of {symbols} symbols fresh")
+            self._health.limit_s = max(self._settings.limit_s, 3 * self._schedule.interval_s)
+            self._health.good(f"{symbols - failed} of {symbols} symbols fresh")
         else:
-            self._in_trouble("most symbols failed", self._cause)
-
-    def _in_trouble(self, what: str, cause: str) -> None:
-        """Said once, until something else is the matter."""
-        if what != self._trouble:
-            log.warning(what, cause=cause)
-        self._trouble = what
-        self._service.health.bad(f"{what}: {cause}")
-
-    def _well(self, detail: str) -> None:
-        if self._trouble:
-            log.info("well again", after=self._trouble)
-        self._trouble = ""
-        self._service.health.limit_s = max(self._settings.limit_s, 3 * self._schedule.interval_s)
-        self._service.health.good(detail)
+            self._health.bad("most symbols failed", self._cause)
 
 
 def _name_failures(outcome: Outcome) -> None:
