@@ -33,16 +33,12 @@ async def serve(settings: Settings, service: Service) -> None:
     metrics.watch(budget, ban, clock)
     if settings.proxy:
         service.facts["proxy"] = settings.proxy.where
-    universe = Universe(
-        Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
-    )
-    store, schedule = (
-        SweepStore(service.redis, universe, metrics, clock, settings.min_interval_s),
-        Schedule(settings, budget, metrics, clock),
-    )
+    rules = Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)
+    universe, schedule = Universe(rules), Schedule(settings, budget, metrics, clock)
+    store = SweepStore(service.redis, universe, metrics, clock, service.health, settings.min_interval_s)
     async with sweep_client(settings.in_flight, settings.proxy) as get, asyncio.TaskGroup() as jobs:
         fapi = Fapi(Exchange(settings.rest_url, get, ban, clock, timeout_s=REQUEST_TIMEOUT_S), ban, budget, clock)
-        listings = Listings(service, fapi, universe, ban, metrics, settings.listings_s)
+        listings = Listings(fapi, universe, ban, metrics, service, settings.listings_s)
         poller = Poller(settings, service, fapi, ban, universe, listings, store, schedule, metrics)
         jobs.create_task(listings.keep(store.recalled))
         jobs.create_task(poller.run())

@@ -6,6 +6,7 @@ Each request is accounted for before it is sent, and its answer's count and cloc
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
@@ -19,21 +20,21 @@ from shared.venues.binance.bodies import ExchangeInfo
 from shared.venues.binance.rest import EXCHANGE_INFO, OPEN_INTEREST, TIME, Exchange
 
 
+@dataclass
 class Fapi:
-    def __init__(self, exchange: Exchange, ban: Ban, budget: WeightBudget, clock: Clock) -> None:
-        self._exchange = exchange
-        self._ban = ban
-        self._budget = budget
-        self._clock = clock
+    exchange: Exchange
+    ban: Ban
+    budget: WeightBudget
+    clock: Clock
 
     async def open_interest(self, symbol: str) -> OpenInterest:
         body = await self._get(OPEN_INTEREST, {"symbol": symbol})
-        return bodies.open_interest(body, symbol, self._clock.now_ms())
+        return bodies.open_interest(body, symbol, self.clock.now_ms())
 
     async def exchange_info(self, on_bad: Callable[[WireError], None]) -> ExchangeInfo:
         info = bodies.exchange_info(await self._get(EXCHANGE_INFO), on_bad)
         if info.weight_limit is not None:
-            self._budget.limit = info.weight_limit
+            self.budget.limit = info.weight_limit
         return info
 
     async def server_time(self) -> None:
@@ -41,11 +42,11 @@ class Fapi:
         await self._get(TIME)
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> bytes:
-        self._ban.check()  # before spending: what is not sent costs nothing
-        ticket = self._budget.spend(monotonic_ms(self._clock))
+        self.ban.check()  # before spending: what is not sent costs nothing
+        ticket = self.budget.spend(monotonic_ms(self.clock))
         heard: list[Reply] = []
         try:
-            return await self._exchange.get(path, params, heard.append)
+            return await self.exchange.get(path, params, heard.append)
         finally:
             used, at_ms = (used_weight(heard[0]), date_ms(heard[0])) if heard else (None, None)
-            self._budget.answered(ticket, monotonic_ms(self._clock), used, at_ms)
+            self.budget.answered(ticket, monotonic_ms(self.clock), used, at_ms)

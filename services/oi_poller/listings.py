@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import random
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn
 
@@ -27,22 +28,24 @@ IN_NUMBERS = 20  # contracts of one type, worth a word
 LEAST_S = 60.0  # between two looks, however often it is prompted
 
 
+@dataclass
 class Listings:
-    def __init__(
-        self, service: Service, fapi: Fapi, universe: Universe, ban: Ban, metrics: Metrics, every_s: float
-    ) -> None:
-        self._fapi = fapi
-        self._universe = universe
-        self._ban = ban
-        self._metrics = metrics
-        self._clock = service.clock
-        self._health = service.health
-        self._every_s = every_s
+    """``tried`` is set when the first look is over, whatever came of it."""
+
+    fapi: Fapi
+    universe: Universe
+    ban: Ban
+    metrics: Metrics
+    service: Service
+    every_s: float
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._clock = self.service.clock
         self._prompt = asyncio.Event()
-        self._daily = OncePer(service.clock, 86_400.0)
+        self._daily = OncePer(self._clock, 86_400.0)
         self._retry = Backoff(2.0, 60.0)
         self._refused = Backoff(15.0, 300.0)
-        self.tried = asyncio.Event()  # the first look is over, whatever came of it
 
     def prompt(self) -> None:
         """Look again as soon as that is decent."""
@@ -54,7 +57,7 @@ class Listings:
         while True:
             wait_s = await self._look()
             self.tried.set()
-            least_s = min(wait_s, LEAST_S, self._every_s)
+            least_s = min(wait_s, LEAST_S, self.every_s)
             await self._clock.sleep(least_s)
             await self._prompted_within(wait_s - least_s)
 
@@ -70,22 +73,22 @@ class Listings:
     async def _look(self) -> float:
         """One look; returns how long to wait before the next."""
         try:
-            await self._ban.refresh()
-            info = await self._fapi.exchange_info(partial(self._metrics.bad, "exchangeInfo"))
-            absurd = self._universe.believe(info.listings)
+            await self.ban.refresh()
+            info = await self.fapi.exchange_info(partial(self.metrics.bad, "exchangeInfo"))
+            absurd = self.universe.believe(info.listings)
             if absurd:
                 raise WireError("absurd_listings", absurd)
         except (Transient, Refused, Rejected, WireError) as e:
             return self._failed(e)
-        self._health.over(NOT_KNOWN)
+        self.service.health.over(NOT_KNOWN)
         self._tell_kinds()
         self._retry.reset()
         self._refused.reset()
-        return self._every_s * random.uniform(0.8, 1.0)
+        return self.every_s * random.uniform(0.8, 1.0)
 
     def _tell_kinds(self) -> None:
         """Say once a day what the list and OI_CONTRACT_TYPES do not agree on."""
-        kinds = self._universe.kinds
+        kinds = self.universe.kinds
         for kind in sorted(kinds.absent):
             if self._daily.due(f"absent {kind}") is not None:
                 close = difflib.get_close_matches(kind, KNOWN_TYPES, 1)
@@ -104,8 +107,8 @@ class Listings:
         if isinstance(error, OutOfWeight):
             return error.retry_after_s or 1.0
         if isinstance(error, RateLimited):  # a ban is the poller's to tell
-            return self._ban.remaining_s() + self._retry.next_s()
+            return self.ban.remaining_s() + self._retry.next_s()
         reason = error.reason if isinstance(error, WireError) else type(error).__name__.lower()
-        self._metrics.listings_failures.labels(reason).inc()
-        self._health.aside(NOT_KNOWN, cause=str(error))
+        self.metrics.listings_failures.labels(reason).inc()
+        self.service.health.aside(NOT_KNOWN, cause=str(error))
         return (self._refused if isinstance(error, Refused) else self._retry).next_s()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from services.oi_poller.metrics import Metrics
 from services.oi_poller.settings import Settings
@@ -18,30 +19,32 @@ DEADLINE_S = 10.0
 LOOK_AGAIN_S = 5.0  # while a long interval runs, how often it is asked whether it need be so long
 
 
+@dataclass
 class Schedule:
     """Intervals run from start to start. ``interval_s`` is the one in force."""
 
-    def __init__(self, settings: Settings, budget: WeightBudget, metrics: Metrics, clock: Clock) -> None:
-        self._settings = settings
-        self._budget = budget
-        self._metrics = metrics
-        self._clock = clock
-        self._due_s = clock.monotonic_s()
+    settings: Settings
+    budget: WeightBudget
+    metrics: Metrics
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._due_s = self.clock.monotonic_s()
         self._began_s = -math.inf
         self._over_max = False
         self._failing = Backoff(1.0, 60.0)
         self._refused = Backoff(15.0, 300.0)
-        self.interval_s = settings.min_interval_s
+        self.interval_s = self.settings.min_interval_s
 
     def rest_s(self) -> float:
-        return max(0.0, self._due_s - self._clock.monotonic_s())
+        return max(0.0, self._due_s - self.clock.monotonic_s())
 
     async def rest(self) -> None:
-        await self._clock.sleep(self.rest_s())
+        await self.clock.sleep(self.rest_s())
 
     def nap(self, seconds: float) -> None:
         """Nothing to do for so long."""
-        self._due_s = self._clock.monotonic_s() + seconds
+        self._due_s = self.clock.monotonic_s() + seconds
 
     def may_begin(self, symbols: int) -> bool:
         """Whether a sweep is due, and fits in what is left of this minute; if not, when to ask again.
@@ -49,21 +52,21 @@ class Schedule:
         An interval stretched for others on the address ends as soon as they are seen to have ended.
         """
         self._set_interval(min(self.interval_s, self._interval_s(symbols)), symbols)
-        early_s = self._began_s + self.interval_s - self._clock.monotonic_s()
+        early_s = self._began_s + self.interval_s - self.clock.monotonic_s()
         if early_s > 0:
             self.nap(min(early_s, LOOK_AGAIN_S))
             return False
-        self._budget.sweep = symbols
-        wait_ms = self._budget.sweep_wait_ms(monotonic_ms(self._clock), symbols)
+        self.budget.sweep = symbols
+        wait_ms = self.budget.sweep_wait_ms(monotonic_ms(self.clock), symbols)
         self.nap(wait_ms / 1000)
         return not wait_ms
 
     def begin(self, symbols: int) -> float:
         """A sweep begins; returns its deadline, in seconds, longer by the minutes that it needs for its weight."""
         self._set_interval(self._interval_s(symbols), symbols)
-        self._began_s = self._clock.monotonic_s()
-        self.nap(min(self.interval_s, max(LOOK_AGAIN_S, self._settings.max_interval_s)))
-        return DEADLINE_S + 60.0 * ((symbols - 1) // self._budget.budget(monotonic_ms(self._clock)))
+        self._began_s = self.clock.monotonic_s()
+        self.nap(min(self.interval_s, max(LOOK_AGAIN_S, self.settings.max_interval_s)))
+        return DEADLINE_S + 60.0 * ((symbols - 1) // self.budget.budget(monotonic_ms(self.clock)))
 
     def ended(self, outcome: Outcome) -> None:
         """Failed for the most part: rest longer, and long where only a person can mend it."""
@@ -72,27 +75,27 @@ class Schedule:
             self._refused.reset()
             return
         backoff = self._refused if isinstance(outcome.cause, Refused) else self._failing
-        self._due_s = max(self._due_s, self._clock.monotonic_s() + backoff.next_s())
+        self._due_s = max(self._due_s, self.clock.monotonic_s() + backoff.next_s())
 
     def used_weight(self) -> int:
-        return self._budget.used(monotonic_ms(self._clock))
+        return self.budget.used(monotonic_ms(self.clock))
 
     def _interval_s(self, symbols: int) -> float:
-        return self._budget.interval_s(symbols, self._settings.min_interval_s, monotonic_ms(self._clock))
+        return self.budget.interval_s(symbols, self.settings.min_interval_s, monotonic_ms(self.clock))
 
     def _set_interval(self, interval_s: float, symbols: int) -> None:
-        budget = self._budget.planned(monotonic_ms(self._clock))
+        budget = self.budget.planned(monotonic_ms(self.clock))
         if interval_s != self.interval_s:
             log.info("interval set", interval_s=interval_s, before_s=self.interval_s, symbols=symbols, budget=budget)
-        over_max = interval_s > self._settings.max_interval_s
+        over_max = interval_s > self.settings.max_interval_s
         if over_max and not self._over_max:
             log.warning(
                 "OI_MAX_INTERVAL_SEC cannot be kept within the weight budget",
                 interval_s=interval_s,
-                max_s=self._settings.max_interval_s,
+                max_s=self.settings.max_interval_s,
                 symbols=symbols,
                 budget=budget,
             )
         self.interval_s, self._over_max = interval_s, over_max
-        self._metrics.interval.set(interval_s)
-        self._metrics.over_max.set(over_max)
+        self.metrics.interval.set(interval_s)
+        self.metrics.over_max.set(over_max)

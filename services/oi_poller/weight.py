@@ -201,7 +201,7 @@ class WeightBudget:
         if room >= reserve:
             return interval_s
         if self._is_shrunk(now_ms) and room >= 0 and sweeps > 1:
-            return max(interval_s, 60 / (sweeps - 1) * (1 - max(0, room - 1) / reserve))
+            return max(interval_s, 60 / (sweeps - 1) * (1 - room / reserve))
         return max(least_s, 60 / (planned // max(1, symbols)))
 
     def last_look_ms(self, now_ms: int) -> int:

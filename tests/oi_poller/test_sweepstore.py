@@ -14,6 +14,7 @@ from services.oi_poller.metrics import Metrics
 from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.universe import Rules, Universe
 from shared.errors import Transient
+from shared.health import Health
 from shared.model import Member
 from shared.store import CONTRACTS, SWEEPS, UNIVERSE, connect, round_trip
 from tests.builders import NOW_MS, reading, sweep
@@ -39,7 +40,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def store(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> SweepStore:
-    return SweepStore(redis, universe, metrics, clock, 5.0)
+    return SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(r
     record = sweep(reading("BTCUSDT", "82345.1230"), old, failures={"ETHUSDT": "timeout"})
     store.owe(record)
 
-    assert await store.settle() is record
+    assert await store.write_owed() is record
 
     assert (await redis.hget(CONTRACTS.key, "BTCUSDT")).decode() == (
         f'{{"oi":"82345.1230","t":{NOW_MS - 500},"at":{NOW_MS},"mark":"93041.35202399"}}'
@@ -63,17 +64,17 @@ async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(r
     assert not await redis.hexists(CONTRACTS.key, "ETHUSDT")
     assert await redis.hlen(UNIVERSE.key) == 2
     assert await sweeps(redis) == [record]
-    assert await store.settle() is None
+    assert await store.write_owed() is None
 
 
 async def test_what_left_the_universe_leaves_redis(redis: Redis, store: SweepStore, universe: Universe) -> None:
     """Rows of symbols nobody polls any more would look like data."""
     store.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
-    await store.settle()
+    await store.write_owed()
 
     universe.drop({"ETHUSDT"})
     store.owe(sweep(reading("BTCUSDT"), reading("ETHUSDT")))
-    await store.settle()
+    await store.write_owed()
 
     assert await redis.hkeys(UNIVERSE.key) == await redis.hkeys(CONTRACTS.key) == [b"BTCUSDT"]
     assert universe.departed == set()
@@ -101,15 +102,15 @@ async def test_a_sweep_outlives_redis_and_lands_once(
 ) -> None:
     """Redis killed and back, empty: the newest sweep is there, once, with the whole universe."""
     redis = connect(own_redis.url)
-    store = SweepStore(redis, universe, metrics, clock, 5.0)
+    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
     own_redis.kill()
     for n in range(2):
         store.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
         with pytest.raises(Transient):
-            await store.settle()
+            await store.write_owed()
 
     own_redis.start()
-    landed = await store.settle()
+    landed = await store.write_owed()
 
     assert landed is not None
     assert [one.sweep_id for one in await sweeps(redis)] == ["sweep-1"]
@@ -123,17 +124,17 @@ async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(
     """A stopped Redis reads on waking what it was sent while asleep; the sweep must not stand there twice."""
     redis = connect(own_redis.url)
     redis.connection_pool.connection_kwargs["socket_timeout"] = 0.3  # in place of seconds
-    store = SweepStore(redis, universe, metrics, clock, 5.0)
+    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
     assert await redis.ping()
     assert own_redis.process is not None
     own_redis.process.send_signal(19)  # SIGSTOP
     store.owe(sweep(reading("BTCUSDT")))
     for _ in range(3):
         with pytest.raises(Transient):
-            await store.settle()
+            await store.write_owed()
     own_redis.process.send_signal(18)  # SIGCONT
 
-    assert await store.settle() is not None
+    assert await store.write_owed() is not None
     assert await redis.xlen(SWEEPS) == 1
     await redis.aclose()
 
@@ -146,12 +147,12 @@ async def test_a_redis_filled_by_history_takes_the_next_sweep(
     for n in range(200):
         await redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS}-{n + 1}")
     await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"])
-    store = SweepStore(redis, universe, metrics, clock, 5.0)
+    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
     store.owe(sweep(reading("BTCUSDT")))
     with pytest.raises(Transient, match="OutOfMemory"):
-        await store.settle()
+        await store.write_owed()
 
-    assert await store.settle() is not None
+    assert await store.write_owed() is not None
 
     assert await redis.xlen(SWEEPS) == 151
     await redis.aclose()
@@ -164,11 +165,11 @@ async def test_history_that_is_old_is_let_go_though_redis_is_full(
     for n in range(200):
         await redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS - 4 * 3_600_000}-{n + 1}")
     await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"])
-    store = SweepStore(redis, universe, metrics, clock, 5.0)
+    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
     clock.set_wall(-86_400)  # what is old is reckoned from the start of the process
     store.owe(sweep(reading("BTCUSDT")))
 
-    assert await store.settle() is not None
+    assert await store.write_owed() is not None
 
     assert await redis.xlen(SWEEPS) == 1
     await redis.aclose()
