@@ -34,7 +34,7 @@ class Learnt(NamedTuple):
 
     delivered_ms: int | None  # when the newest delivered sweep landed
     max_rows: int
-    max_rows_ms: int
+    refused_ms: int
     replaces: bool
     post_s: float
     post_status: int  # of HTTP, its answer; 0: none came back
@@ -151,8 +151,8 @@ def _learnt(fields: Mapping[str, str]) -> Learnt:
     return Learnt(
         delivered_ms=entry_order(delivered)[0] if delivered else None,
         max_rows=int(number("max_rows")),
-        max_rows_ms=int(number("max_rows_ms")),
-        replaces=number("replaces") == 1,
+        refused_ms=int(number("refused_ms")),
+        replaces=fields.get("merges") == "no",
         post_s=number("post_s"),
         post_status=int(number("post_status")),
         alerts_in_doubt=int(number("alerts_in_doubt")),

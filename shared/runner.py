@@ -28,6 +28,7 @@ from shared.clock import Clock, SystemClock
 from shared.errors import Refused, SettingsError, Transient
 from shared.health import Health
 from shared.heartbeat import keep_beating
+from shared.lease import Lease
 from shared.notify import Notifier, keep_notifying
 from shared.service import Service as Service
 from shared.settings import CommonSettings, help_text, load
@@ -43,10 +44,19 @@ log = logs.EventLog("runner")
 Serve = Callable[[S, Service], Awaitable[None]]
 
 
-def run(name: str, about: str, settings_type: type[S], serve: Serve[S], *, limit_s: Callable[[S], float]) -> int:
+def run(
+    name: str,
+    about: str,
+    settings_type: type[S],
+    serve: Serve[S],
+    *,
+    limit_s: Callable[[S], float],
+    alone: bool = False,
+) -> int:
     """Run one service until it is told to stop; returns its exit status.
 
-    ``limit_s`` is how long it may go without doing its job before it counts as stalled.
+    ``limit_s`` is how long it may go without doing its job before it counts as stalled. ``alone``: of several
+    processes on one Redis one works, and the others stand by.
     """
     logs.no_line_lost(sys.stdout)
     if {"-h", "--help"} & set(sys.argv[1:]):
@@ -59,7 +69,7 @@ def run(name: str, about: str, settings_type: type[S], serve: Serve[S], *, limit
         return EXIT_SETTINGS
     logs.configure(name, settings.log_level, settings.log_format)
     gc.freeze()  # what was imported never becomes garbage: to look through it each time takes 20 ms, between two frames
-    status = asyncio.run(_until_told(name, settings, serve, limit_s(settings)))
+    status = asyncio.run(_until_told(name, settings, serve, limit_s(settings), alone))
     _leave_threads(status)
     return status
 
@@ -82,7 +92,7 @@ def _leave_threads(status: int) -> None:
         os._exit(status)
 
 
-async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -> int:
+async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float, alone: bool) -> int:
     asyncio.get_running_loop().set_default_executor(_Threads(thread_name_prefix=THREADS))
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - we are inside asyncio.run
@@ -97,7 +107,7 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -
 
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
-        await _serve(name, settings, serve, limit_s, notifier)
+        await _serve(name, settings, serve, limit_s, notifier, alone)
     except asyncio.CancelledError:
         log.info("stopped", service=name, signal=",".join(told))
         return 0
@@ -105,10 +115,10 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float) -
         log.error("cannot start", cause=str(e))
         return 1
     except Exception as e:
-        unusable = _first_setting(e)
-        if unusable:
-            log.error("cannot start", cause=str(unusable))
-            return EXIT_SETTINGS
+        known = _known(e)
+        if known:
+            log.error("cannot go on", cause=str(known))
+            return EXIT_SETTINGS if isinstance(known, SettingsError) else 1
         log.exception("stopped by a bug")
         return 1
     log.error("ended without being told to", service=name)
@@ -123,17 +133,19 @@ async def _judge_redis(redis: Redis, clock: Clock) -> None:
         await clock.sleep(FIRST_LOOK_S)
 
 
-def _first_setting(error: Exception) -> SettingsError | None:
-    """The setting that cannot be used, where one of the service's jobs found out."""
+def _known(error: Exception) -> SettingsError | Refused | None:
+    """What one of the service's jobs found to be in the way, and is no bug; a setting that cannot be used first."""
     if isinstance(error, ExceptionGroup):
-        return next((found for e in error.exceptions if (found := _first_setting(e))), None)
-    return error if isinstance(error, SettingsError) else None
+        found = [known for e in error.exceptions if (known := _known(e))]
+        return next((e for e in found if isinstance(e, SettingsError)), found[0] if found else None)
+    return error if isinstance(error, SettingsError | Refused) else None
 
 
-async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifier: Notifier) -> None:
+async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifier: Notifier, alone: bool) -> None:
     clock = SystemClock()
     redis = store.connect(settings.redis_url)
     service = Service(name, redis, Health(clock, limit_s), _registry(), clock)
+    lease = Lease(service) if alone else None
     healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
     healthy.set_function(lambda: float(service.health.report().healthy))
     try:
@@ -142,13 +154,19 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
             log.info("started", service=name, pid=os.getpid(), health=address)
             async with asyncio.TaskGroup() as jobs:
                 notifying = jobs.create_task(keep_notifying(notifier, service))
-                beating = jobs.create_task(keep_beating(service))
                 asking = jobs.create_task(_judge_redis(redis, clock))
                 await asyncio.wait({asking}, timeout=FIRST_LOOK_S)
+                helping = [notifying, asking]
+                if lease:
+                    await lease.take()  # a standby has no heartbeat: it would overwrite the one of who works
+                    helping.append(jobs.create_task(lease.keep()))
+                helping.append(jobs.create_task(keep_beating(service)))
                 await serve(settings, service)
-                for job in (notifying, beating, asking):  # the work has ended, untold: the process must not outlive it
+                for job in helping:  # the work has ended, untold: the process must not outlive it
                     job.cancel()
     finally:
+        if lease:
+            await lease.give_up()
         await redis.aclose()
 
 

@@ -37,6 +37,7 @@ ALERTER = "oi:alerter"  # hash: latches, cooldowns and the last sweep looked at,
 HISTORY = "oi:history"  # hash symbol -> the body of openInterestHist, expires, written by oi_alerter
 BAN = "oi:ban"  # string, Unix ms, expires with the ban; with a proxy + :host:port
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
+LEASE = "oi:lease:"  # + service: the process that does its work, expires when it does not renew it
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0  # longer than any blocking read, shorter than anyone's patience

@@ -77,9 +77,9 @@ async def sizes(p: Patient) -> list[Finding]:
     if p.seen is None:
         return []
     learnt = p.seen.learnt
-    if learnt.max_rows and p.seen.now_ms - learnt.max_rows_ms < LEARNT_MS:
+    if learnt.max_rows and p.seen.now_ms - learnt.refused_ms < LEARNT_MS:
         fix = "raise the body limit of the backend or of the proxy before it (nginx: client_max_body_size)"
-        said = f"413 at {iso(learnt.max_rows_ms)}; since then at most {learnt.max_rows} rows a POST"
+        said = f"413 at {iso(learnt.refused_ms)}; since then at most {learnt.max_rows} rows a POST"
         return [Finding("size", DEGRADED, "the backend takes small batches only", said, fix)]
     return [Finding("size", GOOD, "no batch was too large for the backend", "no 413 within an hour")]
 

@@ -10,9 +10,11 @@ import asyncio
 import sys
 
 from services.publisher.alerts import AlertDelivery
-from services.publisher.audit import Ledger
 from services.publisher.backend import Backend
+from services.publisher.batch import Batches
 from services.publisher.delivery import Delivery
+from services.publisher.ledger import Ledger
+from services.publisher.limits import BatchLimits
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
 from services.publisher.report import Report
@@ -23,21 +25,21 @@ from shared.runner import Service, run
 
 
 async def serve(settings: Settings, service: Service) -> None:
-    clock = service.clock
     metrics = Metrics(service.registry)
-    ledger = Ledger()
+    report = Report(service, metrics, settings.verified_max_age_s)
     outbox = Outbox(service.redis)
-    report = Report(service, outbox, ledger, metrics)
     # Node drops a connection that was idle for five seconds; one that is let go before that is never posted into.
     async with http.client(connections=4, keepalive_s=4.0) as client, asyncio.TaskGroup() as jobs:
-        backend = Backend(settings.backend_url, settings.backend_api_key, client, clock, settings.timeout_s)
-        jobs.create_task(Delivery(settings, service, backend, outbox, ledger, report, metrics).run())
+        backend = Backend(settings.backend_url, settings.backend_api_key, client, service.clock, settings.timeout_s)
+        limits = BatchLimits(settings.max_rows)
+        batches = Batches(settings, backend, outbox, Ledger(), limits, metrics, service.clock)
+        jobs.create_task(Delivery(settings, service, outbox, batches, report, metrics).run())
         jobs.create_task(UniverseDelivery(settings, service, backend, report, metrics).run())
         jobs.create_task(AlertDelivery(settings, service, backend, report, metrics).run())
 
 
 def main() -> int:
-    return run("publisher", __doc__ or "", Settings, serve, limit_s=lambda s: s.verified_max_age_s)
+    return run("publisher", __doc__ or "", Settings, serve, limit_s=lambda s: s.verified_max_age_s, alone=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ GROUP = "publisher"
 POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun
 DELIVERED = "alert_delivered"  # the newest that is done with, so that a group that was lost repeats nothing
 IN_DOUBT = "alerts_in_doubt"  # how many were neither seen at the backend nor sent again
+WAIT = "alerts wait in oi:alerts"
 LOOKS = 10  # at a backend that answers and shows nothing readable, before it counts as one that cannot be looked at
 log = EventLog("publisher")
 
@@ -72,7 +73,7 @@ class AlertDelivery:
         await keep(self.deliver_next, self._complain, self._backoff, self._clock)
 
     def _complain(self, error: Exception, wait_s: float) -> None:
-        self._report.complain("alerts wait in oi:alerts", error, retry_s=wait_s)
+        self._report.complain(WAIT, error, retry_s=wait_s)
 
     async def deliver_next(self) -> float:
         """The oldest that is not acknowledged, else wait for a new one; returns how long to wait before the next."""
@@ -91,6 +92,7 @@ class AlertDelivery:
             if outcome == "in_doubt":  # whatever is wrong there, the next alert is not spent on it at once
                 return self._backoff.next_s()
             self._backoff.reset()
+            self._report.over(WAIT)
         return 0.0
 
     async def _delivered_id(self) -> str:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-from services.publisher.audit import Sent
 from services.publisher.join import LeftOut
 from shared.errors import UNREADABLE
 from shared.model import backend_key
-from shared.sweeplog import BEGINNING, read_entry_id
+from shared.sweeplog import BEGINNING, entry_order, read_entry_id
 
-DOUBT = "doubt:"
+Merges = Literal["yes", "no", "unknown"]
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One batch on its way: enough to tell later whether it arrived, and to close its books."""
+    """One batch in flight, outcome unknown: enough to tell later whether it arrived, and to close its books."""
 
     entry_id: str
     sweep_id: str
@@ -35,10 +34,7 @@ class Attempt(msgspec.Struct, frozen=True):
     left_out: dict[str, LeftOut]
     failed: list[str]
     received: dict[str, int] = {}  # the backend's spelling -> Unix ms at which the open interest in it was received
-
-    @property
-    def as_sent(self) -> Sent:
-        return Sent(self.sent, self.batch_ms, self.posted_ms, self.before_ms)
+    posts: int = 1  # of this batch, that may have arrived; this one is among them
 
     @property
     def published(self) -> int:
@@ -59,10 +55,11 @@ class Kept(NamedTuple):
 
     attempt: Attempt | None
     delivered_id: str  # the newest entry ever delivered
-    doubtful: frozenset[str]  # entries posted once with an outcome that could not be told
-    max_rows: int
-    max_rows_ms: int
-    replaces: bool
+    waiting: list[str]  # entries taken and not delivered, oldest first
+    max_rows: int  # most rows that one POST took; 0: no limit is known
+    refused_rows: int
+    refused_ms: int
+    merges: Merges
     post_s: float
     duplicates: int
 
@@ -77,13 +74,20 @@ def encode_attempt(attempt: Attempt) -> bytes:
 def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
     """The hash as Redis has it; empty before the first start."""
     fields = {name.decode(errors="replace"): value for name, value in stored.items()}
+    waiting = (read_entry_id(part) for part in fields.get("waiting", b"").split())
+    max_rows, merges = int(_number(fields, "max_rows")), fields.get("merges", b"").decode(errors="replace")
+    if "refused_rows" not in fields:  # an earlier version kept half of what was refused, and `replaces`
+        fields["refused_rows"] = str(2 * max_rows).encode()
+        fields["refused_ms"] = fields.get("max_rows_ms", b"0")
+        merges = "no" if _number(fields, "replaces") == 1 else "unknown"
     return Kept(
         attempt=_decode_attempt(fields.get("attempt", b"")),
         delivered_id=read_entry_id(fields.get("delivered")) or BEGINNING,
-        doubtful=frozenset(name.removeprefix(DOUBT) for name in fields if name.startswith(DOUBT)),
-        max_rows=int(_number(fields, "max_rows")),
-        max_rows_ms=int(_number(fields, "max_rows_ms")),
-        replaces=_number(fields, "replaces") == 1,
+        waiting=sorted({entry_id for entry_id in waiting if entry_id}, key=entry_order),
+        max_rows=max_rows,
+        refused_rows=int(_number(fields, "refused_rows")),
+        refused_ms=int(_number(fields, "refused_ms")),
+        merges=next((word for word in get_args(Merges) if word == merges), "unknown"),
         post_s=_number(fields, "post_s"),
         duplicates=int(_number(fields, "duplicates")),
     )
@@ -94,7 +98,7 @@ def _decode_attempt(blob: bytes) -> Attempt | None:
         attempt = _attempt.decode(blob)
     except UNREADABLE:
         return None
-    return attempt if read_entry_id(attempt.entry_id.encode()) else None
+    return attempt if read_entry_id(attempt.entry_id.encode()) and attempt.posts > 0 else None
 
 
 def _number(fields: Mapping[str, bytes], name: str) -> float:

@@ -1,164 +1,162 @@
-"""Is what is served what was sent? The verdict on one cycle, symbol by symbol. Pure.
+"""Is what is served what was sent? The verdict on one cycle, symbol by symbol, and its reasons. Pure.
 
-Symbols are in the backend's spelling here. A merging backend goes on serving what earlier batches held; such a value
-is known to the `Ledger` and is nobody else's doing.
+Symbols are in the backend's spelling here.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal, NamedTuple
 
-from services.publisher.join import SKEW_MS
+from services.publisher.attempt import Attempt
+from services.publisher.join import FETCH_FAILED, SKEW_MS
+from services.publisher.ledger import Ledger, same
 from services.publisher.wire import Snapshot
+from shared.logs import first_names
 from shared.model import Served
 
 Verdict = Literal["VERIFIED", "PARTIAL", "UNVERIFIED", "FOREIGN", "UNAUDITED"]
-RELATIVE = 1e-9
-SENT_KEPT = 4  # values remembered of each symbol besides the one last seen served
-ADOPT_AFTER_MS = 600_000
-
-
-class Sent(NamedTuple):
-    """What one attempt sent, and what was served before it."""
-
-    values: Mapping[str, float]
-    batch_ms: int
-    posted_ms: int
-    before_ms: int | None  # the asOf that was served before it
 
 
 class Audit(NamedTuple):
+    """What one look says of one attempt."""
+
     verdict: Verdict
     right: int
     missing: Set[str] = frozenset()  # sent, not served
     outdated: Set[str] = frozenset()  # sent, and an earlier value of ours is served
+    unreadable: Set[str] = frozenset()  # sent, and served in a form that nobody can read
     foreign: Set[str] = frozenset()  # served with a value that nobody here sent
     ghosts: Set[str] = frozenset()  # served, no longer in the universe
     as_of_right: bool = True
 
+    @property
+    def wrong(self) -> Set[str]:
+        return self.missing | self.outdated | self.unreadable | self.foreign
 
-def same(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=RELATIVE)
 
+class Proof(NamedTuple):
+    """What became of one batch."""
 
-class Ledger:
-    """The values of ours that may be served: what was last seen there, and what was sent since."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[float, int]] = {}
-        self._sent: dict[str, list[float]] = {}
-        self._foreign: dict[str, tuple[float, int]] = {}
+    attempt: Attempt
+    audit: Audit
+    snapshot: Snapshot | None  # None: nothing could be read back, or only what a cache held before the POST
+    why: str  # one line; empty when there is nothing to add
+    cache_age_s: float | None = None  # of the answer, where a cache before the backend gave it
+    post_s: float = 0.0
+    post_status: int = 0  # of HTTP; 0: none came back, or nothing was sent
+    stored: int | None = None  # rows that the backend's database took, as it says; None: it did not say
 
     @property
-    def empty(self) -> bool:
-        return not self._seen and not self._sent
+    def is_unstored(self) -> bool:
+        """Served, and nothing of it in the backend's database: it has to go out again when that works."""
+        return self.stored == 0 and bool(self.attempt.sent)
 
-    def add_sent(self, values: Mapping[str, float]) -> None:
-        for key, usd in values.items():
-            self._sent[key] = [*self._sent.get(key, [])[1 - SENT_KEPT :], usd]
-
-    def adopt(self, values: Mapping[str, float], now_ms: int) -> None:
-        """Take what is served for ours: before the first batch it is what earlier writers left."""
-        for key, usd in values.items():
-            self._seen[key] = (usd, now_ms)
-
-    def is_ours(self, key: str, usd: float) -> bool:
-        seen = self._seen.get(key)
-        return (seen is not None and same(seen[0], usd)) or any(same(sent, usd) for sent in self._sent.get(key, ()))
-
-    def see(self, snapshot: Snapshot, foreign: Set[str], universe: Set[str], now_ms: int) -> None:
-        """Note what is served now. A foreign value outside the universe that stands still is a leftover in the end."""
-        self._foreign = {key: row for key, row in self._foreign.items() if key in foreign}
-        for key, usd in snapshot.values.items():
-            book = self._foreign if key in foreign else self._seen
-            known = book.get(key)
-            if known is None or known[0] != usd:
-                known = book[key] = (usd, now_ms)
-            if key in foreign and key not in universe and now_ms - known[1] >= ADOPT_AFTER_MS:
-                self._seen[key] = known
-        kept = snapshot.values.keys() | universe
-        self._seen = {key: row for key, row in self._seen.items() if key in kept}
-        self._sent = {key: row for key, row in self._sent.items() if key in kept}
-
-    def since_ms(self, key: str, now_ms: int) -> int:
-        return (self._foreign.get(key) or self._seen.get(key) or (0.0, now_ms))[1]
-
-    def recall(self, rows: Mapping[str, Served]) -> None:
-        """Start from what an earlier process wrote to ``oi:served``."""
-        for key, row in rows.items():
-            if row.usd is not None and row.verdict != "foreign":
-                self._seen[key] = (row.usd, row.since_ms)
+    @property
+    def is_unserved(self) -> bool:
+        """Less than half of it is served, though nobody else wrote. What cannot be read may be right."""
+        right = self.audit.right + len(self.audit.unreadable)
+        return self.snapshot is not None and right * 2 < len(self.attempt.sent) and not self.audit.foreign
 
 
-def audit(sent: Sent, snapshot: Snapshot, universe: Set[str], ledger: Ledger, now_ms: int) -> Audit:
+def audit(attempt: Attempt, snapshot: Snapshot, ledger: Ledger, now_ms: int) -> Audit:
     """Compare presence, value and asOf."""
-    right = 0
-    missing: set[str] = set()
-    outdated: set[str] = set()
-    foreign: set[str] = set()
-    ghosts: set[str] = set()
-    for key, usd in sent.values.items():
-        served = snapshot.values.get(key)
-        if served is None:
-            missing.add(key)
-        elif same(served, usd):
-            right += 1
-        else:
-            (outdated if ledger.is_ours(key, served) else foreign).add(key)
-    for key in snapshot.values.keys() - sent.values.keys():
-        if not ledger.is_ours(key, snapshot.values[key]):
-            foreign.add(key)
-        elif key not in universe:
-            ghosts.add(key)
-    timely = as_of_right(sent, snapshot.as_of_ms, now_ms)
-    whole = bool(sent.values) and not missing and not outdated and timely
+    sent, served, universe = attempt.sent, snapshot.values, attempt.universe_keys()
+    unreadable = snapshot.unreadable & sent.keys()
+    missing = sent.keys() - served.keys() - unreadable
+    wrong = {key for key, usd in sent.items() if key in served and not same(served[key], usd)}
+    outdated = {key for key in wrong if ledger.is_ours(key, served[key])}
+    unsent = served.keys() - sent.keys()
+    foreign = (wrong - outdated) | {key for key in unsent if not ledger.is_ours(key, served[key])}
+    ghosts = unsent - universe - foreign
+    timely = as_of_right(attempt, snapshot.as_of_ms, now_ms)
+    right = len(sent) - len(missing) - len(unreadable) - len(wrong)
+    whole = bool(sent) and right == len(sent) and timely
     verdict: Verdict = "FOREIGN" if foreign else "VERIFIED" if whole else "PARTIAL"
-    return Audit(verdict, right, missing, outdated, foreign, ghosts, timely)
+    return Audit(verdict, right, missing, outdated, unreadable, foreign, ghosts, timely)
 
 
-def as_of_right(sent: Sent, as_of_ms: int | None, now_ms: int) -> bool:
-    """The batch's own timestamp, to the millisecond or cut to the second; else a time of arrival, by another's clock.
+def as_of_right(attempt: Attempt, as_of_ms: int | None, now_ms: int) -> bool:
+    """A time of arrival, by another's clock; else the batch's own timestamp, to the millisecond or cut to the second.
 
-    The asOf that was served before this batch is never right, unless it is the batch's own.
+    The asOf that was served before this batch is never right.
     """
-    if as_of_ms in (sent.batch_ms, sent.batch_ms // 1000 * 1000):
+    if as_of_ms is None or as_of_ms == attempt.before_ms:
+        return False
+    if as_of_ms in (attempt.batch_ms, attempt.batch_ms // 1000 * 1000):
         return True
-    if as_of_ms is None or as_of_ms == sent.before_ms:
-        return False
-    return sent.posted_ms - SKEW_MS <= as_of_ms <= now_ms + SKEW_MS
+    return attempt.posted_ms - SKEW_MS <= as_of_ms <= now_ms + SKEW_MS
 
 
-def was_taken(sent: Sent, snapshot: Snapshot, now_ms: int) -> bool:
-    """Whether an attempt of unknown outcome reached the backend: most of its rows and its asOf are served."""
-    right = sum(1 for key, usd in sent.values.items() if key in snapshot.values and same(snapshot.values[key], usd))
-    return right * 2 > len(sent.values) and as_of_right(sent, snapshot.as_of_ms, now_ms)
+def was_taken(attempt: Attempt, snapshot: Snapshot, now_ms: int) -> bool:
+    """Whether an attempt of unknown outcome reached the backend: nearly all of its rows and its asOf are served."""
+    served = snapshot.values
+    right = sum(1 for key, usd in attempt.sent.items() if key in served and same(served[key], usd))
+    return right * 10 >= len(attempt.sent) * 9 and as_of_right(attempt, snapshot.as_of_ms, now_ms)
 
 
-def is_replaced(chunks: list[set[str]], result: Audit) -> bool:
+def is_replaced(pieces: Sequence[Set[str]], result: Audit) -> bool:
     """Whether only the last of several POSTs is served: the backend replaces its cache with each."""
-    if len(chunks) < 2:
+    if len(pieces) < 2:
         return False
-    last = chunks[-1]
-    earlier: set[str] = set().union(*chunks[:-1]) - last
+    last = pieces[-1]
+    earlier: set[str] = set().union(*pieces[:-1]) - last
     return bool(earlier) and earlier <= (result.missing | result.outdated) and not last & result.missing
 
 
-def served_rows(
-    sent: Mapping[str, float], snapshot: Snapshot, result: Audit, ledger: Ledger, now_ms: int
-) -> dict[str, Served]:
+def merged(attempt: Attempt, snapshot: Snapshot, seen: Set[str]) -> bool | None:
+    """Whether what was seen served before and is not in this attempt is still there; None where that tells nothing."""
+    unsent = seen - attempt.sent.keys()
+    kept = unsent & snapshot.values.keys()
+    return bool(kept) if unsent and kept in (unsent, set()) else None
+
+
+def served_rows(proof: Proof, ledger: Ledger, now_ms: int) -> dict[str, Served]:
     """What ``oi:served`` is to hold after this audit, by the backend's spelling."""
+    values = proof.snapshot.values if proof.snapshot else {}
+    result = proof.audit
     groups: tuple[tuple[str, Iterable[str]], ...] = (
-        ("kept", snapshot.values.keys()),
-        ("verified", sent.keys()),
+        ("kept", values.keys()),
+        ("verified", proof.attempt.sent.keys()),
         ("missing", result.missing),
         ("outdated", result.outdated),
+        ("unreadable", result.unreadable),
         ("foreign", result.foreign),
         ("ghost", result.ghosts),
     )
     verdicts = {key: word for word, keys in groups for key in keys}
-    return {
-        key: Served(snapshot.values.get(key), ledger.since_ms(key, now_ms), word)
-        for key, word in sorted(verdicts.items())
-    }
+    return {key: Served(values.get(key), ledger.since_ms(key, now_ms), word) for key, word in sorted(verdicts.items())}
+
+
+def reasons(attempt: Attempt) -> dict[str, list[str]]:
+    """Reason -> its symbols, `fetch_failed` included."""
+    named: dict[str, list[str]] = {}
+    for symbol, reason in attempt.left_out.items():
+        named.setdefault(reason, []).append(symbol)
+    if attempt.failed:
+        named[FETCH_FAILED] = attempt.failed
+    return named
+
+
+def left_out(attempt: Attempt) -> Mapping[str, str]:
+    """What ``oi:left_out`` is to hold: symbol -> reason."""
+    return {**attempt.left_out, **dict.fromkeys(attempt.failed, FETCH_FAILED)}
+
+
+def shortfall(result: Audit, sent: int) -> str:
+    """What is not as it should be, in words; empty when all of it is."""
+    parts = [
+        f"{len(keys)} {what} ({first_names(keys, 5)})"
+        for what, keys in (
+            ("served with values nobody here sent", result.foreign),
+            ("not served", result.missing),
+            ("still served with an earlier value", result.outdated),
+            ("served in a form that cannot be read", result.unreadable),
+        )
+        if keys
+    ]
+    if not result.as_of_right:
+        parts.append("asOf is not this batch's")
+    if not sent:
+        parts.append("nothing was fit to be sent")
+    return "; ".join(parts)

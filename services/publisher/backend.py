@@ -14,7 +14,7 @@ import msgspec
 from services.publisher import wire
 from services.publisher.join import Record
 from services.publisher.wire import Accepted, Away, InDoubt, Snapshot
-from shared import http
+from shared import edge, http
 from shared.alert import AlertBody
 from shared.clock import Clock
 from shared.errors import RateLimited, Transient, WireError
@@ -46,19 +46,21 @@ class Backend:
             raise InDoubt(str(e), answered=True) from e
 
     async def read_served(self) -> Snapshot:
-        return wire.decode_snapshot(await self._get(OPEN_INTEREST))
+        """What everybody is served, and how old the answer is where a cache before the backend gave it."""
+        reply = await self._get(OPEN_INTEREST)
+        return wire.decode_snapshot(reply.body, edge.cache_age_s(reply, self._clock.now_ms()))
 
     async def update_universe(self, members: Iterable[Member]) -> None:
         await self._post(f"{UNIVERSE}/update", wire.encode_universe(members, self._clock.now_ms()))
 
     async def read_universe(self) -> dict[str, str]:
-        return wire.decode_universe(await self._get(UNIVERSE))
+        return wire.decode_universe((await self._get(UNIVERSE)).body)
 
     async def send_alert(self, alert: AlertBody) -> None:
         await self._post(f"{ALERTS}/ingest", msgspec.json.encode(alert))
 
     async def recent_alerts(self, symbol: str) -> list[dict[str, Any]]:
-        return wire.decode_alerts(await self._get(ALERTS, {"symbol": symbol, "limit": "100"}))
+        return wire.decode_alerts((await self._get(ALERTS, {"symbol": symbol, "limit": "100"})).body)
 
     async def _post(self, path: str, body: bytes) -> Reply:
         """Send with the key. Whatever leaves open whether it was processed is `InDoubt`."""
@@ -69,9 +71,11 @@ class Backend:
         except WireError as e:
             raise InDoubt(str(e), answered=True) from e
 
-    async def _get(self, path: str, params: dict[str, str] | None = None) -> bytes:
-        request = self._client.build_request("GET", self.origin + path, params=params)
-        return (await self._send(request, min(READ_TIMEOUT_S, self._timeout_s))).body
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> Reply:
+        """Ask without the key, as everybody does; a cache is asked to let the backend itself answer."""
+        headers = {"Cache-Control": "no-cache"}
+        request = self._client.build_request("GET", self.origin + path, params=params, headers=headers)
+        return await self._send(request, min(READ_TIMEOUT_S, self._timeout_s))
 
     async def _send(self, request: httpx.Request, timeout_s: float) -> Reply:
         quiet_s = self._quiet_until_s - self._clock.monotonic_s()
@@ -81,7 +85,7 @@ class Backend:
             reply = await http.send(self._client, request, timeout_s=timeout_s, max_bytes=REPLY_LIMIT)
         except Transient as e:
             raise _unanswered(e) from e
-        error = wire.failure(reply, self._clock.now_ms())
+        error = wire.failure(reply, self._clock.now_ms(), keyed=request.method == "POST")
         if error is None:
             return reply
         if isinstance(error, RateLimited):

@@ -11,7 +11,7 @@ from services.publisher.audit import Verdict
 from services.publisher.join import FETCH_FAILED, LEFT_OUT
 from shared.meters import Meters
 
-LOST = ("retention", "unreadable", "refused")
+LOST = ("retention", "unreadable", "refused", "deleted")
 
 
 class Metrics(Meters):
@@ -47,6 +47,13 @@ class Metrics(Meters):
             "pipeline_duplicate_posts", "Batches sent again that the backend may have had already"
         )
         self.lost = self.counter("pipeline_lost_sweeps", "Sweeps that will never be delivered", "cause")
+        self.thinned = self.counter(
+            "pipeline_thinned_sweeps", "Late sweeps let go: the backend is slower than sweeps land"
+        )
+        self.stored = self.gauge("pipeline_stored_rows", "Rows the backend's database took, as it says, last cycle")
+        self.cache_age = self.gauge(
+            "pipeline_served_cache_age_seconds", "Age of what a cache before the backend served, last cycle; 0: none"
+        )
         self.rejected_rows = self.counter("pipeline_rejected_rows", "Rows the backend named in its errors")
         # outcome: delivered, found (served after an unclear answer), again (sent again after one); of alerts too:
         # in_doubt, dropped, repeated (the group was set back); of the universe: failed, restored (after another writer)

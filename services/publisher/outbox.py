@@ -1,21 +1,21 @@
 """What waits to be delivered, and what must be known about it after a kill: all of it in Redis.
 
 ``oi:sweeps`` is the outbox: every sweep is taken into the consumer group at once and acknowledged when the backend has
-it. ``oi:publisher`` remembers the attempt in flight, written before the POST, so that a restart looks before it posts.
+it. ``oi:publisher`` remembers the attempt in flight, written before its POST, and which entries wait: a group that is
+lost, or set back, repeats nothing, and what disappears while it waits is noticed. Each change is one MULTI.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
-import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
-from services.publisher.attempt import DOUBT, Attempt, Kept, decode_kept, encode_attempt
+from services.publisher.attempt import Attempt, Kept, decode_kept, encode_attempt
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
@@ -23,15 +23,16 @@ from shared.sweeplog import BEGINNING, BLOCK_MS, Entry, SweepReader, entry_order
 
 GROUP = "publisher"
 CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
-READ_AT_ONCE = 8
+READ_AT_ONCE = 8  # in memory; however many wait
+MOST_WAITING = 10_000  # three hours of sweeps are two thousand
 
 
-class Pending(NamedTuple):
-    sweeps: int
-    newest_id: str
+Fields = Mapping[str, str | float]  # of oi:publisher
 
 
 class Lost(NamedTuple):
+    """Sweeps that can never be delivered any more; first and last as times."""
+
     sweeps: int
     first: str
     last: str
@@ -45,110 +46,154 @@ def entry_time(entry_id: str) -> str:
         return entry_id
 
 
+class _Reader(SweepReader):
+    """Of the outbox; where its group is missing, ``make_group`` knows where it has to begin."""
+
+    def __init__(self, redis: Redis, make_group: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(redis, GROUP, CONSUMER)
+        self._make_group = make_group
+
+    async def ensure_group(self) -> None:
+        await self._make_group()
+
+
 class Outbox:
+    """``waiting``: entries taken and not delivered, oldest first, as of the last `collect`."""
+
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._reader = SweepReader(redis, GROUP, CONSUMER)
+        self._reader = _Reader(redis, self._make_group)
+        self.waiting: list[str] = []
+        self.delivered_id = BEGINNING  # the newest entry ever delivered
+        self.attempt: Attempt | None = None  # in flight, outcome unknown
+
+    async def recall(self) -> Kept:
+        """Take up what an earlier process, or a hand, left in ``oi:publisher``."""
+        async with redis_faults():
+            kept = decode_kept(cast("dict[bytes, bytes]", await self._redis.hgetall(PUBLISHER)))
+        self.attempt, self.delivered_id, self.waiting = kept.attempt, kept.delivered_id, kept.waiting
+        return kept
 
     async def open(self) -> Lost | None:
-        """Begin where the last process ended; a first start begins at the newest sweep, and leaves history alone.
-
-        Returns what was trimmed away before anybody took it.
-        """
+        """Begin where the last process ended; returns what was trimmed away before anybody took it."""
         async with redis_faults():
             try:
                 groups = await self._redis.xinfo_groups(SWEEPS)
             except ResponseError:  # there is no stream yet; the group is made with it
                 return None
-            mine = next((group for group in groups if group["name"] == GROUP.encode()), None)
-            stream = await self._redis.xinfo_stream(SWEEPS)
-            if mine is None:
-                await self._begin_at_newest(stream)
-                return None
-        count = stream["entries-added"] - stream["length"] - (mine["entries-read"] or 0)
-        last_read = mine["last-delivered-id"].decode()
-        if count <= 0 or last_read == BEGINNING:
+        mine = next((group for group in groups if group["name"] == GROUP.encode()), None)
+        if mine is None:
+            await self._make_group()
             return None
-        until = stream["first-entry"][0].decode() if stream["first-entry"] else stream["last-generated-id"].decode()
-        return Lost(count, entry_time(last_read), entry_time(until))
+        return trimmed(await self._stream(), mine)
 
-    async def _begin_at_newest(self, stream: dict[str, Any]) -> None:
-        newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=2))
-        start = newest[1][0] if len(newest) == 2 else b"0"
-        read = max(0, stream["entries-added"] - 1) if len(newest) == 2 else 0
-        await self._redis.xgroup_create(SWEEPS, GROUP, id=start, entries_read=read)
-
-    async def collect(self, *, block: bool) -> Pending:
-        """Take what is new into the group; only a few sweeps are in memory at once, however many there are."""
-        wait_ms = BLOCK_MS if block else None
-        while len(await self._reader.read(">", READ_AT_ONCE, wait_ms)) == READ_AT_ONCE:
-            wait_ms = None
+    async def _make_group(self) -> None:
+        """It begins before all that still has to be delivered; at a first start before the newest sweep."""
+        start, read = min([self.delivered_id, *map(_before, self.waiting[:1])], key=entry_order), None
+        stream = await self._stream()
         async with redis_faults():
-            summary = await self._redis.xpending(SWEEPS, GROUP)
-        return Pending(summary["pending"], (summary["max"] or BEGINNING.encode()).decode())
+            if self.delivered_id == BEGINNING and not self.waiting:
+                newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=2))
+                start = newest[1][0].decode() if len(newest) == 2 else BEGINNING
+                if "entries-added" in stream:
+                    read = max(0, stream["entries-added"] - 1) if len(newest) == 2 else 0
+            elif _began_anew(stream, self.delivered_id):
+                start = BEGINNING
+            await self._redis.xgroup_create(SWEEPS, GROUP, id=start, mkstream=True, entries_read=read)
 
-    async def oldest(self) -> Entry | None:
-        entries = await self._reader.unacknowledged(1)
-        return entries[0] if entries else None
+    async def _stream(self) -> Mapping[str, Any]:
+        """What Redis tells of the stream; nothing where there is none."""
+        async with redis_faults():
+            if not await self._redis.exists(SWEEPS):
+                return {}
+            return cast("Mapping[str, Any]", await self._redis.xinfo_stream(SWEEPS))
+
+    async def collect(self, *, block: bool) -> Lost | None:
+        """Take what is new into the group; returns what waited and is no longer there."""
+        await self._take_new(block=block)
+        async with redis_faults():
+            rows: Any = await self._redis.xpending_range(SWEEPS, GROUP, min="-", max="+", count=MOST_WAITING)
+        there = [row["message_id"].decode() for row in rows]
+        gone = sorted(set(self.waiting) - set(there), key=entry_order)
+        if there != self.waiting:
+            self.waiting = there
+            async with self._at_once() as pipe:
+                self._remember_waiting(pipe)
+        return Lost(len(gone), entry_time(gone[0]), entry_time(gone[-1])) if gone else None
+
+    async def _take_new(self, *, block: bool) -> None:
+        wait_ms = BLOCK_MS if block else None
+        while rows := await self._reader.read(">", READ_AT_ONCE, wait_ms):
+            wait_ms = None
+            taken = [blob.decode() for blob, _ in rows]
+            old = [e for e in taken if entry_order(e) <= entry_order(self.delivered_id) and e not in self.waiting]
+            if old and _began_anew(await self._stream(), self.delivered_id):
+                self.delivered_id = BEGINNING
+            elif old:
+                await self._reader.acknowledge(*old)  # delivered before: the group was set back, or lost
+            if len(rows) < READ_AT_ONCE:
+                return
 
     async def load(self, entry_id: str) -> Entry:
         async with redis_faults():
             rows = cast("list[tuple[bytes, Any]]", await self._redis.xrange(SWEEPS, entry_id, entry_id))
         return sweep_entry(*rows[0]) if rows else sweep_entry(entry_id.encode(), None)
 
-    async def recall(self) -> Kept:
+    async def is_newest(self, entry_id: str) -> bool:
+        """Whether no later sweep has landed, taken or not."""
         async with redis_faults():
-            stored = cast("dict[bytes, bytes]", await self._redis.hgetall(PUBLISHER))
-        return decode_kept(stored)
+            newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=1))
+        return not newest or entry_order(newest[0][0].decode()) <= entry_order(entry_id)
 
-    async def begin(self, attempt: Attempt, *, again: bool) -> None:
-        """Note the attempt before its POST; ``again``: the backend may have had this batch before."""
+    async def note(self, attempt: Attempt | None) -> None:
+        """Before a POST: that it is made; after one that certainly had no effect: what was in flight before it."""
         async with self._at_once() as pipe:
-            pipe.hset(PUBLISHER, "attempt", encode_attempt(attempt))
-            if again:
-                pipe.hincrby(PUBLISHER, "duplicates", 1)
+            if attempt is None:
+                pipe.hdel(PUBLISHER, "attempt")
+            else:
+                pipe.hset(PUBLISHER, "attempt", encode_attempt(attempt))
+        self.attempt = attempt
 
-    async def withdraw(self) -> None:
-        """The POST certainly had no effect."""
+    async def learn(self, fields: Fields) -> None:
         async with self._at_once() as pipe:
+            pipe.hset(PUBLISHER, mapping=dict(fields.items()))
+
+    async def finish(
+        self,
+        entry_id: str,
+        posts: int,
+        fields: Fields,
+        left_out: Mapping[str, str],
+        served: Mapping[str, Served] | None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """A cycle has ended: all that is to be known of it, in one step. ``keep``: it has to go out again later.
+
+        ``posts`` that may have arrived; all but one of them are duplicates. ``served``: None leaves the last look.
+        """
+        if entry_order(entry_id) > entry_order(self.delivered_id):
+            self.delivered_id = entry_id
+        async with self._at_once() as pipe:
+            if not keep:
+                self._acknowledge(pipe, entry_id)
             pipe.hdel(PUBLISHER, "attempt")
-
-    async def doubt(self, entry_id: str) -> None:
-        """It could not be found at the backend; it will be posted again, and counted if it is."""
-        async with self._at_once() as pipe:
-            pipe.hdel(PUBLISHER, "attempt")
-            pipe.hset(PUBLISHER, DOUBT + entry_id, "1")
-
-    async def learn(self, **facts: float | int) -> None:
-        async with self._at_once() as pipe:
-            pipe.hset(PUBLISHER, mapping={name: str(value) for name, value in facts.items()})
-
-    async def be_patient(self, patience_s: float) -> None:
-        """The attempt in flight may still be worked on for so long, counted from when it was posted."""
-        attempt = (await self.recall()).attempt
-        if attempt:
-            await self.begin(msgspec.structs.replace(attempt, patience_s=patience_s), again=False)
-
-    async def finish(self, entry_id: str, post_s: float, post_status: int = 0) -> None:
-        """The backend has it: acknowledge and forget the attempt, both or neither."""
-        delivered_id = (await self.recall()).delivered_id
-        async with self._at_once() as pipe:
-            self._acknowledge(pipe, entry_id)
-            newest_id = max(entry_id, delivered_id, key=entry_order)
-            pipe.hset(PUBLISHER, mapping={"delivered": newest_id, "post_s": post_s, "post_status": post_status})
-
-    async def give_up(self, entry_id: str) -> None:
-        """It will never be delivered."""
-        async with self._at_once() as pipe:
-            self._acknowledge(pipe, entry_id)
-
-    async def report(self, left_out: Mapping[str, str], served: Mapping[str, Served] | None) -> None:
-        """What operators read: exactly the last cycle, replaced in one step."""
-        async with self._at_once() as pipe:
+            pipe.hset(PUBLISHER, mapping=dict([("delivered", self.delivered_id), *fields.items()]))
+            if posts > 1:
+                pipe.hincrby(PUBLISHER, "duplicates", posts - 1)
             replace_hash(pipe, LEFT_OUT, left_out)
             if served is not None:
                 pipe.delete(SERVED.key)
                 SERVED.put(pipe, served)
+        self.attempt = None
+
+    async def give_up(self, *entry_ids: str) -> None:
+        """They will never be delivered."""
+        async with self._at_once() as pipe:
+            self._acknowledge(pipe, *entry_ids)
+            if self.attempt and self.attempt.entry_id in entry_ids:
+                pipe.hdel(PUBLISHER, "attempt")
+                self.attempt = None
 
     async def last_served(self) -> dict[str, Served]:
         return await SERVED.all(self._redis, lambda _: None)  # what is not ours to read counts as unknown
@@ -160,6 +205,39 @@ class Outbox:
             yield pipe
             await pipe.execute()
 
-    def _acknowledge(self, pipe: Pipeline, entry_id: str) -> None:
-        pipe.xack(SWEEPS, GROUP, entry_id)
-        pipe.hdel(PUBLISHER, "attempt", DOUBT + entry_id)
+    def _acknowledge(self, pipe: Pipeline, *entry_ids: str) -> None:
+        self.waiting = [entry_id for entry_id in self.waiting if entry_id not in entry_ids]
+        pipe.xack(SWEEPS, GROUP, *entry_ids)
+        self._remember_waiting(pipe)
+
+    def _remember_waiting(self, pipe: Pipeline) -> None:
+        pipe.hset(PUBLISHER, "waiting", " ".join(self.waiting))
+
+
+def _before(entry_id: str) -> str:
+    """The largest id that is smaller."""
+    ms, sequence = entry_order(entry_id)
+    return f"{ms}-{sequence - 1}" if sequence else f"{max(0, ms - 1)}-{2**64 - 1}" if ms else BEGINNING
+
+
+def _began_anew(stream: Mapping[str, Any], delivered_id: str) -> bool:
+    """Whether it is another stream than the one that was delivered from: deleted, and filled by a clock set back."""
+    return entry_order(stream.get("last-generated-id", b"0-0").decode()) < entry_order(delivered_id)
+
+
+def trimmed(stream: Mapping[str, Any], group: Mapping[str, Any]) -> Lost | None:
+    """What retention took before the group read it.
+
+    Redis counts it since 7.0; before, it is reckoned from the time that is missing and the pace of the rest.
+    """
+    last_read = group["last-delivered-id"].decode()
+    first, last = stream["first-entry"], stream["last-generated-id"].decode()
+    until = first[0].decode() if first else last
+    if last_read == BEGINNING or entry_order(until) <= entry_order(last_read):
+        return None
+    if "entries-added" in stream:
+        count = stream["entries-added"] - stream["length"] - (group["entries-read"] or 0)
+    else:
+        pace_ms = (entry_order(last)[0] - entry_order(until)[0]) / max(1, stream["length"] - 1) or 10_000
+        count = round((entry_order(until)[0] - entry_order(last_read)[0]) / pace_ms) - bool(first)
+    return Lost(count, entry_time(last_read), entry_time(until)) if count > 0 else None

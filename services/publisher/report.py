@@ -1,97 +1,44 @@
-"""A cycle's outcome, told the same way in the log, the metrics, ``/healthz``, the heartbeat and ``oi:served``."""
+"""A cycle's outcome, told the same way in the log, the metrics, ``/healthz`` and the heartbeat. It changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, get_args
+from collections.abc import Mapping
+from typing import get_args
 
-from services.publisher.attempt import Attempt
-from services.publisher.audit import Audit, Ledger, Verdict, served_rows
-from services.publisher.join import FETCH_FAILED
+from services.publisher.audit import Proof, Verdict, reasons
 from services.publisher.metrics import Metrics
-from services.publisher.outbox import Outbox
-from services.publisher.wire import Snapshot
-from shared.clock import Clock, iso
+from shared.clock import iso
 from shared.errors import Refused, WireError
-from shared.logs import EventLog, OncePer
-from shared.model import Served
+from shared.logs import EventLog, first_names
 from shared.runner import Service
 
-NAMES = 5
-SAY_AGAIN_S = 60.0
+REFUSED = "the backend refuses everything"
+SLOW = "sweeps thinned: the backend is slower than they land"
+UNSERVED = ("missing", "outdated", "unreadable", "foreign")
 OLD_MS = 30_000  # the promise of freshness
 log = EventLog("publisher")
 
 
-class Proof(NamedTuple):
-    """What became of one batch."""
-
-    attempt: Attempt
-    audit: Audit
-    snapshot: Snapshot | None  # None: nothing could be read back
-    why: str  # one line; empty when there is nothing to add
-    post_s: float = 0.0
-    post_status: int = 0  # of HTTP; 0: none came back, or nothing was sent
-
-
-def names(symbols: Iterable[str]) -> str:
-    """The first few, and how many there are: a line stays a line."""
-    listed = sorted(symbols)
-    return ",".join(listed[:NAMES]) + (f",+{len(listed) - NAMES}" if len(listed) > NAMES else "")
-
-
-def reasons(attempt: Attempt) -> dict[str, list[str]]:
-    """Reason -> its symbols, `fetch_failed` included."""
-    named: dict[str, list[str]] = {}
-    for symbol, reason in attempt.left_out.items():
-        named.setdefault(reason, []).append(symbol)
-    if attempt.failed:
-        named[FETCH_FAILED] = attempt.failed
-    return named
-
-
-def shortfall(audit: Audit, sent: int) -> str:
-    """What is not as it should be, in words; empty when all of it is."""
-    parts = [
-        f"{len(keys)} {what} ({names(keys)})"
-        for what, keys in (
-            ("served with values nobody here sent", audit.foreign),
-            ("not served", audit.missing),
-            ("still served with an earlier value", audit.outdated),
-        )
-        if keys
-    ]
-    if not audit.as_of_right:
-        parts.append("asOf is not this batch's")
-    if not sent:
-        parts.append("nothing was fit to be sent")
-    return "; ".join(parts)
-
-
 class Report:
-    def __init__(self, service: Service, outbox: Outbox, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, service: Service, metrics: Metrics, fresh_s: float) -> None:
+        """``fresh_s``: for so long after a verified cycle one that could not be seen is no bad sign."""
         self._service = service
-        self._clock: Clock = service.clock
-        self._outbox = outbox
-        self._ledger = ledger
+        self._clock = service.clock
         self._metrics = metrics
-        self._once = OncePer(service.clock, SAY_AGAIN_S)
+        self._fresh_s = fresh_s
         self._served_received: list[int] = []  # of each symbol served right: when its open interest was received
+        self._verified_s: float | None = None
         metrics.old.set_function(self._old_symbols)
 
-    async def cycle(self, proof: Proof, *, late: bool, backlog: int) -> None:
+    def cycle(self, proof: Proof, merges: str, *, late: bool, backlog: int) -> None:
         now_ms = self._clock.now_ms()
-        rows: Mapping[str, Served] | None = None
-        if proof.snapshot is not None:
-            universe = proof.attempt.universe_keys()
-            self._ledger.see(proof.snapshot, proof.audit.foreign, universe, now_ms)
-            rows = served_rows(proof.attempt.sent, proof.snapshot, proof.audit, self._ledger, now_ms)
+        if proof.audit.verdict == "VERIFIED":
+            self._verified_s = self._clock.monotonic_s()
         self._count(proof, now_ms)
         self._log(proof, now_ms, {"late": "yes" if late else "no", "backlog": backlog} if late or backlog else {})
         self._judge(proof)
+        self._service.facts["backendMerges"] = merges
         self.backlog(backlog)
-        left_out = {**proof.attempt.left_out, **dict.fromkeys(proof.attempt.failed, FETCH_FAILED)}
-        await self._outbox.report(left_out, rows)
 
     def _count(self, proof: Proof, now_ms: int) -> None:
         attempt, audit, metrics = proof.attempt, proof.audit, self._metrics
@@ -100,21 +47,23 @@ class Report:
         for verdict in get_args(Verdict):
             metrics.verdict.labels(verdict).set(verdict == audit.verdict)
         metrics.sent.set(len(attempt.sent))
+        metrics.cache_age.set(proof.cache_age_s or 0)
+        if proof.stored is not None:
+            metrics.stored.set(proof.stored)
         if audit.verdict == "VERIFIED":
             metrics.last_verified.set(now_ms / 1000)
         if proof.snapshot is None:
             return  # what is served is not known; the gauges keep what was last seen
         metrics.served.set(audit.right)
-        wrong = audit.missing | audit.outdated | audit.foreign
-        self._served_received = [ms for key, ms in attempt.received.items() if key not in wrong]
+        self._served_received = [ms for key, ms in attempt.received.items() if key not in audit.wrong]
         metrics.ghosts.set(len(audit.ghosts))
-        for reason in ("missing", "outdated", "foreign"):
+        for reason in UNSERVED:
             metrics.unserved.labels(reason).set(len(getattr(audit, reason)))
         if proof.snapshot.as_of_ms is not None:
             metrics.served_batch.set(proof.snapshot.as_of_ms / 1000)
         if proof.snapshot.unreadable:
-            unreadable = WireError("served_value", f"{proof.snapshot.unreadable} served values are no numbers")
-            metrics.bad("backend", unreadable, proof.snapshot.unreadable)
+            unreadable = WireError("served_value", f"no numbers: {first_names(proof.snapshot.unreadable)}")
+            metrics.bad("backend", unreadable, len(proof.snapshot.unreadable))
 
     def _old_symbols(self) -> int:
         """Asked at each scrape, so that the answer ages with what is served though nothing happens here."""
@@ -134,11 +83,13 @@ class Report:
             "age_s": (now_ms - attempt.batch_ms) / 1000,
             "post_ms": round(proof.post_s * 1000),
             "sweep": attempt.sweep_id,
+            **extra,
         }
-        facts |= extra
+        if proof.cache_age_s is not None:
+            facts["cache_age_s"] = proof.cache_age_s
         if proof.why:
             facts["why"] = proof.why
-        facts |= {reason: f"{len(symbols)}:{names(symbols)}" for reason, symbols in reasons(attempt).items()}
+        facts |= {reason: f"{len(symbols)}:{first_names(symbols, 5)}" for reason, symbols in reasons(attempt).items()}
         say = log.info if audit.verdict in {"VERIFIED", "UNAUDITED"} else log.warning
         say("cycle", **facts)
 
@@ -156,8 +107,13 @@ class Report:
             failed=str(len(attempt.failed)),
             ghosts=str(len(audit.ghosts)),
             batch=iso(attempt.batch_ms),
+            stored="unknown" if proof.stored is None else str(proof.stored),
+            cacheAgeS="" if proof.cache_age_s is None else f"{proof.cache_age_s:.0f}",
+            why=proof.why,
             blocked="",
         )
+        if self._is_only_cached(proof):
+            return  # a cache hides this one; VERIFIED_MAX_AGE_SEC ends the patience
         if audit.verdict not in {"VERIFIED", "UNAUDITED"}:
             self._service.health.bad(f"{said}; {proof.why}")
         elif attempt.published * 2 < attempt.universe:
@@ -166,26 +122,36 @@ class Report:
         else:
             self._service.health.good(said)
 
+    def _is_only_cached(self, proof: Proof) -> bool:
+        """Not seen because a cache is before the backend, soon after a cycle that was verified."""
+        if proof.audit.verdict != "UNVERIFIED" or proof.cache_age_s is None or self._verified_s is None:
+            return False
+        return self._clock.monotonic_s() - self._verified_s < self._fresh_s
+
+    def slow(self, count: int, first: str, post_s: float, interval_s: float) -> None:
+        """Late sweeps were let go. The poller need not sweep faster than the backend takes."""
+        advice = f"OI_MIN_INTERVAL_SEC={round(post_s * 2 + 0.5)} would spare the exchange what nobody is shown"
+        facts = {"count": count, "first": first, "post_s": post_s, "interval_s": interval_s, "advice": advice}
+        self._service.health.aside(SLOW, **facts)
+
+    def over(self, what: str) -> None:
+        self._service.health.over(what)
+
     def backlog(self, count: int) -> None:
         self._metrics.backlog.set(count)
         self._service.facts["backlog"] = str(count)
 
     def silence(self, seconds: float) -> None:
-        self._service.health.bad(f"no sweep has landed for {seconds:.0f} s: is oi_poller running?")
-        held = self._once.due("silence")
-        if held is not None:
-            log.warning("no sweep lands", seconds=seconds, check="oi_poller")
+        self._service.health.bad("no sweep lands: is oi_poller running?", f"none for {seconds:.0f} s")
 
-    def trouble(self, what: str, error: Exception, **facts: object) -> None:
-        """Said, and the job is not being done."""
-        said = f"{what}: {error}"[:200]
-        self._service.facts["blocked"] = said
-        self._service.health.bad(said)
-        self.complain(what, error, **facts)
+    def trouble(self, what: str, error: Exception) -> None:
+        """No batch reaches the backend."""
+        self._service.facts["blocked"] = f"{what}: {error}"[:200]
+        self._service.health.bad(what, f"{error}"[:200])
 
     def complain(self, what: str, error: Exception, **facts: object) -> None:
-        """Said when it begins and once a minute while it lasts; a refused key is one matter, whoever met it."""
-        held = self._once.due("refused" if isinstance(error, Refused) else what)
-        if held is not None:
-            more = {"held_back": held} if held else {}
-            log.warning(what, error=str(error), **facts, **more)
+        """Something else does not work. A refused key is one matter, whoever met it."""
+        if isinstance(error, Refused):
+            self._service.health.aside(REFUSED, cause=f"{error}"[:200], job=what)
+        else:
+            self._service.health.aside(what, error=str(error), **facts)

@@ -30,6 +30,7 @@ SEND_S = 300.0  # between two updates that only refresh volumes and times
 HOLD_S = 180.0  # for so long a universe that lost more than a tenth at once is not sent
 RETRY_MAX_S = 60.0
 POSTED = "universe"  # field of oi:publisher
+FAILED = "universe not delivered"
 log = EventLog("publisher")
 
 
@@ -65,7 +66,7 @@ class UniverseDelivery:
 
     def _failed(self, error: Exception, wait_s: float) -> None:
         self._metrics.deliveries.labels("universe", "failed").inc()
-        self._report.complain("universe not delivered", error, retry_s=wait_s)
+        self._report.complain(FAILED, error, retry_s=wait_s)
 
     async def look(self) -> float:
         """Compare what is served with ours, and send ours where that is due; returns the seconds until the next."""
@@ -159,6 +160,7 @@ class UniverseDelivery:
         self._known = universe
         self._arrived_s = self._clock.monotonic_s()
         self._retry.reset()
+        self._report.over(FAILED)
         self._metrics.deliveries.labels("universe", self._outcome).inc()
         self._facts["universeDelivered"] = str(len(universe))
         log.info("universe delivered", symbols=len(universe), outcome=self._outcome)

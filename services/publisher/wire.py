@@ -6,12 +6,13 @@ A proxy may answer anything with any status: HTML with 200, a redirect to a sign
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 import msgspec
 
 from services.publisher.join import Record
+from shared import edge, numbers
 from shared import reply as replies
 from shared.clock import iso
 from shared.errors import UNREADABLE, RateLimited, Refused, Rejected, Transient, WireError
@@ -21,6 +22,7 @@ from shared.reply import Reply
 SOURCE = "realtime"
 DEFAULT_429_S = 5.0
 LONGEST_429_S = 3600.0
+NUMBERS = (int, float)
 NAMES = 5  # how many names or texts of a list go into one line
 
 
@@ -45,11 +47,11 @@ class TooLarge(Rejected):
 
 
 class Accepted(NamedTuple):
-    """What the backend said it did; what it serves afterwards is another matter."""
+    """What the backend said it did with one POST; what it serves afterwards is another matter."""
 
-    inserted: int | None
-    cached: int | None
-    errors: list[str]
+    stored: int | None  # rows that its database took; None: it did not say
+    refused: int  # rows that it named in its errors
+    errors: str  # the first few of these texts
     status: int  # of HTTP
 
 
@@ -58,7 +60,8 @@ class Snapshot(NamedTuple):
 
     values: dict[str, float]
     as_of_ms: int | None
-    unreadable: int = 0
+    unreadable: Set[str] = frozenset()  # symbols served with what is no number
+    cache_age_s: float | None = None  # of the answer, where a cache before the backend gave it
 
 
 _json = msgspec.json.Encoder()
@@ -100,8 +103,8 @@ def encode_universe(members: Iterable[Member], now_ms: int) -> bytes:
     return _json.encode({"symbols": symbols, "updatedAt": iso(now_ms)})
 
 
-def failure(reply: Reply, now_ms: int) -> Exception | None:
-    """What an answer other than a good one means; None for a good one."""
+def failure(reply: Reply, now_ms: int, *, keyed: bool = True) -> Exception | None:
+    """What an answer other than a good one means; None for a good one. ``keyed``: the request carried the key."""
     said = f"{reply.status} {replies.excerpt(reply.body)}".strip()
     if reply.status in {200, 201}:
         return None if replies.json_start(reply.body) else InDoubt(f"not JSON: {said}", answered=True)
@@ -114,7 +117,7 @@ def failure(reply: Reply, now_ms: int) -> Exception | None:
         return InDoubt(said, answered=True)
     if reply.status in {400, 422} and _is_own(reply.body):
         return Rejected(said)
-    return Refused(f"{_refusal(reply)}: {said}")
+    return Refused(f"{_refusal(reply, keyed)}: {said}")
 
 
 def _is_own(body: bytes) -> bool:
@@ -125,33 +128,49 @@ def _is_own(body: bytes) -> bool:
         return False
 
 
-def _refusal(reply: Reply) -> str:
+def _refusal(reply: Reply, keyed: bool) -> str:
     """What a person has to check when every request meets the same answer."""
+    stopped = edge.wall(reply)
+    if stopped:
+        return f"{'a POST with the key' if keyed else 'the public GET'} is stopped by {stopped}"
     if 300 <= reply.status < 400:
         return "a redirect, which the key does not follow; check BACKEND_URL"
     if reply.status in {401, 403}:
-        return "the key is refused; check BACKEND_API_KEY against the backend's"
+        return (
+            "the key is refused; check BACKEND_API_KEY against the backend's"
+            if keyed
+            else "the backend does not show it without a user's session"
+        )
     if reply.status in {404, 405, 407, 451}:
         return "there is no such route; check BACKEND_URL"
     return "refused by what stands before the backend: its host or a proxy"
 
 
 def decode_accepted(body: bytes, status: int) -> Accepted:
-    """An older backend says less; whatever else is missing or odd here, the audit judges by what is served."""
+    """An older backend says less; whatever else is missing or odd here, the audit judges by what is served.
+
+    Where its database refuses the rows it answers 200 all the same: ``success`` false, ``inserted`` 0.
+    """
     document = _object(body, "ingest_answer")
     errors = document.get("errors")
-    texts = [str(text)[:160] for text in errors[:NAMES]] if isinstance(errors, list) else []
-    return Accepted(_count(document.get("inserted")), _count(document.get("cached")), texts, status)
+    texts = errors if isinstance(errors, list) else []
+    stored = _count(document.get("inserted"))
+    if stored is None and document.get("success") is False:
+        stored = 0
+    return Accepted(stored, len(texts), "; ".join(str(text)[:160] for text in texts[:NAMES]), status)
 
 
-def decode_snapshot(body: bytes) -> Snapshot:
-    """The public endpoint's body; a value that is no number costs only its symbol."""
+def decode_snapshot(body: bytes, cache_age_s: float | None = None) -> Snapshot:
+    """The public endpoint's body. A number in quotes is one, as a decimal column leaves many APIs; what is none costs
+    only its symbol.
+    """
     document = _object(body, "served_body")
     data = document.get("data")
     if not isinstance(data, dict):
         raise WireError("served_body", "no data object")
-    values = {backend_key(symbol): float(value) for symbol, value in data.items() if _is_number(value)}
-    return Snapshot(values, _count(document.get("asOf")), sum(not _is_number(value) for value in data.values()))
+    read = {backend_key(symbol): _number(value) for symbol, value in data.items()}
+    values = {key: value for key, value in read.items() if value is not None}
+    return Snapshot(values, _count(document.get("asOf")), read.keys() - values.keys(), cache_age_s)
 
 
 def decode_universe(body: bytes) -> dict[str, str]:
@@ -180,12 +199,16 @@ def _object(body: bytes, reason: str) -> dict[str, Any]:
     return document
 
 
-def _is_number(value: Any) -> bool:
+def _number(value: Any) -> float | None:
     try:
-        return type(value) in (int, float) and math.isfinite(value)
-    except OverflowError:  # an int with more digits than a float can hold
-        return False
+        number = (
+            float(numbers.finite(value)) if type(value) is str else float(value) if type(value) in NUMBERS else None
+        )
+    except (ValueError, OverflowError):  # the latter: an int with more digits than a float can hold
+        return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if _is_number(value) else None
+    number = _number(value)
+    return None if number is None else int(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from dev.processes import Child
-from dev.redis_server import EmbeddedRedis
 from services.publisher.backend import Backend
 from shared import http, store
 from shared.clock import SystemClock
 from tests.backend.stand_in import Backend as StandIn
 from tests.backend.stand_in import start
+from tests.fakes import FakeClock
+from tests.publisher.desk import Desk
 from tests.publisher.forked import Forked
 from tests.publisher.harness import Publisher
 from tests.publisher.loopback import Loopback
@@ -54,19 +53,9 @@ def stand_in(node: StandIn) -> StandIn:
     return node
 
 
-@pytest.fixture(scope="session")
-def shared_process(
-    tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedRedis, node: StandIn
-) -> Iterator[Child]:
-    env = Publisher.settings(redis_server.url, node.url)
-    child = Child("publisher", [sys.executable, "-m", "services.publisher"], env, tmp_path_factory.mktemp("publisher"))
-    yield child
-    child.stop()
-
-
 @pytest.fixture
 async def own_redis(redis: Redis, redis_url: str) -> AsyncIterator[Redis]:
-    """Another database of the same server, emptied with it: the shared publisher does not see it."""
+    """Another database of the same server, emptied with it."""
     opened = store.connect(own_url(redis_url))
     yield opened
     await opened.aclose()
@@ -78,21 +67,25 @@ def own_url(redis_url: str) -> str:
 
 @pytest.fixture
 async def publisher(
-    tmp_path: Path, redis: Redis, own_redis: Redis, redis_url: str, stand_in: StandIn, shared_process: Child
+    tmp_path: Path, own_redis: Redis, redis_url: str, stand_in: StandIn
 ) -> AsyncIterator[Callable[..., Publisher]]:
-    """A publisher for the test to start: one shared by the tests, or one of its ``own``, with settings of its own."""
+    """Publisher processes for the test to start, each with settings of its own; they share a database with nobody."""
     made: list[Publisher] = []
 
-    def make(*, own: bool = False, **env: str) -> Publisher:
-        if own or env:
-            child = Forked(Publisher.settings(own_url(redis_url), stand_in.url, **env), tmp_path)
-            made.append(Publisher(child, own_redis, stand_in))
-        else:
-            made.append(Publisher(shared_process, redis, stand_in))
+    def make(**env: str) -> Publisher:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        child = Forked(Publisher.settings(own_url(redis_url), stand_in.url, **env), folder)
+        made.append(Publisher(child, own_redis, stand_in))
         return made[-1]
 
     yield make
     for one in made:
+        one.child.stop()
         await one.close()
-        if one.child is not shared_process:
-            one.child.stop()
+
+
+@pytest.fixture
+def desk(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Callable[..., Desk]:
+    """A delivery in this process, with settings of its own."""
+    return lambda **env: Desk(redis, clock, loopback, client, **env)

@@ -21,6 +21,9 @@ class Complaints(list[str]):
     def complain(self, what: str, error: Exception, **facts: object) -> None:
         self.append(f"{what}: {error}")
 
+    def over(self, what: str) -> None:
+        """It was only ever said."""
+
 
 class Bench:
     """One delivery's surroundings; ``timeout_s`` is what a POST is given."""

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from dev.processes import Child
 from dev.redis_server import free_port
 from shared.clock import iso
 from shared.model import MarkPrice, Member, OpenInterest, Reading, Sweep
@@ -97,14 +96,12 @@ class Publisher:
 
     KEY = "a-key-that-must-never-be-seen"
 
-    def __init__(self, child: Child | Forked, redis: Redis, stand_in: StandIn) -> None:
+    def __init__(self, child: Forked, redis: Redis, stand_in: StandIn) -> None:
         self.child = child
         self.redis = redis
         self.stand_in = stand_in
         self.poller = Poller(redis)
         self._api = httpx.AsyncClient(timeout=5, base_url=f"http://127.0.0.1:{child.env['METRICS_PORT']}")
-        self._counted: dict[str, float] = {}
-        self._log_from = 0
 
     @classmethod
     def settings(cls, redis_url: str, backend_url: str, **env: str) -> dict[str, str]:
@@ -120,13 +117,9 @@ class Publisher:
         }
 
     async def start(self) -> None:
-        """Start it, or take up a running one once it is idle; what it counted and said before does not matter."""
-        if self.child.status() is None and self.child.process:
-            self._log_from = len(self.child.log.read_text())
-        else:
-            self.child.start()
+        """Start it, and wait until it is idle."""
+        self.child.start()
         await self.until(self._is_idle)
-        self._counted = await self._samples()
 
     async def _is_idle(self) -> bool:
         """It has looked at Redis, which holds nothing to do."""
@@ -145,19 +138,22 @@ class Publisher:
         await self._api.aclose()
 
     def log(self) -> str:
-        return self.child.log.read_text()[self._log_from :]
+        return self.child.log.read_text()
 
     async def health(self) -> dict[str, Any]:
         answer = await self._api.get("/healthz")
         return {"status": answer.status_code, **answer.json()}
 
+    async def health_or_none(self) -> dict[str, Any]:
+        """Nothing while it starts."""
+        try:
+            return await self.health()
+        except httpx.HTTPError:
+            return {}
+
     async def metric(self, name: str) -> float:
         """A gauge, summed over its labels unless they are part of the name."""
         return _total(await self._samples(), name)
-
-    async def counted(self, name: str) -> float:
-        """What a counter counted since the start of this test."""
-        return _total(await self._samples(), name) - _total(self._counted, name)
 
     async def _samples(self) -> dict[str, float]:
         lines = [line for line in (await self.text("/metrics")).splitlines() if not line.startswith("#")]
@@ -207,10 +203,7 @@ class Publisher:
         newest = self.poller.timestamps()[-1]
 
         async def judged() -> dict[str, Any] | None:
-            try:
-                health = await self.health()
-            except httpx.HTTPError:  # it was started a moment ago
-                return None
+            health = await self.health_or_none()
             return health if health.get("verdict") == verdict and health.get("batch") == newest else None
 
         found: dict[str, Any] = await self.until(judged, within_s)

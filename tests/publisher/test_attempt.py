@@ -10,7 +10,7 @@ from services.publisher.attempt import Attempt, decode_kept, encode_attempt
 from shared.sweeplog import entry_order
 from tests.builders import NOW_MS
 
-FIELDS = ["attempt", "delivered", "max_rows", "max_rows_ms", "replaces", "post_s", "duplicates", "doubt:1-0", "alert"]
+FIELDS = ["attempt", "delivered", "waiting", "max_rows", "max_rows_ms", "refused_rows", "merges", "post_s", "alert"]
 NAMES = st.sampled_from([name.encode() for name in FIELDS]) | st.binary(max_size=20)
 NUMBERS = st.floats().map(lambda number: str(number).encode())
 
@@ -24,8 +24,12 @@ def test_any_hash_is_read(stored: dict[bytes, bytes]) -> None:
     kept = decode_kept(stored)
 
     assert min(entry_order(kept.delivered_id)) >= 0
+    assert kept.waiting == sorted(set(kept.waiting), key=entry_order)
+    assert kept.merges in {"yes", "no", "unknown"}
     assert kept.attempt is None
-    assert all(0 <= number < float("inf") for number in (kept.max_rows, kept.max_rows_ms, kept.post_s, kept.duplicates))
+    assert all(
+        0 <= number < float("inf") for number in (kept.max_rows, kept.refused_rows, kept.refused_ms, kept.post_s)
+    )
 
 
 @given(st.builds(attempt, st.sampled_from(["1-0", "1764720012000-12"])))
@@ -41,6 +45,6 @@ def test_an_attempt_on_no_entry_is_none() -> None:
 
 def test_an_attempt_of_a_version_without_the_newest_field_is_read() -> None:
     document = msgspec.to_builtins(attempt())
-    del document["received"]
+    del document["received"], document["posts"]
 
     assert decode_kept({b"attempt": msgspec.json.encode(document)}).attempt == attempt()

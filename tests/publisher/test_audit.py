@@ -6,26 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.publisher.audit import (
-    ADOPT_AFTER_MS,
-    Audit,
-    Ledger,
-    Sent,
-    Served,
-    as_of_right,
-    audit,
-    is_replaced,
-    served_rows,
-    was_taken,
-)
+from services.publisher.attempt import Attempt
+from services.publisher.audit import Audit, Proof, as_of_right, audit, is_replaced, merged, served_rows, was_taken
+from services.publisher.ledger import ADOPT_AFTER_MS, Ledger
 from services.publisher.wire import Snapshot
+from shared.model import Served
 from tests.builders import NOW_MS
 
 BEFORE_MS = NOW_MS - 10_000
 
 
-def sent(values: dict[str, float], before_ms: int | None = BEFORE_MS) -> Sent:
-    return Sent(values, batch_ms=NOW_MS, posted_ms=NOW_MS + 50, before_ms=before_ms)
+def attempt(values: dict[str, float], *others: str, before_ms: int | None = BEFORE_MS) -> Attempt:
+    """``others``: the rest of the universe, left out this time."""
+    left_out = dict.fromkeys(others, "stale_mark")
+    return Attempt("1-0", "s", NOW_MS, NOW_MS + 50, 1.0, before_ms, values, [], left_out, [])  # type: ignore[arg-type]
 
 
 def judged(
@@ -33,7 +27,7 @@ def judged(
 ) -> Audit:
     ledger = ours or Ledger()
     ledger.add_sent(values)
-    return audit(sent(values), Snapshot(served, as_of_ms), values.keys(), ledger, NOW_MS + 100)
+    return audit(attempt(values), Snapshot(served, as_of_ms), ledger, NOW_MS + 100)
 
 
 def test_all_of_it_right_is_verified() -> None:
@@ -69,7 +63,7 @@ def test_a_symbol_left_out_this_time_keeps_its_last_value_in_a_merging_backend()
     ledger = Ledger()
     ledger.add_sent({"A": 1.0, "B": 2.0})
 
-    result = audit(sent({"A": 1.0}), Snapshot({"A": 1.0, "B": 2.0}, NOW_MS), {"A", "B"}, ledger, NOW_MS)
+    result = audit(attempt({"A": 1.0}, "B"), Snapshot({"A": 1.0, "B": 2.0}, NOW_MS), ledger, NOW_MS)
 
     assert (result.verdict, result.ghosts) == ("VERIFIED", frozenset())
 
@@ -92,6 +86,12 @@ def test_what_others_left_before_our_first_batch_is_known() -> None:
     assert judged({"A": 1.0}, {"A": 1.0, "OLD": 8.0}, ours=ledger).foreign == {"OLD"}
 
 
+def test_what_nobody_can_read_is_neither_missing_nor_right() -> None:
+    result = audit(attempt({"A": 1.0}), Snapshot({}, NOW_MS, frozenset("AB")), Ledger(), NOW_MS + 100)
+
+    assert (result.verdict, result.right, result.unreadable, result.missing) == ("PARTIAL", 0, {"A"}, set())
+
+
 def test_nothing_sent_is_never_verified() -> None:
     assert judged({}, {}).verdict == "PARTIAL"
 
@@ -108,34 +108,49 @@ def test_nothing_sent_is_never_verified() -> None:
     ],
 )
 def test_as_of_is_the_batches_own(as_of_ms: int | None, right: bool) -> None:
-    assert as_of_right(sent({"A": 1.0}), as_of_ms, NOW_MS + 100) is right
+    assert as_of_right(attempt({"A": 1.0}), as_of_ms, NOW_MS + 100) is right
     assert judged({"A": 1.0}, {"A": 1.0}, as_of_ms=as_of_ms).verdict == ("VERIFIED" if right else "PARTIAL")
 
 
 def test_a_backend_that_cuts_to_whole_seconds_is_understood() -> None:
-    batch = Sent({"A": 1.0}, batch_ms=NOW_MS + 777, posted_ms=NOW_MS + 900, before_ms=NOW_MS)
+    batch = Attempt("1-0", "s", NOW_MS + 777, NOW_MS + 900, 1.0, None, {"A": 1.0}, [], {}, [])
 
     assert as_of_right(batch, NOW_MS, NOW_MS + 1000)
 
 
+def test_the_as_of_that_was_served_before_is_never_right() -> None:
+    """Two batches within one second, and an asOf that stands still on the second of both."""
+    assert not as_of_right(attempt({"A": 1.0}, before_ms=NOW_MS), NOW_MS, NOW_MS + 100)
+
+
 def test_an_attempt_of_unknown_outcome_is_found_by_its_rows_and_its_as_of() -> None:
-    values = {"A": 1.0, "B": 2.0, "C": 3.0}
+    values = {f"S{n}": float(n) for n in range(20)}
+    half = {key: usd for key, usd in values.items() if usd < 10}
 
-    assert was_taken(sent(values), Snapshot(values, NOW_MS), NOW_MS + 100)
-    assert was_taken(sent(values), Snapshot({**values, "A": 9.0}, NOW_MS), NOW_MS + 100)
-    assert not was_taken(sent(values), Snapshot(values, BEFORE_MS), NOW_MS + 100)
-    assert not was_taken(sent(values), Snapshot({"C": 3.0}, NOW_MS), NOW_MS + 100)
-    assert not was_taken(sent(values), Snapshot({}, None), NOW_MS + 100)
+    assert was_taken(attempt(values), Snapshot(values, NOW_MS), NOW_MS + 100)
+    assert was_taken(attempt(values), Snapshot({**values, "S0": 9.5, "S1": 9.5}, NOW_MS), NOW_MS + 100)
+    assert not was_taken(attempt(values), Snapshot(values, BEFORE_MS), NOW_MS + 100)
+    assert not was_taken(attempt(values), Snapshot(half, NOW_MS), NOW_MS + 100)  # one piece of two
+    assert not was_taken(attempt(values), Snapshot({}, None), NOW_MS + 100)
 
 
-def test_chunks_into_a_replacing_cache_are_recognised() -> None:
-    chunks = [{"A", "B"}, {"C", "D"}, {"E"}]
+def test_what_stays_served_though_it_was_not_sent_tells_of_merging() -> None:
+    one = attempt({"A": 1.0})
+
+    assert merged(one, Snapshot({"A": 1.0, "B": 2.0}, NOW_MS), {"A", "B"}) is True
+    assert merged(one, Snapshot({"A": 1.0}, NOW_MS), {"A", "B"}) is False
+    assert merged(one, Snapshot({"A": 1.0}, NOW_MS), {"A"}) is None
+    assert merged(one, Snapshot({"A": 1.0, "B": 2.0}, NOW_MS), {"B", "C"}) is None
+
+
+def test_pieces_into_a_replacing_cache_are_recognised() -> None:
+    pieces = [{"A", "B"}, {"C", "D"}, {"E"}]
     values = dict.fromkeys("ABCDE", 1.0)
 
-    assert is_replaced(chunks, judged(values, {"E": 1.0}))
-    assert not is_replaced(chunks, judged(values, values))
-    assert not is_replaced(chunks, judged(values, {}))
-    assert not is_replaced(chunks, judged(values, {"A": 1.0, "E": 1.0}))
+    assert is_replaced(pieces, judged(values, {"E": 1.0}))
+    assert not is_replaced(pieces, judged(values, values))
+    assert not is_replaced(pieces, judged(values, {}))
+    assert not is_replaced(pieces, judged(values, {"A": 1.0, "E": 1.0}))
     assert not is_replaced([set(values)], judged(values, {"E": 1.0}))
 
 
@@ -146,10 +161,10 @@ def test_served_rows_say_since_when_a_value_stands() -> None:
     ledger.add_sent(values)
     for moment in (NOW_MS, NOW_MS + 5000):
         snapshot = Snapshot({"A": 1.0, "X": 5.0}, NOW_MS)
-        result = audit(sent(values), snapshot, values.keys(), ledger, moment)
-        ledger.see(snapshot, result.foreign, values.keys(), moment)
+        result = audit(attempt(values), snapshot, ledger, moment)
+        ledger.see(snapshot.values, result.foreign, values.keys(), moment)
 
-    assert served_rows(values, snapshot, result, ledger, NOW_MS + 5000) == {
+    assert served_rows(Proof(attempt(values), result, snapshot, ""), ledger, NOW_MS + 5000) == {
         "A": Served(1.0, NOW_MS, "verified"),
         "B": Served(None, NOW_MS + 5000, "missing"),
         "X": Served(5.0, NOW_MS, "foreign"),
@@ -162,16 +177,16 @@ def test_a_foreign_leftover_outside_the_universe_becomes_a_ghost_in_the_end() ->
     snapshot = Snapshot({"A": 1.0, "X": 5.0}, NOW_MS)
     ledger.add_sent({"A": 1.0})
     for moment in (NOW_MS, NOW_MS + ADOPT_AFTER_MS):
-        assert audit(sent({"A": 1.0}), snapshot, {"A"}, ledger, NOW_MS).foreign == {"X"}
-        ledger.see(snapshot, {"X"}, {"A"}, moment)
+        assert audit(attempt({"A": 1.0}), snapshot, ledger, NOW_MS).foreign == {"X"}
+        ledger.see(snapshot.values, {"X"}, {"A"}, moment)
 
-    assert audit(sent({"A": 1.0}), snapshot, {"A"}, ledger, NOW_MS).ghosts == {"X"}
+    assert audit(attempt({"A": 1.0}), snapshot, ledger, NOW_MS).ghosts == {"X"}
 
 
 def test_a_foreign_value_inside_the_universe_never_becomes_ours() -> None:
     ledger = Ledger()
     for moment in (NOW_MS, NOW_MS + 2 * ADOPT_AFTER_MS):
-        ledger.see(Snapshot({"A": 5.0}, NOW_MS), {"A"}, {"A"}, moment)
+        ledger.see({"A": 5.0}, {"A"}, {"A"}, moment)
 
     assert not ledger.is_ours("A", 5.0)
 
@@ -190,7 +205,7 @@ def test_the_ledger_does_not_grow_with_symbols_that_are_gone() -> None:
     ledger = Ledger()
     for n in range(1000):
         ledger.add_sent({f"S{n}": 1.0})
-        ledger.see(Snapshot({"A": 1.0}, NOW_MS), set(), {"A", f"S{n}"}, NOW_MS)
+        ledger.see({"A": 1.0}, set(), {"A", f"S{n}"}, NOW_MS)
 
     assert len(ledger._sent) <= 2
 
@@ -208,7 +223,7 @@ def test_the_audit_agrees_with_an_obvious_reference(
     ledger.add_sent(values)
     universe = values.keys() | others
 
-    result = audit(sent(values), Snapshot(served, NOW_MS), universe, ledger, NOW_MS)
+    result = audit(attempt(values, *others - values.keys()), Snapshot(served, NOW_MS), ledger, NOW_MS)
 
     def close(a: float, b: float | None) -> bool:
         return b is not None and abs(a - b) <= 1e-9 * max(abs(a), abs(b))

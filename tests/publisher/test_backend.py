@@ -27,12 +27,13 @@ async def test_a_batch_arrives_with_the_key_and_is_served(backend: Backend, loop
     accepted = await backend.ingest(ROWS, NOW_MS, 1, funding=True)
     snapshot = await backend.read_served()
 
-    assert (accepted.inserted, accepted.cached) == (1, 1)
+    assert (accepted.stored, accepted.refused) == (1, 0)
     assert (snapshot.values, snapshot.as_of_ms) == ({"BTCUSDT": 200.0}, NOW_MS)
     post, get = loopback.requests
     assert post.headers["X-API-Key"] == "the-key"
     assert post.headers["Content-Type"] == "application/json"
     assert "X-API-Key" not in get.headers  # a public route needs no key
+    assert get.headers["Cache-Control"] == "no-cache"  # what a cache held before the POST proves nothing
 
 
 async def test_a_redirect_is_not_followed_with_the_key(backend: Backend, loopback: Loopback) -> None:

@@ -118,9 +118,16 @@ def test_what_is_served_is_read_by_the_backends_spelling() -> None:
 
 
 def test_a_value_that_is_no_number_costs_only_its_symbol() -> None:
-    body = b'{"data": {"A": 1.5, "B": null, "C": "7", "D": true, "E": [1]}, "asOf": null}'
+    body = b'{"data": {"A": 1.5, "B": null, "C": "seven", "D": true, "E": [1], "F": "NaN"}, "asOf": null}'
 
-    assert wire.decode_snapshot(body) == Snapshot({"A": 1.5}, None, unreadable=4)
+    assert wire.decode_snapshot(body) == Snapshot({"A": 1.5}, None, frozenset("BCDEF"))
+
+
+def test_a_number_in_quotes_is_read() -> None:
+    """So a decimal column leaves many APIs."""
+    body = b'{"data": {"A": "7661501742.10"}, "asOf": "1764738600000"}'
+
+    assert wire.decode_snapshot(body) == Snapshot({"A": 7661501742.1}, 1764738600000)
 
 
 @pytest.mark.parametrize(
@@ -132,17 +139,42 @@ def test_a_body_that_cannot_be_trusted_is_one_error(body: bytes) -> None:
         wire.decode_snapshot(body)
 
 
-def test_an_older_backend_says_less() -> None:
-    assert wire.decode_accepted(b'{"success": true, "inserted": 3}', 200) == (3, None, [], 200)
+def test_what_its_database_took_is_read() -> None:
+    assert wire.decode_accepted(b'{"success": true, "inserted": 3}', 200) == (3, 0, "", 200)
     newer = b'{"success": false, "inserted": 2, "cached": 3, "errors": ["bad A"]}'
-    assert wire.decode_accepted(newer, 201) == (2, 3, ["bad A"], 201)
+    assert wire.decode_accepted(newer, 201) == (2, 1, "bad A", 201)
+    assert wire.decode_accepted(b'{"success": false}', 200).stored == 0
+    assert wire.decode_accepted(b"{}", 200).stored is None
 
 
-def test_only_a_few_of_many_errors_are_kept() -> None:
+def test_all_errors_are_counted_and_a_few_are_kept() -> None:
     accepted = wire.decode_accepted(json.dumps({"inserted": 0, "errors": ["x" * 1000] * 900}).encode(), 200)
 
-    assert len(accepted.errors) == 5
-    assert max(map(len, accepted.errors)) == 160
+    assert accepted.refused == 900
+    assert len(accepted.errors) < 5 * 163
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "keyed", "words"),
+    [
+        (403, HTML, {"cf_mitigated": "challenge"}, False, "the public GET is stopped by a bot wall"),
+        (403, HTML, {}, False, "the public GET is stopped by its edge"),
+        (403, HTML, {}, True, "a POST with the key is stopped by its edge"),
+        (401, b'{"error":"Unauthorized"}', {}, True, "BACKEND_API_KEY"),
+        (401, b'{"error":"Unauthorized"}', {}, False, "without a user's session"),
+        (302, b"", {}, False, "BACKEND_URL"),
+        (405, b"{}", {}, True, "BACKEND_URL"),
+        (410, b"{}", {}, True, "its host or a proxy"),
+    ],
+)
+def test_a_refusal_blames_what_refused(
+    status: int, body: bytes, headers: dict[str, str], keyed: bool, words: str
+) -> None:
+    """A GET carries no key: that one is stopped says nothing of the key."""
+    error = wire.failure(reply(status, body, **headers), NOW_MS, keyed=keyed)
+
+    assert isinstance(error, Refused)
+    assert words in str(error)
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(

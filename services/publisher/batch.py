@@ -1,0 +1,308 @@
+"""One batch: choose its rows, note it, post it, read back what is served, and post again where that can heal it.
+
+A batch in flight is an `Attempt` in Redis with the count of its POSTs that may have arrived. It is forgotten only when
+its outcome is known, or when not one of them can have had an effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from services.publisher import audit as audits
+from services.publisher.attempt import Attempt
+from services.publisher.audit import Audit, Proof
+from services.publisher.backend import Backend
+from services.publisher.join import Books, Record
+from services.publisher.ledger import Ledger
+from services.publisher.limits import BatchLimits
+from services.publisher.metrics import Metrics
+from services.publisher.outbox import Outbox
+from services.publisher.settings import Settings
+from services.publisher.wire import Accepted, Away, InDoubt, Snapshot, TooLarge
+from shared.clock import Clock
+from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.logs import EventLog
+from shared.model import Sweep, backend_key
+
+REPOSTS = 3  # in a row, of batches that were accepted and are not served; after that, one POST a sweep
+LOOKS = 10  # answers with nothing readable in them, before an attempt in doubt counts as not arrived
+LOOK_AGAIN_S = 0.25  # after a look that shows less than half of what was accepted
+CACHE_STEP_S = 1.0  # between looks at what a cache before the backend serves
+CACHE_WAIT_S = 60.0  # for it to expire; while nothing newer waits to be posted
+TWO_CACHES = "values of two batches are served in turn: it looks like two backend instances, each with its own cache"
+log = EventLog("publisher")
+
+
+class Draft(NamedTuple):
+    """What is to be delivered: one sweep, joined."""
+
+    entry_id: str
+    sweep: Sweep
+    books: Books
+
+
+class _Posted(NamedTuple):
+    attempt: Attempt
+    pieces: list[set[str]]  # in the backend's spelling, in the order in which they were sent
+    answers: list[Accepted]
+    took_s: float
+
+    @property
+    def stored(self) -> int | None:
+        told = [answer.stored for answer in self.answers]
+        return None if None in told else sum(count or 0 for count in told)
+
+
+@dataclass
+class Batches:
+    """Posts batches and proves them, one at a time."""
+
+    settings: Settings
+    backend: Backend
+    outbox: Outbox
+    ledger: Ledger
+    limits: BatchLimits
+    metrics: Metrics
+    clock: Clock
+    post_s: float = 0.0  # how long the last POST took
+    _before_ms: int | None = field(default=None, init=False)  # the asOf last seen served
+    _seen: frozenset[str] = field(default=frozenset(), init=False)  # symbols last seen served with values of ours
+    _reposts: int = field(default=0, init=False)
+    _looks: int = field(default=0, init=False)
+
+    async def first_look(self) -> None:
+        """What is served before our first batch was left by others before us: known, and not foreign."""
+        snapshot = await self.backend.read_served()
+        self._before_ms = snapshot.as_of_ms
+        if self.ledger.empty:
+            self.ledger.adopt(snapshot.values, self.clock.now_ms())
+
+    async def deliver(self, draft: Draft) -> Proof:
+        """Post it, and again while another POST can heal what is served. Raises what the last POST raised."""
+        rows = sorted(draft.books.records, key=lambda row: row.notional)
+        if not rows:
+            nothing = Audit("PARTIAL", 0)
+            return Proof(self._attempt(draft, [], None), nothing, None, audits.shortfall(nothing, 0))
+        while True:
+            posted = await self._post(draft, rows)
+            proof = await self._prove(posted)
+            if not await self._is_healed_by_another(posted, proof):
+                return self._with_answers(proof, posted)
+
+    async def find(self, attempt: Attempt) -> Proof | None:
+        """The attempt of unknown outcome as it is served; None when it has to be posted again.
+
+        Raises `InDoubt` while the backend may still be at work on it, or what is served cannot be seen.
+        """
+        if not self.settings.audit:
+            return None
+        snapshot = await self._look()
+        now_ms = self.clock.now_ms()
+        if snapshot and audits.was_taken(attempt, snapshot, now_ms):
+            proof = self._compare(attempt, snapshot)
+            return proof._replace(why="; ".join(filter(None, ("found served after an unclear answer", proof.why))))
+        waited_s = (now_ms - attempt.posted_ms) / 1000
+        if snapshot and self._is_from_before(attempt.posted_ms, snapshot) and 0 <= waited_s < CACHE_WAIT_S:
+            raise InDoubt(f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old", answered=True)
+        if 0 <= waited_s < attempt.patience_s:
+            raise InDoubt(f"sweep {attempt.sweep_id} is not served yet", answered=True)
+        return None
+
+    async def _look(self) -> Snapshot | None:
+        """What is served; None when it was tried often enough. Raises `Away` while it cannot be read."""
+        try:
+            snapshot = await self.backend.read_served()
+        except RateLimited:
+            raise
+        except (Away, Refused, Rejected, WireError) as e:
+            self._looks += not isinstance(e, Away) or e.answered
+            if self._looks < LOOKS:
+                raise Away(f"cannot look whether it took the batch: {e}", answered=True) from e
+            snapshot = None
+        self._looks = 0
+        return snapshot
+
+    async def _post(self, draft: Draft, rows: Sequence[Record]) -> _Posted:
+        """Note it and send it, in as few pieces as the backend takes."""
+        earlier = self.outbox.attempt
+        if earlier and earlier.entry_id != draft.entry_id:
+            earlier = None
+        chosen = self.limits.choose(rows, self.clock.now_ms())
+        attempt = self._attempt(draft, chosen, earlier)
+        await self.outbox.note(attempt)
+        self.ledger.add_sent(attempt.sent)
+        begun_s = self.clock.monotonic_s()
+        pieces: list[set[str]] = []
+        answers: list[Accepted] = []
+        rest = chosen
+        while rest:
+            piece = rest[: self.limits.size(len(rest), self.clock.now_ms())]
+            try:
+                answers.append(await self._ingest(piece, attempt, len(chosen)))
+            except TooLarge as e:
+                await self._learn_size(len(piece), e)
+                if not pieces and self.limits.merges == "no":  # then fewer rows have to be chosen
+                    await self.outbox.note(earlier)
+                    return await self._post(draft, rows)
+                continue
+            except InDoubt as e:
+                if e.timed_out:  # it may be at work on it for as long again
+                    await self.outbox.note(msgspec.structs.replace(attempt, patience_s=2 * self.settings.timeout_s))
+                raise
+            except (Transient, Refused, Rejected):
+                await self.outbox.note(msgspec.structs.replace(attempt, patience_s=0.0) if pieces else earlier)
+                raise
+            pieces.append({backend_key(row.symbol) for row in piece})
+            rest = rest[len(piece) :]
+        self.post_s = self.clock.monotonic_s() - begun_s
+        return _Posted(attempt, pieces, answers, self.post_s)
+
+    def _attempt(self, draft: Draft, rows: Sequence[Record], earlier: Attempt | None) -> Attempt:
+        chosen = {row.symbol for row in rows}
+        sweep, books = draft.sweep, draft.books
+        received = {s: sweep.readings[s].open_interest.received_ms for s in chosen}
+        return Attempt(
+            entry_id=draft.entry_id,
+            sweep_id=sweep.sweep_id,
+            batch_ms=sweep.ended_ms,
+            posted_ms=self.clock.now_ms(),
+            patience_s=0.5 + 2 * self.post_s,
+            before_ms=earlier.before_ms if earlier else self._before_ms,
+            sent={backend_key(row.symbol): row.notional for row in rows},
+            unsent=[row.symbol for row in books.records if row.symbol not in chosen],
+            left_out=books.left_out,
+            failed=sorted(books.failed),
+            received={backend_key(symbol): ms for symbol, ms in received.items()},
+            posts=1 + (earlier.posts if earlier else 0),
+        )
+
+    async def _ingest(self, rows: Sequence[Record], attempt: Attempt, total: int) -> Accepted:
+        begun_s = self.clock.monotonic_s()
+        outcome = "in_doubt"
+        try:
+            accepted = await self.backend.ingest(rows, attempt.batch_ms, total, funding=self.settings.send_funding)
+            outcome = "accepted"
+        except (Away, RateLimited, Refused, Rejected) as e:
+            outcome = outcome_of(e)
+            raise
+        finally:
+            self.metrics.posts.labels(outcome).inc()
+            self.metrics.post_duration.observe(self.clock.monotonic_s() - begun_s)
+        self.limits.taken(len(rows))
+        refused = max(accepted.refused, 0 if accepted.stored is None else len(rows) - accepted.stored)
+        if refused:
+            self.metrics.rejected_rows.inc(refused)
+            log.warning("the backend refused rows", sweep=attempt.sweep_id, rows=refused, errors=accepted.errors)
+        return accepted
+
+    async def _learn_size(self, rows: int, error: TooLarge) -> None:
+        self.limits.too_large(rows, self.clock.now_ms())
+        trying = self.limits.size(rows, self.clock.now_ms())
+        log.warning("the backend takes smaller batches only", refused=rows, trying=trying, error=str(error))
+        await self.outbox.learn(self.limits.as_fields())
+
+    async def _prove(self, posted: _Posted) -> Proof:
+        """Look; where less than half is served, once more: a backend may need a moment, or there may be two of them."""
+        proof = await self._read_back(posted.attempt)
+        if not (proof.is_unserved or audits.is_replaced(posted.pieces, proof.audit)):
+            return proof
+        await self.clock.sleep(LOOK_AGAIN_S * 2**self._reposts)
+        again = await self._read_back(posted.attempt)
+        if again.is_unserved or audits.is_replaced(posted.pieces, again.audit):
+            return again
+        for _ in range(2):
+            look = await self._read_back(posted.attempt)
+            if look.is_unserved:
+                verdict = "PARTIAL" if again.audit.verdict == "VERIFIED" else again.audit.verdict
+                return again._replace(audit=again.audit._replace(verdict=verdict), why=TWO_CACHES)
+        return again
+
+    async def _read_back(self, attempt: Attempt) -> Proof:
+        """What is served, seen after the POST. An answer that a cache held before it proves nothing."""
+        if not self.settings.audit:
+            return Proof(attempt, Audit("UNAUDITED", 0), None, "BACKEND_AUDIT=off")
+        answered_ms, begun_s = self.clock.now_ms(), self.clock.monotonic_s()
+        while True:
+            try:
+                snapshot = await self.backend.read_served()
+            except (Transient, Refused, Rejected, WireError) as e:
+                return Proof(attempt, Audit("UNVERIFIED", 0), None, f"could not read back: {e}")
+            proof = self._compare(attempt, snapshot)
+            if proof.audit.verdict == "VERIFIED" or not self._is_from_before(answered_ms, snapshot):
+                return proof
+            if self.clock.monotonic_s() - begun_s > CACHE_WAIT_S or not await self.outbox.is_newest(attempt.entry_id):
+                why = f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old: older than this batch"
+                return Proof(attempt, Audit("UNVERIFIED", 0), None, why, snapshot.cache_age_s)
+            await self.clock.sleep(CACHE_STEP_S)
+
+    def _is_from_before(self, instant_ms: int, snapshot: Snapshot) -> bool:
+        """Whether a cache made this answer before that instant; `Age` is in whole seconds, cut."""
+        age_s = snapshot.cache_age_s
+        return age_s is not None and self.clock.now_ms() - (age_s + 1) * 1000 < instant_ms
+
+    def _compare(self, attempt: Attempt, snapshot: Snapshot) -> Proof:
+        result = audits.audit(attempt, snapshot, self.ledger, self.clock.now_ms())
+        why = audits.shortfall(result, len(attempt.sent))
+        if attempt.unsent:
+            size = len(attempt.sent)
+            limit = (
+                f"the backend replaces its cache and takes no more than {size} rows a POST: "
+                f"of {attempt.published} the {size} largest by notional are sent"
+            )
+            why = "; ".join(filter(None, (limit, why)))
+            result = result._replace(verdict="PARTIAL" if result.verdict == "VERIFIED" else result.verdict)
+        return Proof(attempt, result, snapshot, why, snapshot.cache_age_s)
+
+    async def _is_healed_by_another(self, posted: _Posted, proof: Proof) -> bool:
+        """Whether to post it again: the backend kept the last piece alone, or accepted it and serves none of it."""
+        if audits.is_replaced(posted.pieces, proof.audit) and proof.snapshot:
+            self.limits.merges = "no"  # `_prove` has looked twice
+            await self.outbox.learn(self.limits.as_fields())
+            size = self.limits.size(proof.attempt.published, self.clock.now_ms())
+            then = "single batches" if size >= proof.attempt.published else f"the {size} largest, its size limit"
+            log.warning(
+                f"the backend replaced its cache: {proof.audit.right} of {len(proof.attempt.sent)} served", then=then
+            )
+            return True
+        if proof.is_unserved and proof.why != TWO_CACHES and self._reposts < REPOSTS:
+            self._reposts += 1
+            log.warning("accepted and not served: posting again", sweep=proof.attempt.sweep_id, why=proof.why)
+            return True
+        self._reposts = 0 if proof.audit.right else self._reposts
+        return False
+
+    def _with_answers(self, proof: Proof, posted: _Posted) -> Proof:
+        """What the backend said of its database goes into the verdict: served is not stored."""
+        stored, sent = posted.stored, len(proof.attempt.sent)
+        proof = proof._replace(post_s=posted.took_s, post_status=posted.answers[-1].status, stored=stored)
+        if stored is None or stored * 2 >= sent:
+            return proof
+        said = posted.answers[-1].errors or "it does not say why"
+        why = f"served, not stored: the backend's database took {stored} of {sent} rows ({said:.100})"
+        verdict = "PARTIAL" if proof.audit.verdict == "VERIFIED" else proof.audit.verdict
+        return proof._replace(
+            audit=proof.audit._replace(verdict=verdict), why="; ".join(filter(None, (why, proof.why)))
+        )
+
+    def learn_from(self, proof: Proof) -> None:
+        """What a finished cycle teaches: what is served now, and whether the backend merges."""
+        if proof.snapshot is None:
+            return
+        attempt, snapshot, now_ms = proof.attempt, proof.snapshot, self.clock.now_ms()
+        if proof.audit.right == len(attempt.sent):
+            merged = audits.merged(attempt, snapshot, self._seen)
+            if merged is not None:
+                self.limits.saw(merged=merged)
+        self._before_ms = snapshot.as_of_ms
+        self.ledger.see(snapshot.values, proof.audit.foreign, attempt.universe_keys(), now_ms)
+        self._seen = frozenset(snapshot.values.keys() - proof.audit.foreign)
+
+
+def outcome_of(error: Exception) -> str:
+    """The label of ``pipeline_posts_total``."""
+    names = {"InDoubt": "in_doubt", "TooLarge": "too_large", "RateLimited": "rate_limited"}
+    return names.get(type(error).__name__, type(error).__name__.lower())

@@ -1,0 +1,197 @@
+"""One publisher's delivery in this process: a loopback backend that can be slow, small, forgetful or cached, a real
+Redis, and a clock that the test moves.
+"""
+
+from __future__ import annotations
+
+import httpx
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.publisher.backend import Backend
+from services.publisher.batch import Batches
+from services.publisher.delivery import Delivery
+from services.publisher.ledger import Ledger
+from services.publisher.limits import BatchLimits
+from services.publisher.metrics import Metrics
+from services.publisher.outbox import Outbox
+from services.publisher.report import Report
+from services.publisher.settings import Settings
+from shared.clock import iso
+from shared.codec import encode_sweep
+from shared.health import Health
+from shared.model import Member, Reading, Sweep
+from shared.runner import Service
+from shared.settings import load
+from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
+from shared.sweeplog import FIELD
+from tests.builders import mark, reading
+from tests.fakes import FakeClock
+from tests.publisher.loopback import Loopback
+
+INGEST = ("POST", "/api/market/open-interest/ingest")
+READ = ("GET", "/api/market/open-interest")
+SYMBOLS = tuple(f"S{n:02}USDT" for n in range(20))
+
+
+class Node:
+    """The backend behind a `Loopback`: arrival time as asOf, one cache, and a database of rows."""
+
+    def __init__(self, loopback: Loopback, clock: FakeClock) -> None:
+        self.clock = clock
+        self.loopback = loopback
+        self.cache: dict[str, object] = {}
+        self.as_of_ms: int | None = None
+        self.replaces = False
+        self.most_rows = 10_000
+        self.post_s = 0.05  # how long a POST takes, by the clock
+        self.stores = True
+        self.loses = 0  # POSTs that are answered with 200 and change nothing
+        self.ttl_s = 0.0  # of an edge cache before the GET that obeys no request
+        self.rows: list[tuple[str, str]] = []  # of the database: timestamp, symbol
+        self.answers: list[int | str] = []  # a status for each of the next POSTs; "taken": taken, and 502 all the same
+        self.sizes: list[int] = []  # rows of each POST that came
+        self._edge: tuple[float, bytes] | None = None
+        loopback.answers[INGEST] = self.ingest
+        loopback.answers[READ] = self.read
+
+    async def ingest(self, _: web.Request) -> web.StreamResponse:
+        batch = self.loopback.bodies[-1]
+        self.sizes.append(len(batch["data"]))
+        said = self.answers.pop(0) if self.answers else 200
+        if isinstance(said, int) and said != 200:
+            return web.json_response({"error": "no"}, status=said, headers={"Retry-After": "2"} if said == 429 else {})
+        if len(batch["data"]) > self.most_rows:
+            return web.json_response({"error": "too large"}, status=413)
+        self.clock.advance(self.post_s)
+        if self.loses:
+            self.loses -= 1
+            return web.json_response({"success": True, "inserted": len(batch["data"])})
+        values = {row["symbol"]: row["openInterestUsd"] for row in batch["data"]}
+        self.cache = values if self.replaces else {**self.cache, **values}
+        self.as_of_ms = self.clock.now_ms()
+        if self.stores:
+            self.rows += [(batch["timestamp"], symbol) for symbol in values]
+        if said == "taken":
+            return web.Response(status=502, text="<html>bad gateway</html>")
+        inserted = len(values) if self.stores else 0
+        errors = [] if self.stores else [f"Failed to insert {symbol}" for symbol in values]
+        return web.json_response(
+            {"success": self.stores, "inserted": inserted, "cached": len(values), "errors": errors}
+        )
+
+    async def read(self, _: web.Request) -> web.StreamResponse:
+        fresh = web.json_response({"data": self.cache, "asOf": self.as_of_ms})
+        if not self.ttl_s:
+            return fresh
+        now_s = self.clock.monotonic_s()
+        if self._edge is None or now_s - self._edge[0] >= self.ttl_s:
+            assert isinstance(fresh.body, bytes)
+            self._edge = (now_s, fresh.body)
+        headers = {"Age": str(int(now_s - self._edge[0])), "X-Cache": "HIT", "Content-Type": "application/json"}
+        return web.Response(body=self._edge[1], headers=headers)
+
+    def restart(self) -> None:
+        self.cache, self.as_of_ms = {}, None
+
+    def stored(self) -> list[str]:
+        """Timestamps of the batches in the database, in the order they came; twice where one came twice."""
+        first = min((symbol for _, symbol in self.rows), default="")
+        return [timestamp for timestamp, symbol in self.rows if symbol == first]
+
+
+class Desk:
+    """What is needed to deliver sweeps, and to see what came of it."""
+
+    def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
+        self.redis = redis
+        self.clock = clock
+        self.loopback = loopback
+        self.node = Node(loopback, clock)
+        self.client = client
+        self.env = env
+        self.landed: list[Sweep] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process: nothing is known but what Redis holds."""
+        env = {"BACKEND_URL": self.loopback.url, "BACKEND_API_KEY": "the-key", **self.env}
+        self.settings = load(Settings, env)
+        self.registry = CollectorRegistry()
+        self.service = Service("publisher", self.redis, Health(self.clock, 60), self.registry, self.clock)
+        self.metrics = Metrics(self.registry)
+        self.report = Report(self.service, self.metrics, self.settings.verified_max_age_s)
+        self.outbox = Outbox(self.redis)
+        self.limits = BatchLimits(self.settings.max_rows)
+        backend = Backend(self.loopback.url, "the-key", self.client, self.clock, self.settings.timeout_s)
+        self.batches = Batches(self.settings, backend, self.outbox, Ledger(), self.limits, self.metrics, self.clock)
+        self.delivery = Delivery(self.settings, self.service, self.outbox, self.batches, self.report, self.metrics)
+
+    async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS, contracts: float = 0.0) -> str:
+        """A sweep as the poller lands it, with marks of this moment; returns its entry id."""
+        now_ms = self.clock.now_ms()
+        n = contracts or 1000 + len(self.landed)
+        readings = [
+            reading(symbol, f"{n + i}", received_ms=now_ms, price=None if symbol == without else str(1 + i))
+            for i, symbol in enumerate(symbols)
+        ]
+        one = Sweep(f"sweep-{now_ms}", now_ms - 900, now_ms, {r.open_interest.symbol: r for r in readings}, {})
+        self.landed.append(one)
+        async with round_trip(self.redis) as pipe:
+            pipe.delete(MARKS.key)
+            MARKS.put(pipe, {s: _mark(s, r, now_ms) for s, r in one.readings.items() if r.mark_price})
+            UNIVERSE.put(
+                pipe, {s: Member(s, r.open_interest.open_interest, 0, now_ms, 0) for s, r in one.readings.items()}
+            )
+            pipe.xadd(SWEEPS, {FIELD: encode_sweep(one)}, id=f"{now_ms}-0")
+        return f"{now_ms}-0"
+
+    async def step(self) -> float:
+        """One round, and the wait that it asks for."""
+        wait_s = await self.delivery.step()
+        self.clock.advance(wait_s)
+        return wait_s
+
+    async def until_delivered(self, steps: int = 60) -> None:
+        for _ in range(steps):
+            await self.step()
+            if (
+                not self.outbox.attempt
+                and self.landed
+                and self.outbox.delivered_id.startswith(str(self.landed[-1].ended_ms))
+            ):
+                return
+        raise AssertionError(f"not delivered in {steps} rounds: {self.service.health.report()}")
+
+    async def cycle(self, **how: object) -> str:
+        """A sweep ten seconds after the last, delivered; returns its verdict."""
+        self.clock.advance(10)
+        await self.land(**how)  # type: ignore[arg-type]
+        await self.until_delivered()
+        return self.verdict
+
+    def fact(self, name: str) -> str:
+        return self.service.facts.get(name, "")
+
+    @property
+    def verdict(self) -> str:
+        return self.fact("verdict")
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    @property
+    def duplicates(self) -> float:
+        return self.count("pipeline_duplicate_posts_total")
+
+    def landed_ms(self, timestamp: str) -> int:
+        """When the sweep of that timestamp landed."""
+        return next(sweep.ended_ms for sweep in self.landed if iso(sweep.ended_ms) == timestamp)
+
+    def timestamps(self) -> list[str]:
+        return [iso(sweep.ended_ms) for sweep in self.landed]
+
+
+def _mark(symbol: str, row: Reading, now_ms: int):  # type: ignore[no-untyped-def]
+    return mark(symbol, str(row.mark_price), event_ms=now_ms, received_ms=now_ms)

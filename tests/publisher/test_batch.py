@@ -1,0 +1,330 @@
+"""One batch: its rows, its pieces, what is served of it, and what another POST can heal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from aiohttp import web
+
+from services.publisher.limits import AGAIN_MS
+from tests.publisher.desk import READ, SYMBOLS, Desk
+from tests.publisher.loopback import hang, reset
+
+Make = Callable[..., Desk]
+
+
+async def test_accepted_and_lost_is_posted_again(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.node.loses = 1
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert one.duplicates == 1
+
+
+async def test_accepted_and_lost_is_not_posted_for_ever(desk: Make) -> None:
+    one = desk()
+    one.node.loses = 10_000
+
+    for _ in range(3):
+        assert await one.cycle() == "PARTIAL"
+
+    assert len(one.node.sizes) == 3 + 3  # three sweeps, and three repetitions in all
+    assert "20 not served" in one.service.health.report().detail
+    assert one.duplicates == 3
+
+
+async def test_pieces_into_a_replacing_backend_heal_into_single_batches(desk: Make) -> None:
+    """The incident itself: pieces replace one another, and only the last is served."""
+    one = desk(BACKEND_MAX_ROWS="7")
+    one.node.replaces = True
+
+    for _ in range(2):
+        assert await one.cycle() == "VERIFIED"
+
+    assert one.node.sizes == [7, 7, 6, 20, 20]
+    assert (one.duplicates, one.fact("backendMerges")) == (1, "no")
+
+
+async def test_one_lagging_look_teaches_nothing(desk: Make) -> None:
+    one = desk(BACKEND_MAX_ROWS="10")
+    await one.cycle()
+    looks = 0
+
+    async def lagging(request: web.Request) -> web.StreamResponse:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return await one.node.read(request)
+        last = {row["symbol"]: row["openInterestUsd"] for row in one.loopback.posts()[-1]["data"]}
+        return web.json_response({"data": last, "asOf": one.node.as_of_ms})
+
+    one.loopback.answers[READ] = lagging
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.node.sizes == [10, 10, 10, 10]
+    assert one.fact("backendMerges") != "no"
+
+
+async def test_a_replacing_backend_with_a_size_limit_keeps_the_largest(desk: Make) -> None:
+    """When not all can be served it is the majors that must be; and nobody is told that all is well."""
+    one = desk(BACKEND_MAX_ROWS="10")
+    one.node.replaces, one.node.most_rows = True, 15
+
+    for _ in range(4):
+        verdict = await one.cycle()
+
+    assert verdict == "PARTIAL"
+    assert set(one.node.cache) == set(SYMBOLS[-15:])
+    assert "of 20 the 15 largest" in one.service.health.report().detail
+
+
+async def test_a_mended_backend_is_noticed_and_never_served_less_while_trying(desk: Make) -> None:
+    """A limit and a habit that were learned once were believed until somebody deleted oi:publisher."""
+    one = desk(BACKEND_MAX_ROWS="10")
+    one.node.replaces, one.node.most_rows = True, 15
+    for _ in range(4):
+        await one.cycle()
+    one.clock.advance(AGAIN_MS / 1000)
+    served = len(one.node.cache)
+    await one.cycle()
+    assert len(one.node.cache) == served  # it tried, and still it replaces
+
+    one.node.replaces, one.node.most_rows = False, 10_000
+    one.clock.advance(AGAIN_MS / 1000)
+    for _ in range(2):
+        await one.cycle()
+
+    assert await one.cycle() == "VERIFIED"
+    assert set(one.node.cache) == set(SYMBOLS)
+    one.clock.advance(AGAIN_MS / 1000)
+    await one.cycle(symbols=SYMBOLS[:-1])
+    assert one.fact("backendMerges") == "yes"
+    await one.cycle()
+    assert one.node.sizes[-2:] == [10, 10]  # BACKEND_MAX_ROWS is obeyed again
+
+
+async def test_what_was_learned_is_tried_again_after_the_backend_was_away(desk: Make) -> None:
+    one = desk()
+    one.node.most_rows = 12
+    await one.cycle()
+    one.node.most_rows = 10_000
+    one.node.answers = [502]
+    await one.cycle()
+
+    await one.cycle()
+
+    assert one.node.sizes[-1] == len(SYMBOLS)
+
+
+async def test_a_size_limit_is_remembered_over_a_restart(desk: Make) -> None:
+    one = desk()
+    one.node.most_rows = 13
+    for _ in range(4):
+        await one.cycle()
+    found = len(one.node.sizes)
+    one.restart()
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert max(one.node.sizes[found:]) == 13
+
+
+async def test_what_a_cache_before_the_backend_serves_is_waited_for_and_not_posted_again(desk: Make) -> None:
+    """A cached GET was taken for lost batches: ten POSTs for five sweeps."""
+    one = desk()
+    await one.cycle()
+    one.node.ttl_s = 12.0
+    verdicts = [await one.cycle() for _ in range(6)]
+
+    assert one.node.sizes == [len(SYMBOLS)] * 7
+    assert set(verdicts) == {"VERIFIED"}
+    assert one.duplicates == 0
+
+
+async def test_what_only_a_cache_hides_is_said_and_is_no_bad_sign_at_once(desk: Make) -> None:
+    one = desk(VERIFIED_MAX_AGE_SEC="60")
+    await one.cycle()
+    one.node.ttl_s = 10_000.0
+    await one.cycle()  # the cache takes what is served now
+    one.node.answers = []
+    verdict = await one.cycle()
+
+    assert verdict == "UNVERIFIED"
+    assert "comes from a cache, " in one.fact("why")
+    assert int(one.fact("cacheAgeS")) > 0
+    assert one.count("pipeline_served_cache_age_seconds") > 0
+    await one.cycle()
+    assert not one.service.health.report().healthy
+
+
+async def test_a_batch_in_doubt_behind_a_cache_is_not_posted_again(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.node.ttl_s = 12.0
+    await one.cycle()
+    one.node.answers = ["taken"]
+
+    await one.cycle()
+
+    assert one.node.stored() == one.timestamps()
+
+
+async def test_two_instances_with_a_cache_each_are_named(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    old = dict(one.node.cache)
+    looks = 0
+
+    async def in_turn(request: web.Request) -> web.StreamResponse:
+        nonlocal looks
+        looks += 1
+        if looks % 2 == 0:
+            return await one.node.read(request)
+        return web.json_response({"data": old, "asOf": one.clock.now_ms() - 10_000})
+
+    one.loopback.answers[READ] = in_turn
+    assert await one.cycle() == "PARTIAL"
+
+    assert "two backend instances" in one.fact("why")
+    assert len(one.node.sizes) == 2
+
+
+async def test_what_is_served_unreadably_has_a_word_and_is_not_posted_again(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+
+    async def odd(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"data": dict.fromkeys(one.node.cache, "a lot"), "asOf": one.node.as_of_ms})
+
+    one.loopback.answers[READ] = odd
+    assert await one.cycle() == "PARTIAL"
+
+    assert "in a form that cannot be read" in one.fact("why")
+    assert len(one.node.sizes) == 2
+    assert one.count("pipeline_unserved_symbols", reason="unreadable") == len(SYMBOLS)
+
+
+async def test_numbers_served_as_text_are_numbers(desk: Make) -> None:
+    one = desk()
+
+    async def quoted(_: web.Request) -> web.StreamResponse:
+        texts = {symbol: str(usd) for symbol, usd in one.node.cache.items()}
+        return web.json_response({"data": texts, "asOf": one.node.as_of_ms})
+
+    one.loopback.answers[READ] = quoted
+
+    assert await one.cycle() == "VERIFIED"
+
+
+async def test_a_second_writer_is_foreign(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+
+    async def overwritten(_: web.Request) -> web.StreamResponse:
+        data = {**one.node.cache, "S01USDT": 5.0, "XYZUSDT": 7.0}
+        return web.json_response({"data": data, "asOf": one.node.as_of_ms})
+
+    one.loopback.answers[READ] = overwritten
+
+    assert await one.cycle() == "FOREIGN"
+    assert "2 served with values nobody here sent (S01USDT,XYZUSDT)" in one.service.health.report().detail
+    del one.loopback.answers[READ]
+    one.loopback.answers[READ] = one.node.read
+    assert await one.cycle() == "VERIFIED"
+
+
+@pytest.mark.parametrize("fault", ["500", "html", "wall", "hang", "reset"])
+async def test_what_cannot_be_read_back_is_unverified(desk: Make, fault: str) -> None:
+    one = desk(BACKEND_TIMEOUT_SEC="0.3")
+    await one.cycle()
+    answers = {
+        "500": (500, b'{"error":"x"}'),
+        "html": (200, b"<html>sign in</html>"),
+        "wall": (403, b"<html>Just a moment</html>"),
+    }
+    if fault in answers:
+        one.loopback.answer(*READ, *answers[fault])
+    else:
+        one.loopback.answers[READ] = hang if fault == "hang" else reset
+
+    assert await one.cycle() == "UNVERIFIED"
+
+    assert "could not read back" in one.fact("why")
+    assert ("bot wall" in one.fact("why") or "its edge" in one.fact("why")) == (fault == "wall")
+    assert "API_KEY" not in one.fact("why")
+    assert len(one.node.sizes) == 2
+
+
+async def test_a_doubt_that_nothing_readable_can_settle_ends(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.loopback.answer(*READ, 500)
+    one.node.answers = [502]
+
+    assert await one.cycle() == "UNVERIFIED"
+
+    assert len(one.node.sizes) == 3
+    assert one.duplicates == 1
+
+
+async def test_without_an_audit_every_cycle_says_so(desk: Make) -> None:
+    one = desk(BACKEND_AUDIT="off")
+    one.loopback.answer(*READ, 404)
+    one.node.answers = [200, 502]
+
+    for _ in range(2):
+        assert await one.cycle() == "UNAUDITED"
+    assert one.service.health.report().healthy
+
+
+async def test_a_symbol_without_a_mark_is_named_and_never_sent(desk: Make) -> None:
+    """BTC at $0.00: a symbol without a price was posted all the same."""
+    one = desk()
+
+    assert await one.cycle(without="S03USDT") == "VERIFIED"
+
+    assert "S03USDT" not in one.node.cache
+    assert await one.redis.hgetall("oi:left_out") == {b"S03USDT": b"missing_mark"}
+
+
+async def test_a_sweep_without_a_single_row_is_no_success(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.redis.delete("oi:mark")
+    one.clock.advance(100)
+    await one.land(symbols=SYMBOLS)
+    await one.redis.delete("oi:mark")
+    await one.until_delivered()
+
+    assert one.verdict == "PARTIAL"
+    assert "nothing was fit to be sent" in one.fact("why")
+    assert len(one.node.sizes) == 1
+
+
+async def test_an_as_of_that_stands_still_is_partial(desk: Make) -> None:
+    """The dashboard judges freshness by asOf: right values under an old one are shown as stale."""
+    one = desk()
+    await one.cycle()
+    stale = one.node.as_of_ms
+
+    async def frozen(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"data": one.node.cache, "asOf": stale})
+
+    one.loopback.answers[READ] = frozen
+
+    assert await one.cycle() == "PARTIAL"
+    assert "asOf" in one.fact("why")
+
+
+async def test_symbols_that_left_the_universe_are_ghosts(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+
+    assert await one.cycle(symbols=SYMBOLS[:-1]) == "VERIFIED"
+
+    assert one.count("pipeline_ghost_symbols") == 1
+    assert b'"verdict":"ghost"' in await one.redis.hget("oi:served", SYMBOLS[-1])

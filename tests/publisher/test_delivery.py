@@ -1,0 +1,421 @@
+"""Which sweeps go out, when, in which order, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from dev.redis_server import EmbeddedRedis
+from services.publisher.delivery import BURST_S
+from shared import store
+from shared.codec import encode_sweep
+from shared.sweeplog import entry_order
+from tests.builders import reading, sweep
+from tests.fakes import FakeClock
+from tests.publisher.desk import SYMBOLS, Desk
+from tests.publisher.loopback import Loopback
+from tests.redis_servers import servers
+
+Make = Callable[..., Desk]
+
+
+async def outage(one: Desk, sweeps: int) -> None:
+    """Sweeps land while the host of the backend turns every POST away."""
+    one.node.answers = [402] * 10_000
+    for _ in range(sweeps):
+        one.clock.advance(10)
+        await one.land()
+        await one.step()
+    one.node.answers = []
+
+
+async def test_a_sweep_is_one_post_and_verified(desk: Make) -> None:
+    one = desk()
+
+    assert await one.cycle() == "VERIFIED"
+    assert one.node.sizes == [len(SYMBOLS)]
+    assert one.node.stored() == one.timestamps()
+    assert one.service.health.report().healthy
+
+
+async def test_what_landed_during_an_outage_arrives_once_and_in_order(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await outage(one, 12)
+
+    await one.cycle()
+    for _ in range(3):
+        await one.cycle()
+
+    assert one.node.stored() == one.timestamps()
+    assert (one.duplicates, one.count("pipeline_thinned_sweeps_total")) == (0, 0)
+    assert one.count("pipeline_backlog_sweeps") == 0
+
+
+async def test_a_burst_of_late_sweeps_leaves_the_newest_its_time(desk: Make) -> None:
+    """A dashboard must not show an hour-old market for as long as the backlog lasts."""
+    one = desk()
+    one.node.post_s = 2.0
+    await one.cycle()
+    await outage(one, 30)
+    before = len(one.node.stored())
+
+    one.clock.advance(10)
+    await one.land()
+    landed_s = one.clock.monotonic_s()
+    await one.until_delivered()
+
+    late = len(one.node.stored()) - before - 1
+    assert 1 <= late <= BURST_S / one.node.post_s
+    assert one.clock.monotonic_s() - landed_s < 10
+    while len(one.node.stored()) < len(one.landed):
+        await one.cycle()
+    assert sorted(one.node.stored()) == one.timestamps()
+
+
+async def test_a_backend_slower_than_the_sweeps_is_always_given_the_newest(desk: Make) -> None:
+    """40 ms a row: each burst posted an old sweep first, and what was served grew older for ever."""
+    one = desk()
+    one.node.post_s = 13.7
+    await one.cycle()
+    ages: list[float] = []
+    next_s = one.clock.monotonic_s()
+    for _ in range(40):  # by the clock a sweep each ten seconds, however long a POST takes
+        while next_s <= one.clock.monotonic_s():
+            await land_at(one, next_s)
+            next_s += 10.2
+        await one.step()
+        ages.append((one.clock.now_ms() - one.landed_ms(one.node.stored()[-1])) / 1000)
+        one.clock.advance(max(0.0, next_s - one.clock.monotonic_s()) if one.outbox.waiting == [] else 0.0)
+
+    assert max(ages[3:]) <= 10.2 + 13.7 + 1
+    assert len(one.outbox.waiting) <= 2
+    assert one.count("pipeline_thinned_sweeps_total") > 5
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 0
+    assert one.node.stored() == sorted(one.node.stored())
+
+
+async def land_at(one: Desk, at_s: float) -> None:
+    """A sweep that landed at an instant gone by, while a POST was under way."""
+    behind_s = one.clock.monotonic_s() - at_s
+    one.clock.set_wall(-behind_s)
+    await one.land()
+    one.clock.set_wall(behind_s)
+
+
+async def test_a_slow_backend_keeps_what_an_outage_left_until_there_is_time(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await outage(one, 5)
+    one.node.post_s = 9.0
+    await one.cycle()  # how slow it is shows with this one
+    waiting = len(one.outbox.waiting)
+    for _ in range(5):
+        one.clock.advance(1)
+        await one.cycle()
+
+    assert waiting > 0
+    assert len(one.outbox.waiting) == waiting
+    one.node.post_s = 0.1
+    for _ in range(3):
+        await one.cycle()
+    assert one.outbox.waiting == []
+    assert sorted(one.node.stored()) == one.timestamps()
+
+
+async def test_served_and_not_stored_is_said_and_stored_later(desk: Make) -> None:
+    """200, success false: the dashboard was right, the database empty, and everything said VERIFIED."""
+    one = desk()
+    await one.cycle()
+    one.node.stores = False
+
+    for _ in range(3):
+        assert await one.cycle() == "PARTIAL"
+    report = one.service.health.report()
+    assert (report.healthy, "served, not stored" in report.detail) == (False, True)
+    assert one.count("pipeline_rejected_rows_total") == 3 * len(SYMBOLS)
+    assert one.node.sizes == [len(SYMBOLS)] * 4  # no late one is tried while the database refuses the newest
+
+    one.node.stores = True
+    for _ in range(2):
+        assert await one.cycle() == "VERIFIED"
+    assert sorted(one.node.stored()) == one.timestamps()
+    assert one.duplicates == 0
+
+
+async def test_an_unclear_post_is_looked_for_and_not_repeated(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.node.answers = ["taken"]
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert "found served" in one.fact("why")
+    assert one.duplicates == 0
+
+
+async def test_an_unclear_post_that_never_shows_is_repeated_and_counted_once(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.node.answers = [502, 429, 429, 429]
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert one.duplicates == 1
+    assert await one.redis.hget("oi:publisher", "duplicates") == b"1"
+
+
+async def test_what_has_no_effect_is_no_duplicate(desk: Make) -> None:
+    one = desk()
+    one.node.answers = [429, 402, 410, 403, 413]
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.duplicates == 0
+    assert sum(one.count("pipeline_lost_sweeps_total", cause=cause) for cause in ("refused", "retention")) == 0
+
+
+async def test_a_batch_taken_in_part_is_posted_again_and_its_values_are_ours(desk: Make) -> None:
+    """Piece 1 was taken, piece 2 met a 429, and one symbol lost its mark meanwhile: nobody else wrote its value."""
+    one = desk(BACKEND_MAX_ROWS="10")
+    await one.cycle()
+    one.clock.advance(10)
+    await one.land()
+    one.node.answers = [200, 429]
+    wait_s = await one.step()
+    assert wait_s > 0
+    gone = one.loopback.posts()[2]["data"][0]["symbol"]
+    await one.redis.hdel("oi:mark", gone)
+
+    await one.until_delivered()
+
+    assert one.verdict == "VERIFIED"
+    assert one.duplicates == 1
+    assert await one.redis.hgetall("oi:left_out") == {gone.encode(): b"missing_mark"}
+    assert b'"verdict":"kept"' in await one.redis.hget("oi:served", gone)
+
+
+async def test_each_piece_is_noted_before_it_goes_out(desk: Make) -> None:
+    """After a 413 in mid-batch a piece went out unnoted: a kill there lost all memory of it."""
+    one = desk(BACKEND_MAX_ROWS="10")
+    noted: list[bool] = []
+    ingest = one.node.ingest
+
+    async def answer(request):  # type: ignore[no-untyped-def]
+        noted.append(bool(await one.redis.hexists("oi:publisher", "attempt")))
+        return await ingest(request)
+
+    one.loopback.answers["POST", "/api/market/open-interest/ingest"] = answer
+    one.node.answers = [200, 413, "taken"]
+
+    await one.cycle()
+
+    assert all(noted)
+    assert one.node.sizes[:3] == [10, 10, 5]
+
+
+async def test_a_kill_after_the_post_repeats_nothing(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.clock.advance(10)
+    await one.land()
+    one.node.answers = ["taken"]
+    await one.step()
+    one.restart()
+
+    await one.until_delivered()
+
+    assert one.node.stored() == one.timestamps()
+    assert one.duplicates == 0
+
+
+async def test_a_sweep_nobody_can_read_costs_only_itself(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.redis.xadd("oi:sweeps", {"sweep": b"\xc1"}, id=f"{one.clock.now_ms() + 1}-0")
+    late = encode_sweep(sweep(reading(), ended_ms=10**15))
+    await one.redis.xadd("oi:sweeps", {"sweep": late}, id=f"{one.clock.now_ms() + 2}-0")
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.count("pipeline_lost_sweeps_total", cause="unreadable") == 2
+
+
+async def test_a_batch_the_backend_refuses_for_good_does_not_hold_up_the_rest(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    one.node.answers = [400, 400, 400]
+    one.clock.advance(10)
+    await one.land()
+    for _ in range(4):
+        await one.step()
+    assert one.count("pipeline_lost_sweeps_total", cause="refused") == 1
+
+    assert await one.cycle() == "VERIFIED"
+    assert one.node.stored() == [one.timestamps()[0], one.timestamps()[2]]
+
+
+async def test_what_waits_and_disappears_is_lost_and_said(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await outage(one, 4)
+    await one.redis.delete("oi:sweeps")
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+async def test_what_disappears_while_nobody_looks_is_lost_too(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await outage(one, 4)
+    await one.redis.delete("oi:sweeps")
+    one.restart()
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_group_that_is_lost_repeats_nothing_and_forgets_nothing(desk: Make, restarts: bool) -> None:
+    one = desk()
+    for _ in range(3):
+        await one.cycle()
+    await outage(one, 3)
+    await one.redis.xgroup_destroy("oi:sweeps", "publisher")
+    if restarts:
+        one.restart()
+
+    for _ in range(2):
+        assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert one.duplicates == 0
+
+
+async def test_a_group_that_is_set_back_repeats_nothing(desk: Make) -> None:
+    one = desk()
+    for _ in range(3):
+        await one.cycle()
+    await one.redis.xgroup_setid("oi:sweeps", "publisher", "0")
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert one.outbox.waiting == []
+
+
+async def test_a_stream_begun_anew_by_a_clock_set_back_is_delivered(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.redis.delete("oi:sweeps")
+    one.clock.set_wall(-3600)
+
+    for _ in range(2):
+        await one.cycle()
+
+    assert one.node.stored() == one.timestamps()
+
+
+async def test_an_emptied_redis_is_taken_up_again(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.redis.flushdb()
+
+    assert await one.cycle() == "VERIFIED"
+
+
+async def test_a_first_start_leaves_history_alone(desk: Make) -> None:
+    one = desk()
+    for _ in range(5):
+        one.clock.advance(10)
+        await one.land()
+
+    await one.until_delivered()
+
+    assert one.node.stored() == one.timestamps()[-1:]
+
+
+async def test_what_was_trimmed_before_anybody_took_it_is_counted(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    for _ in range(6):
+        one.clock.advance(10)
+        await one.land()
+    await one.redis.xtrim("oi:sweeps", maxlen=2, approximate=False)
+    one.restart()
+
+    await one.until_delivered()
+
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 4
+
+
+async def test_what_was_trimmed_while_it_waited_is_counted(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await outage(one, 4)
+    await one.redis.xtrim("oi:sweeps", maxlen=1, approximate=False)
+
+    await one.until_delivered()
+
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 3
+
+
+async def test_a_silent_poller_is_named(desk: Make) -> None:
+    one = desk(VERIFIED_MAX_AGE_SEC="30")
+    await one.cycle()
+    one.clock.advance(31)
+    await one.step()
+
+    report = one.service.health.report()
+    assert (report.healthy, "oi_poller" in report.detail) == (False, True)
+
+
+async def test_a_late_batch_carries_the_marks_of_its_own_time(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await outage(one, 1)
+    await one.redis.hdel("oi:mark", *SYMBOLS)
+    await one.cycle(without=SYMBOLS[0])
+
+    late = one.loopback.posts()[-2]
+    assert len(late["data"]) == len(SYMBOLS)
+    assert entry_order(one.outbox.delivered_id)[0] == one.landed[-1].ended_ms
+
+
+async def test_redis_away_is_waited_for(desk: Make) -> None:
+    one = desk()
+    await one.redis.set("oi:sweeps", "not a stream")
+
+    wait_s = await one.step()
+
+    assert wait_s > 0
+    assert "waiting for Redis" in one.fact("blocked")
+
+
+@pytest.mark.parametrize("binary", servers().values(), ids=servers().keys())
+async def test_each_kind_of_redis_will_do_over_a_restart(
+    binary: str, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient
+) -> None:
+    """Redis before 7.0 does not count what it added to a stream: the publisher ended at its first restart."""
+    with contextlib.closing(EmbeddedRedis(binary=binary)) as server:
+        redis = store.connect(server.url)
+        one = Desk(redis, clock, loopback, client)
+        one.clock.advance(10)
+        await one.land()
+        for _ in range(2):
+            await one.cycle()
+            one.restart()
+        await redis.xgroup_destroy("oi:sweeps", "publisher")
+
+        assert await one.cycle() == "VERIFIED"
+        await redis.aclose()
+
+    assert one.node.stored() == one.timestamps()[1:]

@@ -1,0 +1,195 @@
+"""The real publisher process against the real Node stand-in: what only processes show.
+
+What becomes of each fault is tested where time can be steered: test_delivery.py, test_batch.py, test_universe.py,
+test_alerts.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.publisher.harness import Publisher
+from tests.waiting import eventually
+
+Make = Callable[..., Publisher]
+SYMBOLS = 20
+
+
+@asynccontextmanager
+async def sweeps(one: Publisher, every_s: float) -> AsyncIterator[None]:
+    """Sweeps land for as long as the block lasts."""
+    landing = asyncio.create_task(one.poller.keep_landing(every_s))
+    try:
+        yield
+    finally:
+        landing.cancel()
+        await asyncio.gather(landing, return_exceptions=True)
+
+
+async def until_landed(one: Publisher, count: int, within_s: float) -> None:
+    goal = len(one.poller.landed) + count
+    await eventually(lambda: len(one.poller.landed) >= goal, within_s)
+
+
+def assert_rows_are_right(one: Publisher, symbol: str = "S005USDT") -> None:
+    """Each sweep stands in the database with its own open interest, and a price of its own time or fresher."""
+    landed = {each.ended_ms: each.readings[symbol] for each in one.poller.landed}
+    rows = one.stand_in.rows(symbol)
+    assert {row["timestamp"] for row in rows} == landed.keys()
+    for row in rows:
+        prices = [float(each.mark_price) for ms, each in landed.items() if ms >= row["timestamp"] and each.mark_price]
+        assert row["openInterest"] == float(landed[row["timestamp"]].open_interest.open_interest)
+        assert row["markPrice"] in prices
+        assert row["openInterestUsd"] == pytest.approx(row["openInterest"] * row["markPrice"], rel=1e-12)
+
+
+async def prove_outage(one: Publisher, every_s: float, away_s: int) -> None:
+    """Every sweep arrives once, in order, with its own timestamp and values, and then the cycle is verified."""
+    await one.start()
+    async with sweeps(one, every_s):
+        await until_landed(one, 2, within_s=4 * every_s + 5)
+        one.stand_in.control(away=away_s)
+        await until_landed(one, int(away_s / every_s) + 3, within_s=2 * away_s + 20)
+    await one.poller.land()
+    await one.until_delivered(within_s=30)
+
+    assert sorted(one.stored()) == one.poller.timestamps()
+    assert one.stand_in.control()["rows"]["repeated"] == 0
+    assert_rows_are_right(one)
+    assert (await one.until_verdict("VERIFIED"))["status"] == 200
+
+
+async def test_what_landed_while_the_backend_was_away_arrives_once_and_in_order(publisher: Make) -> None:
+    await prove_outage(publisher(), every_s=0.5, away_s=3)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+async def test_a_minute_without_the_backend_at_the_real_pace(publisher: Make) -> None:
+    await prove_outage(publisher(BACKEND_RETRY_MAX_SEC="15", BACKEND_TIMEOUT_SEC="30"), every_s=5, away_s=60)
+
+
+@pytest.mark.long
+async def test_a_post_of_ten_seconds_is_waited_for(publisher: Make) -> None:
+    one = publisher(BACKEND_TIMEOUT_SEC="30")
+    await one.start()
+    one.stand_in.control(fault={"kind": "slow", "delay": 10, "times": 1})
+
+    await one.poller.land()
+    await one.until_verdict("VERIFIED", within_s=20)
+
+    assert len(one.batches()) == 1
+
+
+@pytest.mark.parametrize("kind", ["processed-then-hang", "reset-answering"])
+async def test_a_post_that_was_taken_is_found_and_not_repeated(publisher: Make, kind: str) -> None:
+    """Each repetition would be 343 rows twice in the backend's database."""
+    one = publisher()
+    await one.start()
+    one.stand_in.control(fault={"kind": kind, "times": 1})
+
+    await one.poller.land()
+    await one.until_verdict("VERIFIED")
+
+    assert len(one.batches()) == 1
+    assert await one.metric("pipeline_duplicate_posts_total") == 0
+
+
+async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publisher: Make) -> None:
+    """kill -9 twenty times under load: at least once, counted when twice, and never a wrong number."""
+    one = publisher()
+    one.stand_in.control(rowDelayMs=2)  # a POST lasts long enough to be cut in two
+    dice = random.Random(11)
+    await one.start()
+    async with sweeps(one, 0.5):
+        for _ in range(20):
+            await asyncio.sleep(dice.uniform(0.0, 0.5))  # the random instant is the point
+            one.child.kill()
+            one.child.start()
+    await one.poller.land()  # what landed before may have been acknowledged by a process that is gone
+    await one.until_verdict("VERIFIED", within_s=30)
+    await one.until_delivered()
+
+    assert_rows_are_right(one)
+    repeated = sum(1 for batch in one.batches() if batch["repeated"])
+    assert repeated <= await one.metric("pipeline_duplicate_posts_total")
+
+
+async def test_a_refused_key_is_said_once_and_names_what_to_check(publisher: Make) -> None:
+    one = publisher(BACKEND_API_KEY="not-the-key-at-all")
+    await one.start()
+    await one.poller.land()
+
+    await one.until(lambda: len(one.batches()) >= 4)
+    health = await one.health()
+
+    assert one.log().count("BACKEND_API_KEY") == 1
+    assert (health["status"], "BACKEND_API_KEY" in health["detail"]) == (503, True)
+
+
+async def test_the_key_is_nowhere_to_be_seen(publisher: Make) -> None:
+    one = publisher()
+    faults: list[dict[str, Any]] = [
+        {"kind": "redirect", "location": "/elsewhere", "times": 1},
+        {"kind": "hang", "times": 1},
+    ]
+    one.stand_in.control(faults=faults)
+    await one.start()
+    await one.poller.land()
+    await one.until_verdict("VERIFIED")
+
+    hashes = ("oi:publisher", "oi:served", "oi:left_out", "oi:status:publisher")
+    redis = [await one.redis.hgetall(key) for key in hashes]
+    command = Path(f"/proc/{one.pid}/cmdline").read_bytes().decode()
+    assert "redirect" in one.log()
+    for place in (one.log(), str(await one.health()), await one.text("/metrics"), str(redis), command):
+        assert one.KEY not in place
+
+
+async def test_the_universe_and_the_alerts_arrive_once_and_in_order(publisher: Make) -> None:
+    one = publisher()
+    await one.start()
+    await one.poller.land()
+
+    for n in range(4):
+        await one.poller.alert(n)
+    await one.until(lambda: len(one.alerts()) >= 4)
+    await one.until(lambda: len(one.universe()) == SYMBOLS)
+
+    assert [float(alert["baseline"]) for alert in one.alerts()] == [1000.0, 1001.0, 1002.0, 1003.0]
+    assert one.universe()["S000USDT"]["enteredAt"].endswith("Z")
+
+
+async def test_a_second_publisher_stands_by_and_takes_over(publisher: Make) -> None:
+    """Two on one Redis shared one consumer, and could post the same sweep."""
+    one, other = publisher(), publisher()
+    await one.start()
+    other.child.start()
+
+    async def standing_by() -> bool:
+        health = await other.health_or_none()
+        return bool(health) and health["status"] == 200 and health["detail"].startswith("standby: ")
+
+    await other.until(standing_by)
+    await one.poller.land()
+    await one.until_verdict("VERIFIED")
+
+    async def beats() -> bool:
+        return bool(await one.redis.hget("oi:status:publisher", "pid") == str(one.pid).encode())
+
+    await one.until(beats)
+
+    one.child.kill()
+    sweep = await one.poller.land()
+    other.poller.landed.append(sweep)
+    await other.until_verdict("VERIFIED")
+
+    assert one.stored() == one.poller.timestamps()
+    assert one.stand_in.control()["rows"]["repeated"] == 0
