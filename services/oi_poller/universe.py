@@ -17,7 +17,7 @@ from shared.venues.binance.bodies import Listing
 TRADING = "TRADING"
 KNOWN_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", "CURRENT_MONTH", "NEXT_MONTH")
 ENDING_TYPES = ("PERPETUAL_DELIVERING", "CURRENT_QUARTER DELIVERING", "NEXT_QUARTER DELIVERING", "")
-WHOLE = 0.98  # of the contracts that could be members: so many volumes are all of them
+LACKING = 50  # of so many contracts that could be members one may be without a volume
 WHOLE_WITHIN_S = 60.0  # how long the first universe waits for them, from when the first are there
 HELD_S = 300.0  # how long many members whose volumes fell at once stay all the same
 FEW = 3  # so many may leave at once, however small the universe is
@@ -110,7 +110,7 @@ class Universe:
             return Change([], [], [])
         self._begun = self._begun or bool(self.members)
         unknown = 0 if self._begun else len(self._listed) - len(self._listed.keys() & volumes.keys())
-        lacks = unknown > (1 - WHOLE) * len(self._listed)
+        lacks = LACKING * unknown > len(self._listed)
         if lacks and self._must_wait(unknown < len(self._listed), uptime_s):
             return Change([], [], [], unknown, waits=True)
         before, self.members = self.members, {}
@@ -165,8 +165,9 @@ class Universe:
     def _settle(
         self, member: Member | None, listing: Listing, volume: QuoteVolume | None, now_ms: int
     ) -> Member | None:
-        known = volume is not None and volume.event_ms >= listing.onboard_date  # older: of the dead namesake
-        quote = volume.quote_volume if volume is not None and known else None
+        quote = None
+        if volume is not None and volume.event_ms >= listing.onboard_date:  # older: of the dead namesake
+            quote = volume.quote_volume
         if member is not None:
             if quote is not None and quote < self._rules.exit_quote:
                 return None

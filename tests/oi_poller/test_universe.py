@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,9 +125,11 @@ def test_a_volume_older_than_the_listing_is_of_the_dead_namesake() -> None:
     """Its 24 h volume row is still in Redis on the day the ticker comes back."""
     polled = universe(listing("LITUSDT", onboard_ms=NOW_MS + 10))
 
-    polled.look({"LITUSDT": volume("LITUSDT", "5000000", event_ms=NOW_MS)}, NOW_MS + 30, 0.0)
-
+    polled.look({"LITUSDT": volume("LITUSDT", "5000000", event_ms=NOW_MS + 9)}, NOW_MS + 30, 0.0)
     assert polled.members == {}
+
+    polled.look({"LITUSDT": volume("LITUSDT", "5000000", event_ms=NOW_MS + 10)}, NOW_MS + 30, 0.0)
+    assert set(polled.members) == {"LITUSDT"}
 
 
 def test_a_dropped_symbol_stays_out_until_a_newer_list_has_it() -> None:
@@ -302,6 +305,8 @@ def test_who_was_dropped_by_mistake_comes_back_as_it_was() -> None:
     assert polled.look({}, NOW_MS + 9, 0.0).entered == ["S00"]
     assert polled.members["S00"].entered_ms == NOW_MS
     assert polled.departed == set()
+    assert polled.look(volumes(S00=1), NOW_MS, 0.0).left == ["S00"]
+    assert polled.look(volumes(S00=3_000_000), NOW_MS, 0.0).entered == []  # it comes back as it was but once
 
 
 def test_a_contract_type_of_a_new_name_takes_no_member_away() -> None:
@@ -317,15 +322,28 @@ def test_a_contract_type_of_a_new_name_takes_no_member_away() -> None:
     assert polled.kinds.absent == {"PERPETUAL"}
 
 
-def test_a_member_that_becomes_a_known_other_kind_leaves() -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "TRADIFI_PERPETUAL",
+        "CURRENT_QUARTER",
+        "NEXT_QUARTER",
+        "CURRENT_MONTH",
+        "NEXT_MONTH",
+        "PERPETUAL_DELIVERING",
+        "CURRENT_QUARTER DELIVERING",
+        "NEXT_QUARTER DELIVERING",
+        "",
+    ],
+)
+def test_a_member_that_becomes_a_known_other_kind_leaves(kind: str) -> None:
     """It is delivered, or the exchange counts it among the quarterlies: nobody asked for that."""
-    for kind in ("CURRENT_QUARTER", "PERPETUAL_DELIVERING", ""):
-        polled = universe(listing("A"), listing("B"))
-        polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
+    polled = universe(listing("A"), listing("B"))
+    polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
 
-        polled.believe({"A": listing("A", kind=kind), "B": listing("B")})
+    polled.believe({"A": listing("A", kind=kind), "B": listing("B")})
 
-        assert polled.look({}, NOW_MS, 0.0).left == ["A"]
+    assert polled.look({}, NOW_MS, 0.0).left == ["A"]
 
 
 def test_what_trades_and_is_not_polled_is_counted() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.oi_poller.weight import MINUTE_MS, OutOfWeight, VenueClock, WeightBudget
+from services.oi_poller.weight import ALONE_AFTER_MS, LAST_LOOK_MS, MINUTE_MS, OutOfWeight, VenueClock, WeightBudget
 
 T0 = 1_764_720_000_000  # a whole minute
 
@@ -265,3 +265,81 @@ def test_no_minute_of_the_exchange_ever_sees_more_than_the_budget(
     assert max(ours.values()) <= most
     quiet_ms = now_ms - offset_ms + 3 * MINUTE_MS
     assert (budget.used(quiet_ms), budget.free(quiet_ms)) == (0, most)
+
+
+MINUTE_AT = T0 + 5 * MINUTE_MS + 100  # when a minute of the exchange surely has begun, for `alone`
+
+
+def alone(reserve: int = 200) -> WeightBudget:
+    """A budget that follows the limit, two minutes after the first answer; nobody else was seen."""
+    budget = WeightBudget(None, reserve)
+    budget.answered(budget.spend(T0), T0, 1, T0)
+    assert budget.is_alone(MINUTE_AT)
+    return budget
+
+
+@pytest.mark.parametrize(
+    ("symbols", "expected"),
+    [
+        (20, 5.0),
+        (340, 60 * 340 / 2300),
+        (341, 8.9),  # the seventh sweep of a minute begins when 11 of the reserve are left
+        (342, 9.6),
+        (343, 10.0),  # seven would be 2401
+        (1150, 30.0),
+        (1200, 60.0),
+        (2300, 60.0),
+        (2301, 120.0),
+    ],
+)
+def test_alone_the_interval_comes_from_the_limit(symbols: int, expected: float) -> None:
+    assert alone().interval_s(symbols, 5.0, MINUTE_AT) == pytest.approx(expected)
+
+
+def test_alone_the_reserve_shrinks_with_the_minute() -> None:
+    """What is kept free for others is for what is left of the minute: the exchange counts anew with the next."""
+    budget = alone()
+
+    assert [budget.reserved(MINUTE_AT + s * 1000) for s in (0, 15, 59)] == [100, 75, 2]
+    assert alone(reserve=40).reserved(MINUTE_AT) == 40
+    assert budget.budget(MINUTE_AT) == 2300
+
+
+def test_a_sweep_that_nearly_fits_waits_for_the_reserve_to_shrink_not_for_the_minute() -> None:
+    budget = alone()
+    send(budget, 2050, MINUTE_AT)
+
+    assert budget.wait_ms(MINUTE_AT + 50_000, 341) == 4600
+    assert budget.wait_ms(MINUTE_AT + 54_600, 341) == 0
+    assert budget.wait_ms(MINUTE_AT + 50_000, 351) == 10_000  # more than the limit has, whatever the reserve
+
+
+def test_somebody_seen_ends_it_at_once_and_for_five_minutes() -> None:
+    budget = alone()
+    send(budget, 10, MINUTE_AT, used=15)
+    assert budget.is_alone(MINUTE_AT)  # so little need not be anybody
+
+    send(budget, 1, MINUTE_AT + 1000, used=17)
+    assert not budget.is_alone(MINUTE_AT + 1000)
+    assert budget.reserved(MINUTE_AT + 1000) == 200
+    assert not budget.is_alone(MINUTE_AT + 1000 + ALONE_AFTER_MS - 1)
+    assert budget.is_alone(MINUTE_AT + 1000 + ALONE_AFTER_MS)
+
+
+def test_a_whole_minute_is_watched_before_it_counts_as_alone() -> None:
+    """The first answer comes somewhere in a minute, whose beginning nobody saw."""
+    budget = WeightBudget(None, 200)
+    at_ms = T0 + 100 + 20_000
+    budget.answered(budget.spend(at_ms), at_ms, 1, at_ms)
+
+    assert not budget.is_alone(T0 + 100 + 2 * MINUTE_MS - 1)
+    assert budget.is_alone(T0 + 100 + 2 * MINUTE_MS)
+
+
+def test_the_last_look_surely_is_counted_in_its_minute() -> None:
+    budget = alone()  # whose clock may be 1.1 s behind the exchange's
+
+    look_ms = budget.last_look_ms(MINUTE_AT)
+
+    assert look_ms == MINUTE_MS - LAST_LOOK_MS - 1200
+    assert budget.last_look_ms(MINUTE_AT + look_ms + 1) == MINUTE_MS - 1
