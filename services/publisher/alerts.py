@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -55,25 +56,25 @@ def is_same(alert: AlertBody, row: Mapping[str, Any]) -> bool:
         return False
 
 
+@dataclass
 class AlertDelivery:
-    def __init__(
-        self, settings: Settings, service: Service, backend: Backend, report: Report, metrics: Metrics
-    ) -> None:
-        self._settings = settings
-        self._redis = service.redis
-        self._clock = service.clock
-        self._backend = backend
-        self._report = report
-        self._metrics = metrics
+    settings: Settings
+    service: Service
+    backend: Backend
+    report: Report
+    metrics: Metrics
+
+    def __post_init__(self) -> None:
+        self._redis, self._clock = self.service.redis, self.service.clock
+        self._last = LastPost(self._redis, POSTED, self.settings.timeout_s, self._clock)
+        self._backoff = Backoff(min(0.5, self.settings.retry_max_s), self.settings.retry_max_s)
         self._looks = 0
-        self._backoff = Backoff(min(0.5, settings.retry_max_s), settings.retry_max_s)
-        self._last = LastPost(service.redis, POSTED, settings.timeout_s, service.clock)
 
     async def run(self) -> NoReturn:
         await keep(self.deliver_next, self._complain, self._backoff, self._clock)
 
     def _complain(self, error: Exception, wait_s: float) -> None:
-        self._report.complain(WAIT, error, retry_s=wait_s)
+        self.report.complain(WAIT, error, retry_s=wait_s)
 
     async def deliver_next(self) -> float:
         """The oldest that is not acknowledged, else wait for a new one; returns how long to wait before the next."""
@@ -83,16 +84,16 @@ class AlertDelivery:
         for blob, fields in rows:
             entry_id = blob.decode()
             if entry_order(entry_id) <= entry_order(delivered_id):  # the group was set back
-                self._metrics.deliveries.labels("alert", "repeated").inc()
+                self.metrics.deliveries.labels("alert", "repeated").inc()
                 await reader.acknowledge(entry_id)
                 continue
             outcome = await self._deliver(entry_id, fields)
             await self._done(entry_id, in_doubt=outcome == "in_doubt")
-            self._metrics.deliveries.labels("alert", outcome).inc()
+            self.metrics.deliveries.labels("alert", outcome).inc()
             if outcome == "in_doubt":  # whatever is wrong there, the next alert is not spent on it at once
                 return self._backoff.next_s()
             self._backoff.reset()
-            self._report.over(WAIT)
+            self.report.over(WAIT)
         return 0.0
 
     async def _delivered_id(self) -> str:
@@ -105,31 +106,31 @@ class AlertDelivery:
             alert = decode_alert((fields or {}).get(FIELD))
             unclear = await self._last.unclear()
             if unclear is None or unclear.what != entry_id:
-                await self._last.send(entry_id, partial(self._backend.send_alert, alert))
+                await self._last.send(entry_id, partial(self.backend.send_alert, alert))
                 return "delivered"
             served, cause = await self._served(alert)
             if served:
                 return "found"
-            if served is None and self._settings.alerts_in_doubt == "once":
+            if served is None and self.settings.alerts_in_doubt == "once":
                 facts = {"symbol": alert.symbol, "direction": alert.direction, "timeframe": alert.timeframe}
                 log.warning("an alert in doubt is not sent again", **facts, at=alert.timestamp, cause=cause)
                 return "in_doubt"
             if served is not None and self._last.is_at_work(unclear):
                 raise Away(f"alert {entry_id} is not served yet", answered=True)
-            self._metrics.deliveries.labels("alert", "again").inc()
-            await self._last.send(entry_id, partial(self._backend.send_alert, alert), unclear.posts + 1)
+            self.metrics.deliveries.labels("alert", "again").inc()
+            await self._last.send(entry_id, partial(self.backend.send_alert, alert), unclear.posts + 1)
         except (WireError, Rejected) as e:
-            self._metrics.bad_rows.labels("alerts", e.reason if isinstance(e, WireError) else "refused").inc()
+            self.metrics.bad_rows.labels("alerts", e.reason if isinstance(e, WireError) else "refused").inc()
             log.error("alert dropped", entry=entry_id, error=str(e))
             return "dropped"
         return "delivered"
 
     async def _served(self, alert: AlertBody) -> tuple[bool | None, str]:
         """Whether the backend has it; None where that cannot be seen, and why not."""
-        if not self._settings.audit:
+        if not self.settings.audit:
             return None, "BACKEND_AUDIT=off"
         try:
-            rows = await self._backend.recent_alerts(alert.symbol)
+            rows = await self.backend.recent_alerts(alert.symbol)
         except (Refused, Rejected, WireError) as e:
             return None, f"the backend does not show its alerts: {e}"
         except Away as e:

@@ -7,6 +7,7 @@ universe is never sent, one that shrinks a lot at once waits, and no update is s
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn, cast
 
@@ -18,7 +19,7 @@ from services.publisher.settings import Settings
 from services.publisher.wire import Away
 from shared.backoff import Backoff
 from shared.errors import Refused, Rejected, WireError
-from shared.logs import EventLog, OncePer, first_names
+from shared.logs import EventLog, first_names
 from shared.model import Member, backend_key
 from shared.runner import Service
 from shared.store import STATUS, UNIVERSE, redis_faults
@@ -31,32 +32,29 @@ HOLD_S = 180.0  # for so long a universe that lost more than a tenth at once is 
 RETRY_MAX_S = 60.0
 POSTED = "universe"  # field of oi:publisher
 FAILED = "universe not delivered"
+ASTRAY = ("FOREIGN", "HELD_BACK", "IN_DOUBT")  # verdicts on a universe that is not served as it is here
 log = EventLog("publisher")
 
 
+@dataclass
 class UniverseDelivery:
     """Symbols are in the backend's spelling here."""
 
-    def __init__(
-        self, settings: Settings, service: Service, backend: Backend, report: Report, metrics: Metrics
-    ) -> None:
-        self._audited = settings.audit
-        self._timeout_s = settings.timeout_s
-        self._redis = service.redis
-        self._clock = service.clock
-        self._facts = service.facts
-        self._backend = backend
-        self._report = report
-        self._metrics = metrics
-        self._once = OncePer(service.clock, 60.0)
+    settings: Settings
+    service: Service
+    backend: Backend
+    report: Report
+    metrics: Metrics
+
+    def __post_init__(self) -> None:
+        self._redis, self._clock = self.service.redis, self.service.clock
+        self._last = LastPost(self._redis, POSTED, self.settings.timeout_s, self._clock)
         self._retry = Backoff(1.0, RETRY_MAX_S)
         self._pace = Backoff(2 * LOOK_S, SEND_S)  # a cache before the backend has time to show what arrived
-        self._last = LastPost(service.redis, POSTED, settings.timeout_s, service.clock)
         self._ours: Set[str] = frozenset()  # as of the last look
         self._known: Set[str] | None = None  # what the backend was last known to have of ours
         self._served: Mapping[str, str] | None = None  # what it showed last; None: that cannot be seen
-        self._arrived_s = service.clock.monotonic_s()
-        self._look_at_s = self._post_at_s = self._arrived_s
+        self._arrived_s = self._look_at_s = self._post_at_s = self._clock.monotonic_s()
         self._moved_s = float("-inf")  # when what is served was last seen to change
         self._shrunk_s: float | None = None
         self._outcome = "found"  # of what is to be seen there next
@@ -65,12 +63,12 @@ class UniverseDelivery:
         await keep(self.look, self._failed, self._retry, self._clock)
 
     def _failed(self, error: Exception, wait_s: float) -> None:
-        self._metrics.deliveries.labels("universe", "failed").inc()
-        self._report.complain(FAILED, error, retry_s=wait_s)
+        self.metrics.deliveries.labels("universe", "failed").inc()
+        self.report.complain(FAILED, error, retry_s=wait_s)
 
     async def look(self) -> float:
         """Compare what is served with ours, and send ours where that is due; returns the seconds until the next."""
-        members = await UNIVERSE.all(self._redis, self._metrics.bad_in_redis)
+        members = await UNIVERSE.all(self._redis, self.metrics.bad_in_redis)
         ours = {backend_key(symbol) for symbol in members}
         now_s = self._clock.monotonic_s()
         if not ours or (ours == self._ours and now_s < self._look_at_s):
@@ -93,14 +91,14 @@ class UniverseDelivery:
         return STEP_S
 
     async def _read(self) -> Mapping[str, str] | None:
-        if not self._audited:
+        if not self.settings.audit:
             return None
         try:
-            return await self._backend.read_universe()
+            return await self.backend.read_universe()
         except (Refused, Rejected, WireError, Away) as e:
             if isinstance(e, Away) and not e.answered:
                 raise
-            self._report.complain("the backend's universe cannot be read back", e)
+            self.report.complain("the backend's universe cannot be read back", e)
             return None
 
     async def _is_under_way(self, unclear: Unclear, now_s: float) -> bool:
@@ -110,7 +108,7 @@ class UniverseDelivery:
             self._arrived(set(self._served))
             return False
         overdue_s = (self._clock.now_ms() - unclear.until_ms) / 1000
-        moves = now_s - self._moved_s < self._timeout_s and 0 <= overdue_s < LONGEST_S
+        moves = now_s - self._moved_s < self.settings.timeout_s and 0 <= overdue_s < LONGEST_S
         if moves or self._last.is_at_work(unclear):
             self._tell("IN_DOUBT", "an update ended without an answer, and the backend may still be at work on it")
             return True
@@ -123,7 +121,7 @@ class UniverseDelivery:
             self._shrunk_s = None
             if ours != known:
                 self._arrived(ours)
-            return ("VERIFIED" if served is not None else "UNVERIFIED" if self._audited else "UNAUDITED"), ""
+            return ("VERIFIED" if served is not None else "UNVERIFIED" if self.settings.audit else "UNAUDITED"), ""
         if served is not None and ours == known:
             differing = served.keys() ^ ours
             return "FOREIGN", f"{len(served)} symbols are served, not our {len(ours)}: {first_names(differing)} differ"
@@ -145,7 +143,7 @@ class UniverseDelivery:
 
     async def _send(self, members: Mapping[str, Member], verdict: str, posts: int) -> None:
         ours = self._ours
-        await self._last.send(",".join(sorted(ours)), partial(self._backend.update_universe, members.values()), posts)
+        await self._last.send(",".join(sorted(ours)), partial(self.backend.update_universe, members.values()), posts)
         await self._last.forget()
         self._outcome = "again" if posts > 1 else "restored" if verdict == "FOREIGN" else "delivered"
         self._post_at_s = self._clock.monotonic_s() + self._pace.next_s()
@@ -160,18 +158,20 @@ class UniverseDelivery:
         self._known = universe
         self._arrived_s = self._clock.monotonic_s()
         self._retry.reset()
-        self._report.over(FAILED)
-        self._metrics.deliveries.labels("universe", self._outcome).inc()
-        self._facts["universeDelivered"] = str(len(universe))
+        self.report.over(FAILED)
+        self.metrics.deliveries.labels("universe", self._outcome).inc()
+        self.service.facts["universeDelivered"] = str(len(universe))
         log.info("universe delivered", symbols=len(universe), outcome=self._outcome)
         self._outcome = "found"
 
     def _tell(self, verdict: str, why: str) -> None:
-        """What is wrong is said when it begins and once a minute."""
         served = set(self._served or self._known or ())
         for word in ("FOREIGN", "HELD_BACK"):
             differing = len(served ^ self._ours) if word == verdict else 0
-            self._metrics.universe_differing.labels(word.lower()).set(differing)
-        if verdict in {"FOREIGN", "HELD_BACK", "IN_DOUBT"} and self._once.due(verdict) is not None:
-            log.warning(f"universe {verdict}", why=why)
-        self._facts.update(universeVerdict=verdict, universeWhy=why)
+            self.metrics.universe_differing.labels(word.lower()).set(differing)
+        for word in ASTRAY:
+            if word == verdict:
+                self.service.health.aside(f"universe {word}", why=why)
+            else:
+                self.report.over(f"universe {word}")
+        self.service.facts.update(universeVerdict=verdict, universeWhy=why)

@@ -255,7 +255,7 @@ async def test_a_backend_that_is_away_is_waited_for(make: Callable[..., Alerts],
     one.loopback.answer("POST", INGEST, 500)
     with pytest.raises(InDoubt):
         await one.step()
-    one.delivery._backend = Backend("http://127.0.0.1:1", "the-key", client, one.bench.clock, 0.3)
+    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.bench.clock, 0.3)
 
     for _ in range(2 * alerts_module.LOOKS):
         with pytest.raises(Away) as caught:

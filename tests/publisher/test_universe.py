@@ -320,7 +320,7 @@ async def test_where_nothing_can_be_read_back_the_answer_has_to_do(make: Make, e
 async def test_a_backend_that_is_away_is_waited_for(make: Make, client: httpx.AsyncClient) -> None:
     one = make()
     await one.has(FORTY)
-    one.delivery._backend = Backend("http://127.0.0.1:1", "the-key", client, one.clock, 0.3)
+    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.clock, 0.3)
 
     with pytest.raises(Away):
         await one.delivery.look()
