@@ -18,7 +18,8 @@ from services.funding_api.state_file import replace
 from shared.clock import Clock
 from shared.errors import Refused, Transient
 from shared.logs import EventLog
-from shared.runner import Service, run
+from shared.runner import run
+from shared.service import Service
 
 LOOK_EVERY_S = 1.0
 STALLED_S = 10.0

@@ -17,7 +17,8 @@ from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
 from shared import http
 from shared.ban import Ban
-from shared.runner import Service, run
+from shared.runner import run
+from shared.service import Service
 
 
 async def serve(settings: Settings, service: Service) -> None:

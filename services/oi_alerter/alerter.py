@@ -23,7 +23,7 @@ from shared.codec import decode_mark
 from shared.errors import Transient, WireError
 from shared.logs import EventLog, OncePer
 from shared.model import Member, Sweep
-from shared.runner import Service
+from shared.service import Service
 from shared.store import MARKS, UNIVERSE, redis_faults
 from shared.sweeplog import Entry, SweepReader, entry_order
 

@@ -21,7 +21,8 @@ from services.oi_poller.transport import sweep_client
 from services.oi_poller.universe import Rules, Universe
 from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
-from shared.runner import Service, run
+from shared.runner import run
+from shared.service import Service
 from shared.venues.binance.rest import Exchange
 
 REQUEST_TIMEOUT_S = 5.0

@@ -7,6 +7,7 @@ service says what it waits for.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from services.ws_daemon.feed import Feed
@@ -21,15 +22,12 @@ from shared.store import MARK_TEXTS, VOLUMES, redis_faults
 log = EventLog("writer")
 
 
+@dataclass
 class Writer:
-    def __init__(self, service: Service, feed: Feed, metrics: Metrics) -> None:
-        self._redis = service.redis
-        self._health = service.health
-        self._clock = service.clock
-        self._feed = feed
-        self._latest = feed.latest
-        self._metrics = metrics
-        self._backoff = Backoff(0.1, 2.0)
+    service: Service
+    feed: Feed
+    metrics: Metrics
+    backoff: Backoff = field(default_factory=lambda: Backoff(0.1, 2.0))
 
     async def keep_writing(self) -> NoReturn:
         """Recall what Redis holds, then write every frame as it comes, for ever."""
@@ -48,55 +46,57 @@ class Writer:
         """Wait for marks, from wherever they come, and say so while none do: only then is silence here a hang."""
         while True:
             try:
-                async with asyncio.timeout(self._health.limit_s):
-                    await self._feed.fresh.wait()
+                async with asyncio.timeout(self.service.health.limit_s):
+                    await self.feed.fresh.wait()
             except TimeoutError:
-                self._health.bad("no marks come", "neither by stream nor from premiumIndex")
+                self.service.health.bad("no marks come", "neither by stream nor from premiumIndex")
             else:
-                self._feed.fresh.clear()
+                self.feed.fresh.clear()
                 return
 
     async def _recall(self) -> None:
-        marks = await MARK_TEXTS.all(self._redis, self._metrics.bad_in_redis)
-        self._latest.recall(marks, await VOLUMES.all(self._redis, self._metrics.bad_in_redis))
+        marks = await MARK_TEXTS.all(self.service.redis, self.metrics.bad_in_redis)
+        self.feed.latest.recall(marks, await VOLUMES.all(self.service.redis, self.metrics.bad_in_redis))
 
     async def _write_frame(self) -> None:
-        gone = self._latest.forget_gone(self._clock.now_ms())
+        gone = self.feed.latest.forget_gone(self.service.clock.now_ms())
         if gone:
             log.info("symbols left the stream", count=len(gone), symbols=first_names(gone))
-            for slot in self._feed.slots:
+            for slot in self.feed.slots:
                 slot.coverage.forget(gone)
-        changes = self._latest.take_changes()
-        received_s = self._feed.received_s
+        changes = self.feed.latest.take_changes()
+        received_s = self.feed.received_s
         try:
             whole = await self._write(changes)
         except Transient:
-            self._latest.all_changed(changes.gone)
+            self.feed.latest.all_changed(changes.gone)
             raise
         if not whole:
-            log.warning("Redis lost what it held: writing everything again", marks=len(self._latest.marks))
-            self._latest.all_changed(set())
-            await self._write(self._latest.take_changes())
+            log.warning("Redis lost what it held: writing everything again", marks=len(self.feed.latest.marks))
+            self.feed.latest.all_changed(set())
+            await self._write(self.feed.latest.take_changes())
         self._written(received_s)
 
     def _written(self, received_s: float) -> None:
-        self._metrics.write.observe(self._clock.monotonic_s() - received_s)
-        self._metrics.marks.set(len(self._latest.marks))
-        self._backoff.reset()
-        live = self._feed.live_connections
+        self.metrics.write.observe(self.service.clock.monotonic_s() - received_s)
+        self.metrics.marks.set(len(self.feed.latest.marks))
+        self.backoff.reset()
+        live = self.feed.live_connections
         if live:
-            self._health.good(f"{len(self._latest.marks)} marks from {live} connection{'s' if live > 1 else ''}")
+            self.service.health.good(
+                f"{len(self.feed.latest.marks)} marks from {live} connection{'s' if live > 1 else ''}"
+            )
         else:
-            self._health.bad("no stream delivers", f"{len(self._latest.marks)} marks from premiumIndex")
+            self.service.health.bad("no stream delivers", f"{len(self.feed.latest.marks)} marks from premiumIndex")
 
     async def _write(self, changes: Changes) -> bool:
         """One round trip. False when Redis holds fewer symbols than it was given: it came back empty.
 
         Counted as the changes were taken: their number grows while the write is under way.
         """
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
-            MARK_TEXTS.put(pipe, changes.marks, self._metrics.bad_in_redis)
-            VOLUMES.put(pipe, changes.volumes, self._metrics.bad_in_redis)
+        async with redis_faults(), self.service.redis.pipeline(transaction=False) as pipe:
+            MARK_TEXTS.put(pipe, changes.marks, self.metrics.bad_in_redis)
+            VOLUMES.put(pipe, changes.volumes, self.metrics.bad_in_redis)
             MARK_TEXTS.drop(pipe, changes.gone)
             VOLUMES.drop(pipe, changes.gone)
             pipe.hlen(MARK_TEXTS.key)
@@ -105,7 +105,7 @@ class Writer:
         return bool(marks >= changes.marks_held and volumes >= changes.volumes_held)
 
     async def _wait_for_redis(self, error: Transient) -> None:
-        self._metrics.write_failures.inc()
-        self._health.bad("waiting for Redis to take marks; the latest are kept in memory", error)
-        self._feed.fresh.set()  # there is something unwritten, whether or not another frame comes
-        await self._clock.sleep(self._backoff.next_s())
+        self.metrics.write_failures.inc()
+        self.service.health.bad("waiting for Redis to take marks; the latest are kept in memory", error)
+        self.feed.fresh.set()  # there is something unwritten, whether or not another frame comes
+        await self.service.clock.sleep(self.backoff.next_s())

@@ -19,7 +19,7 @@ from shared.clock import SystemClock
 from shared.codec import encode_sweep
 from shared.health import Health
 from shared.model import Sweep
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import load
 from tests.builders import reading
 from tests.waiting import eventually

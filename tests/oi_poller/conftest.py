@@ -18,7 +18,7 @@ from services.oi_poller.settings import Settings
 from shared.clock import Clock, SystemClock
 from shared.health import Health
 from shared.model import Sweep
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
 from shared.sweeplog import SweepReader

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from shared.errors import Transient
 from shared.logs import EventLog
-from shared.runner import Service, run
+from shared.runner import run
+from shared.service import Service
 from shared.settings import CommonSettings, number, setting, text
 from shared.store import redis_faults
 

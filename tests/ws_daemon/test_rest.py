@@ -138,7 +138,7 @@ async def test_nothing_is_asked_during_a_ban(redis: Redis) -> None:
     await redis.set("oi:ban", str(SystemClock().now_ms() + 60_000))
     async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
         await eventually(lambda: it.facts.get("source") == "premiumIndex")
-        await eventually(lambda: it.rest._ban.remaining_s() > 50)
+        await eventually(lambda: it.rest.ban.remaining_s() > 50)
         assert it.asked == []
 
 
