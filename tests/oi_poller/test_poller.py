@@ -144,7 +144,7 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
         await put_market(redis, MANY, clock)
         async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
             await eventually(lambda: redis.xlen(SWEEPS))
-            venue.answers["S30USDT"] = (status, body, {"Retry-After": "300"})
+            venue.answers["S30USDT"] = (status, body, {"Retry-After": "120"})
             await eventually(lambda: sample(service, "pipeline_ban_until_timestamp_seconds"))
             until_ms = int(await redis.get(BAN))
             await asyncio.sleep(0.05)
@@ -292,18 +292,18 @@ async def test_a_sweep_that_does_not_fit_begins_in_the_next_minute(redis: Redis,
 
 
 async def test_an_interval_that_cannot_be_kept_is_told_and_the_budget_wins(redis: Redis, start: Start) -> None:
-    """60 symbols at 40 a minute: two minutes a sweep, whatever OI_MAX_INTERVAL_SEC says."""
-    clock = FastClock(speed=20)
-    async with serving(Venue(MANY, clock)) as venue:
-        await put_market(redis, MANY, clock)
-        async with start(venue, clock, OI_MAX_REQ_PER_MIN="40", OI_IN_FLIGHT="4") as service:
+    """Six symbols at four a minute: two minutes a sweep, whatever OI_MAX_INTERVAL_SEC says."""
+    clock, few = FastClock(speed=30), MANY[:6]
+    async with serving(Venue(few, clock)) as venue:
+        await put_market(redis, few, clock)
+        async with start(venue, clock, OI_MAX_REQ_PER_MIN="4", OI_IN_FLIGHT="4") as service:
             await eventually(lambda: redis.xlen(SWEEPS))
 
             assert (await sweeps(redis))[0].failures == {}
             assert sample(service, "pipeline_sweep_interval_seconds") == 120.0
             assert sample(service, "pipeline_sweep_interval_over_max") == 1
             assert service.health.limit_s >= 360
-    assert all(used <= 40 for used in venue.used.values())
+    assert all(used <= 4 for used in venue.used.values())
 
 
 async def test_one_look_at_redis_serves_a_whole_sweep(redis: Redis, start: Start) -> None:

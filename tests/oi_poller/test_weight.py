@@ -343,3 +343,13 @@ def test_the_last_look_surely_is_counted_in_its_minute() -> None:
 
     assert look_ms == MINUTE_MS - LAST_LOOK_MS - 1200
     assert budget.last_look_ms(MINUTE_AT + look_ms + 1) == MINUTE_MS - 1
+
+
+def test_a_budget_that_is_set_keeps_its_whole_reserve() -> None:
+    """Whoever set it knows of somebody else, whom nobody may have seen yet."""
+    budget = WeightBudget(2390, 200)
+    budget.answered(budget.spend(T0), T0, 1, T0)
+
+    assert budget.is_alone(MINUTE_AT)
+    assert (budget.reserved(MINUTE_AT + 50_000), budget.budget(MINUTE_AT)) == (200, 2200)
+    assert budget.allowance(MINUTE_AT) == 2200
