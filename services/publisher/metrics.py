@@ -50,7 +50,9 @@ class Metrics(Meters):
         self.thinned = self.counter(
             "pipeline_thinned_sweeps", "Late sweeps let go: the backend is slower than sweeps land"
         )
-        self.stored = self.gauge("pipeline_stored_rows", "Rows the backend's database took, as it says, last cycle")
+        self.unstored = self.gauge(
+            "pipeline_unstored_rows", "Rows served and not taken by the backend's database, last cycle"
+        )
         self.cache_age = self.gauge(
             "pipeline_served_cache_age_seconds", "Age of what a cache before the backend served, last cycle; 0: none"
         )

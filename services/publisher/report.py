@@ -48,8 +48,7 @@ class Report:
             metrics.verdict.labels(verdict).set(verdict == audit.verdict)
         metrics.sent.set(len(attempt.sent))
         metrics.cache_age.set(proof.cache_age_s or 0)
-        if proof.stored is not None:
-            metrics.stored.set(proof.stored)
+        metrics.unstored.set(0 if proof.stored is None else max(0, len(attempt.sent) - proof.stored))
         if audit.verdict == "VERIFIED":
             metrics.last_verified.set(now_ms / 1000)
         if proof.snapshot is None:

@@ -40,7 +40,7 @@ class Settings(CommonSettings):
         "BACKEND_MAX_ROWS",
         "0",
         integer(0, 100_000),
-        "rows in one POST; 0: all of them, halved where the backend answers 413",
+        "rows in one POST; 0: all of them, fewer where the backend answers 413",
     )
     send_funding: bool = setting("BACKEND_SEND_FUNDING", "on", switch, "add fundingRate to each row that has one")
     alerts_in_doubt: str = setting(

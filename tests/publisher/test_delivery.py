@@ -137,6 +137,7 @@ async def test_served_and_not_stored_is_said_and_stored_later(desk: Make) -> Non
     report = one.service.health.report()
     assert (report.healthy, "served, not stored" in report.detail) == (False, True)
     assert one.count("pipeline_rejected_rows_total") == 3 * len(SYMBOLS)
+    assert one.count("pipeline_unstored_rows") == len(SYMBOLS)
     assert one.node.sizes == [len(SYMBOLS)] * 4  # no late one is tried while the database refuses the newest
 
     one.node.stores = True
