@@ -14,6 +14,7 @@ from shared import http
 from shared.ban import Ban
 from shared.clock import SystemClock, iso
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.numbers import whole
 from shared.reply import Reply
 from shared.venues.binance.answers import used_weight
 from shared.venues.binance.rest import LIMIT, TIME, Exchange
@@ -76,7 +77,7 @@ async def rest(p: Patient) -> list[Finding]:
     return [
         Finding("rest", GOOD, "the exchange's REST API answers", said),
         _clock(off_s),
-        _weight(used_weight(heard[0])),
+        _weight(used_weight(heard[0]), whole(p.seen.beats.get("oi_poller", {}).get("others_weight"))),
     ]
 
 
@@ -92,11 +93,12 @@ def _clock(off_s: float) -> Finding:
     return Finding("clock", state, "the clocks differ: ages and freshness are wrong", said, "systemctl restart chrony")
 
 
-def _weight(used: int | None) -> Finding:
+def _weight(used: int | None, others: int | None) -> Finding:
+    """``others``: what oi_poller saw others send; alone on its address it uses the limit up itself."""
     if used is None:
         return Finding("weight", UNKNOWN, "the exchange did not say how much request weight is used")
     said = f"{used} of {LIMIT} used in this minute, by everything on this address"
-    if used > 0.9 * LIMIT:
+    if used > 0.9 * LIMIT and others != 0:
         fix = "lower OI_MAX_REQ_PER_MIN, or find what else polls from this address"
         return Finding("weight", DEGRADED, "the address's request weight is nearly used up", said, fix)
     return Finding("weight", GOOD, "there is request weight left", said)

@@ -48,6 +48,7 @@ class Metrics(Meters):
         self.weight.labels("used").set_function(lambda: budget.used(monotonic_ms(clock)))
         self.weight.labels("free").set_function(lambda: budget.free(monotonic_ms(clock)))
         self.weight.labels("reserved").set_function(lambda: budget.reserved(monotonic_ms(clock)))
+        self.weight.labels("others").set_function(lambda: budget.others(monotonic_ms(clock)))
         self.weight_limit.set_function(lambda: budget.limit)
         self.ban_until.set_function(lambda: ban.until_ms / 1000)
 

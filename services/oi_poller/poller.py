@@ -161,6 +161,7 @@ class Poller:
             "took_s": (landed.ended_ms - landed.started_ms) / 1000,
             "interval_s": round(self.schedule.interval_s, 2),
             "used_weight": self.schedule.used_weight(),
+            "others_weight": self.schedule.others_weight(),
         }
         log.info("sweep landed", **facts)
         self.metrics.last_sweep.set(landed.ended_ms / 1000)

@@ -80,6 +80,9 @@ class Schedule:
     def used_weight(self) -> int:
         return self.budget.used(monotonic_ms(self.clock))
 
+    def others_weight(self) -> int:
+        return self.budget.others(monotonic_ms(self.clock))
+
     def _interval_s(self, symbols: int) -> float:
         return self.budget.interval_s(symbols, self.settings.min_interval_s, monotonic_ms(self.clock))
 

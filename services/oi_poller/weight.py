@@ -125,6 +125,11 @@ class WeightBudget:
         self._roll(now_ms)
         return max(self._ours, self._counted + self._in_flight + self._lost)
 
+    def others(self, now_ms: int) -> int:
+        """What others on this address were last seen to send a minute."""
+        self._roll(now_ms)
+        return self._others_a_minute()
+
     def free(self, now_ms: int) -> int:
         """What may still be sent in this minute."""
         used = self.used(now_ms)
@@ -179,8 +184,7 @@ class WeightBudget:
 
     def planned(self, now_ms: int) -> int:
         """What a minute allows beside what others on this address were last seen to send."""
-        self._roll(now_ms)
-        most = self.limit - self._reserve_a_minute(now_ms) - self._others_a_minute()
+        most = self.limit - self._reserve_a_minute(now_ms) - self.others(now_ms)
         return max(1, most if self.per_minute is None else min(self.per_minute, most))
 
     def interval_s(self, symbols: int, least_s: float, now_ms: int) -> float:
