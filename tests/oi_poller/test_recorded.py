@@ -28,7 +28,7 @@ def read(name: str) -> bytes:
 def polled(info: bodies.ExchangeInfo) -> set[str]:
     universe = Universe(RULES)
     assert universe.believe(info.listings) is None
-    universe.look({s: volume(s, event_ms=2**53) for s in info.listings}, NOW_MS)
+    universe.look({s: volume(s, event_ms=2**53) for s in info.listings}, NOW_MS, 0.0)
     return set(universe.members)
 
 

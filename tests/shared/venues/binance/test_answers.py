@@ -16,7 +16,7 @@ from shared.reply import Reply
 from shared.venues.binance.answers import ban_s, error_body, failure, used_weight
 from tests.builders import NOW_MS
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "error_bodies.jsonl"
+RECORDED = Path(__file__).parents[5] / "shared" / "data" / "error_bodies.jsonl"
 DATE = "Wed, 03 Dec 2025 00:00:00 GMT"  # NOW_MS, as the exchange writes it
 DAY_S = 86_400.0
 

@@ -227,10 +227,10 @@ class TestRecorded:
         return (RECORDED / name).read_bytes().splitlines()
 
     def test_mark_frames(self) -> None:
-        frames = self.lines("prod_ws_markPriceArr_2026-10_combined.jsonl")
-        frames += self.lines("prod_ws_markPriceArr_2026-10-05_raw.jsonl")
-        frames += self.lines("prod_ws_markPrice_single_frames.jsonl")
-        for blob in frames:
+        blobs = self.lines("prod_ws_markPriceArr_2026-10_combined.jsonl")
+        blobs += self.lines("prod_ws_markPriceArr_2026-10-05_raw.jsonl")
+        blobs += self.lines("prod_ws_markPrice_single_frames.jsonl")
+        for blob in blobs:
             rows, bad = frames.decode_frame(blob)
             assert bad == []
             assert rows
