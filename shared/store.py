@@ -20,6 +20,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, ConnectionP
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared import codec
 from shared.codec import MarkText
@@ -102,6 +103,8 @@ def connect(url: str) -> Redis:
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
         max_connections=8,
+        driver_info=None,  # CLIENT is refused to many a user, and two trips of each connection
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     pool = redis.connection_pool
     ours = _OverTcp if issubclass(pool.connection_class, Connection) else _Connection
