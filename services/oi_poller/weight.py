@@ -173,14 +173,12 @@ class WeightBudget:
     def sweep_wait_ms(self, now_ms: int, symbols: int) -> int:
         """The same for a sweep, which must not run dry half-way: others went on sending since the count was told."""
         silent_ms = min(now_ms - self._told_ms, self._into_minute_ms(now_ms))
-        budget = self.budget(now_ms)
-        unseen = min(math.ceil(self._others_a_minute() * max(0, silent_ms) / MINUTE_MS), budget - 1)
-        return self.wait_ms(now_ms, min(symbols, budget - unseen) + unseen)
+        return self.wait_ms(now_ms, symbols + math.ceil(self._others_a_minute() * silent_ms / MINUTE_MS))
 
     def budget(self, now_ms: int) -> int:
         """What a minute allows when nobody else sends."""
         most = self.limit - self._reserve_a_minute(now_ms)
-        return max(1, most if self.per_minute is None else min(self.per_minute, most))
+        return most if self.per_minute is None else min(self.per_minute, most)
 
     def planned(self, now_ms: int) -> int:
         """What a minute allows beside what others on this address were last seen to send."""

@@ -353,3 +353,42 @@ def test_a_budget_that_is_set_keeps_its_whole_reserve() -> None:
     assert budget.is_alone(MINUTE_AT)
     assert (budget.reserved(MINUTE_AT + 50_000), budget.budget(MINUTE_AT)) == (200, 2200)
     assert budget.allowance(MINUTE_AT) == 2200
+
+
+def test_an_answer_that_never_came_may_be_counted_in_the_next_minute() -> None:
+    budget = WeightBudget(2000, 200)
+    ticket = budget.spend(T0 + 59_900)
+    budget.answered(ticket, T0 + MINUTE_MS + 3000, None, None)
+    send(budget, 1, T0 + MINUTE_MS + 3000, used=50)
+
+    assert budget.used(T0 + MINUTE_MS + 3000) == 51
+
+
+def test_others_are_what_is_counted_beyond_ours_drawn_out_to_the_minute() -> None:
+    budget = WeightBudget(2000, 200)
+    send(budget, 10, T0)
+    send(budget, 10, T0 + MINUTE_MS, used=10)
+    send(budget, 10, T0 + MINUTE_MS + 40_000, used=20 + 400)
+
+    assert budget.others(T0 + MINUTE_MS + 50_000) == 600
+    assert budget.planned(T0 + MINUTE_MS + 50_000) == 1600
+    assert budget.others(T0 + 2 * MINUTE_MS) == 600
+
+
+def test_where_others_leave_nothing_one_request_a_minute_looks() -> None:
+    budget = WeightBudget(2000, 200)
+    send(budget, 1, T0)
+    send(budget, 1, T0 + MINUTE_MS, used=2400)
+
+    assert budget.planned(T0 + MINUTE_MS) == 1
+    assert budget.interval_s(2, 5.0, T0 + MINUTE_MS) == 120.0
+
+
+def test_the_bounds_of_the_exchange_s_clock_widen_no_faster_than_clocks_drift() -> None:
+    clock = VenueClock()
+    clock.observe(T0, T0, T0)
+    clock.observe(T0 + 1000, T0 + 1990, T0 + 1990)  # the last of its second: at most 110 ms ahead of ours
+    assert clock.high_ms == pytest.approx(110)
+
+    clock.observe(T0 + 3000, T0 + 2990, T0 + 2990)
+    assert 110 < clock.high_ms < 111
