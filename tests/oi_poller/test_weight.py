@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.oi_poller.weight import ALONE_AFTER_MS, LAST_LOOK_MS, MINUTE_MS, OutOfWeight, VenueClock, WeightBudget
+from services.oi_poller.venueclock import VenueClock
+from services.oi_poller.weight import ALONE_AFTER_MS, LAST_LOOK_MS, MINUTE_MS, OutOfWeight, WeightBudget
 
 T0 = 1_764_720_000_000  # a whole minute
 
