@@ -146,7 +146,7 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
             await eventually(lambda: redis.xlen(SWEEPS))
             venue.answers["S30USDT"] = (status, body, {"Retry-After": "120"})
             await eventually(lambda: sample(service, "pipeline_ban_until_timestamp_seconds"))
-            until_ms = int(await redis.get(BAN))
+            until_ms = int(await eventually(lambda: redis.get(BAN)))
             await asyncio.sleep(0.05)
             sent = venue.requests
             await eventually(lambda: not service.health.report().healthy)
