@@ -30,7 +30,7 @@ from shared.health import Health
 from shared.heartbeat import keep_beating
 from shared.lease import Lease
 from shared.notify import Notifier, keep_notifying
-from shared.service import Service as Service
+from shared.service import Service
 from shared.settings import CommonSettings, help_text, load
 
 EXIT_SETTINGS = 78

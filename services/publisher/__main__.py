@@ -21,7 +21,8 @@ from services.publisher.report import Report
 from services.publisher.settings import Settings
 from services.publisher.universe import UniverseDelivery
 from shared import http
-from shared.runner import Service, run
+from shared.runner import run
+from shared.service import Service
 
 
 async def serve(settings: Settings, service: Service) -> None:

@@ -24,7 +24,7 @@ from shared.clock import from_iso
 from shared.errors import Refused, Rejected, WireError
 from shared.logs import EventLog
 from shared.model import backend_key
-from shared.runner import Service
+from shared.service import Service
 from shared.store import ALERTS, PUBLISHER, redis_faults
 from shared.sweeplog import BEGINNING, BLOCK_MS, Fields, GroupReader, entry_order, read_entry_id
 

@@ -24,7 +24,7 @@ from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.logs import EventLog
 from shared.model import Sweep
 from shared.numbers import LATEST_MS
-from shared.runner import Service
+from shared.service import Service
 from shared.store import MARKS, UNIVERSE
 from shared.sweeplog import entry_order
 

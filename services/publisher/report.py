@@ -10,7 +10,7 @@ from services.publisher.metrics import Metrics
 from shared.clock import iso
 from shared.errors import Refused, WireError
 from shared.logs import EventLog, first_names
-from shared.runner import Service
+from shared.service import Service
 
 REFUSED = "the backend refuses everything"
 SLOW = "sweeps thinned: the backend is slower than they land"

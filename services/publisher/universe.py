@@ -21,7 +21,7 @@ from shared.backoff import Backoff
 from shared.errors import Refused, Rejected, WireError
 from shared.logs import EventLog, first_names
 from shared.model import Member, backend_key
-from shared.runner import Service
+from shared.service import Service
 from shared.store import STATUS, UNIVERSE, redis_faults
 
 STEP_S = 2.0  # between looks at oi:universe

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from services.publisher.metrics import Metrics
 from services.publisher.settings import Settings
 from shared.health import Health
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import load
 from tests.fakes import FakeClock
 

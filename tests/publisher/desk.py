@@ -22,7 +22,7 @@ from shared.clock import iso
 from shared.codec import encode_sweep
 from shared.health import Health
 from shared.model import Member, Reading, Sweep
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import load
 from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
 from shared.sweeplog import FIELD

@@ -18,6 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from dev.redis_server import EmbeddedRedis
 from services.oi_poller.transport import sweep_client
 from shared import http, store
+from shared.dial import dial
 from shared.errors import Transient
 from shared.reply import Reply
 from shared.venues.binance.stream import CANNOT_OPEN, open_stream
@@ -110,6 +111,13 @@ async def test_redis_is_found_behind_a_dead_first_address(two_addresses: None) -
         await client.aclose()
     finally:
         server.close()
+
+
+async def test_nobody_there_is_an_error_of_the_system() -> None:
+    with socket.socket() as unused:
+        unused.bind((ALIVE, 0))
+        with pytest.raises(ConnectionRefusedError):
+            await dial(ALIVE, unused.getsockname()[1])
 
 
 async def ask_redis(url: str) -> None:

