@@ -5,7 +5,9 @@ Only Redis being away raises here; faults of the exchange are outcomes of a swee
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -23,10 +25,11 @@ from shared.ban import Ban
 from shared.clock import iso
 from shared.errors import Transient
 from shared.logs import EventLog, first_names
-from shared.model import Sweep
+from shared.model import MarkPrice, Sweep
 from shared.service import Service
 
 log = EventLog("oi_poller")
+FIRST_MARKS_S = 15.0  # how long the first sweep waits for marks
 BAN_NAP_S = 30.0  # during a ban, how often Redis is asked whether it became longer
 QUIET = "nothing may be sent until a ban or a Retry-After ends"
 FALLEN = "many 24 h volumes fell at once: their symbols stay for now"
@@ -48,6 +51,7 @@ class Poller:
     def __post_init__(self) -> None:
         self._clock, self._health = self.service.clock, self.service.health
         self._readings = Readings(self.settings.mark_max_age_s)
+        self._wait_until_s: float | None = None  # for the first marks
         self._cause = ""  # why the last sweep failed, where it did
         self._redis_away = Backoff(0.25, 5.0)
 
@@ -82,8 +86,21 @@ class Poller:
             self._health.bad("waiting for a universe", f"{why}: is ws_daemon running?")
             return self.schedule.nap(min(1.0, self.settings.max_interval_s))
         if self.schedule.may_begin(members):
-            await self._sweep()
+            marks = await self.store.marks()
+            if self._lacks_marks(marks):
+                self._health.bad("waiting for marks", "oi:mark has none of the universe: is ws_daemon running?")
+                return self.schedule.nap(min(0.5, self.settings.max_interval_s))
+            await self._sweep(marks)
         return None
+
+    def _lacks_marks(self, marks: Mapping[str, MarkPrice]) -> bool:
+        """Of the first sweep, and for some seconds only: without marks nothing of it could be published."""
+        now_s = self._clock.monotonic_s()
+        if marks.keys() & self.universe.members.keys():
+            self._wait_until_s = -math.inf
+        elif self._wait_until_s is None:
+            self._wait_until_s = now_s + FIRST_MARKS_S
+        return self._wait_until_s is not None and now_s < self._wait_until_s
 
     async def _look(self) -> int:
         """See who is in; returns how many volumes the first universe waits for."""
@@ -112,8 +129,7 @@ class Poller:
         else:
             self._health.over(FALLEN)
 
-    async def _sweep(self) -> None:
-        marks = await self.store.marks()
+    async def _sweep(self, marks: Mapping[str, MarkPrice]) -> None:
         symbols = self._readings.stalest_first(self.universe.members)
         started_ms, deadline_s = self._clock.now_ms(), self.schedule.begin(len(symbols))
         self._health.quiet(deadline_s)

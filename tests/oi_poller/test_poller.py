@@ -73,6 +73,9 @@ async def test_it_says_what_it_waits_for_until_volumes_are_known(redis: Redis, s
     async with serving(Venue(SYMBOLS)) as venue, start(venue, FastClock(20)) as service:
         await eventually(lambda: "ws_daemon" in service.health.report().detail)
         assert not service.health.report().healthy
+        async with round_trip(redis) as pipe:
+            VOLUMES.put(pipe, {s: volume(s) for s in SYMBOLS})
+        await eventually(lambda: "waiting for marks" in service.health.report().detail)
         assert venue.asked == []
 
         await put_market(redis, SYMBOLS)
