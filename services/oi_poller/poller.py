@@ -51,7 +51,7 @@ class Poller:
     def __post_init__(self) -> None:
         self._clock, self._health = self.service.clock, self.service.health
         self._readings = Readings(self.settings.mark_max_age_s)
-        self._wait_until_s: float | None = None  # for the first marks
+        self._wait_until_s = math.inf  # for the first marks; infinite: not missed yet
         self._cause = ""  # why the last sweep failed, where it did
         self._redis_away = Backoff(0.25, 5.0)
 
@@ -98,9 +98,9 @@ class Poller:
         now_s = self._clock.monotonic_s()
         if marks.keys() & self.universe.members.keys():
             self._wait_until_s = -math.inf
-        elif self._wait_until_s is None:
+        elif self._wait_until_s == math.inf:
             self._wait_until_s = now_s + FIRST_MARKS_S
-        return self._wait_until_s is not None and now_s < self._wait_until_s
+        return now_s < self._wait_until_s
 
     async def _look(self) -> int:
         """See who is in; returns how many volumes the first universe waits for."""
