@@ -151,7 +151,7 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     if learnt.delivered_ms:
         counts += f", last POST took {learnt.post_s:.2f} s (HTTP {learnt.post_status or 'unknown'})"
     counts += f", at most {learnt.max_rows} rows a POST" if learnt.max_rows else ""
-    counts += ", the backend replaces its cache" if learnt.replaces else ""
+    counts += ", the backend replaces its cache" if learnt.merges == "no" else ""
     cause = _blocked(seen)
     when = seen.age_s(learnt.delivered_ms)
     old = when is None or when > settings.verified_max_age_s
@@ -184,7 +184,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
     if right is not None and 2 * right < (total or 0):
         return Hop("served", DOWN, when, counts, since, "most of what was sent is not served as it was sent")
     if verdict != "VERIFIED":
-        odd = {s: row.verdict for s, row in seen.served.items() if row.verdict in {"missing", "outdated", "foreign"}}
+        odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
         return Hop("served", DEGRADED, when, counts, since, by_reason(odd) or sentence(VERDICTS, verdict))
     confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
     return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)

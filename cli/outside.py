@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import msgspec
@@ -15,6 +17,7 @@ from shared import reply as replies
 from shared.edge import cache_age_s, wall
 from shared.errors import UNREADABLE, Transient, WireError
 from shared.model import backend_key
+from shared.numbers import finite
 from shared.reply import Reply
 
 PATIENCE_S = 3.0
@@ -27,7 +30,7 @@ class Stopped(Transient):
 
 
 class _Served(msgspec.Struct, rename="camel"):
-    data: dict[str, float | None]
+    data: dict[str, Any]
     as_of: float | None = None
 
 
@@ -59,9 +62,17 @@ async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
         body = msgspec.json.decode(reply.body, type=_Served)
     except (WireError, *UNREADABLE) as e:
         raise Transient(f"its answer cannot be read: {e}"[:160]) from e
-    values = {backend_key(symbol): usd for symbol, usd in body.data.items() if usd is not None}
+    read = {backend_key(symbol): _number(value) for symbol, value in body.data.items()}
+    values = {key: usd for key, usd in read.items() if usd is not None}
     as_of_ms = None if body.as_of is None else int(body.as_of)
     return Live(values, as_of_ms, cache_age_s(reply, time.time_ns() // 1_000_000))
+
+
+def _number(value: Any) -> float | None:
+    """In quotes too, as the publisher reads it; what is no number costs only its symbol."""
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return float(finite(value) if isinstance(value, str) else msgspec.convert(value, float))
+    return None
 
 
 async def health(urls: Mapping[str, str]) -> dict[str, dict[str, str] | None]:

@@ -33,9 +33,9 @@ class Learnt(NamedTuple):
     """What the publisher remembers of the backend, out of ``oi:publisher``."""
 
     delivered_ms: int | None  # when the newest delivered sweep landed
-    max_rows: int
-    refused_ms: int
-    replaces: bool
+    max_rows: int  # in one POST; 0: no limit is known
+    refused_ms: int  # when one was last too large
+    merges: str  # whether a POST adds to what is served: yes, no, unknown
     post_s: float
     post_status: int  # of HTTP, its answer; 0: none came back
     alerts_in_doubt: int = 0  # that may have arrived, could not be looked for, and were not sent again
@@ -152,7 +152,7 @@ def _learnt(fields: Mapping[str, str]) -> Learnt:
         delivered_ms=entry_order(delivered)[0] if delivered else None,
         max_rows=int(number("max_rows")),
         refused_ms=int(number("refused_ms")),
-        replaces=fields.get("merges") == "no",
+        merges=fields.get("merges", "unknown"),
         post_s=number("post_s"),
         post_status=int(number("post_status")),
         alerts_in_doubt=int(number("alerts_in_doubt")),

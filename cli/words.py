@@ -37,6 +37,7 @@ SERVED = {
     "missing": "sent, and not served: the backend took the batch and does not show this symbol",
     "outdated": "an earlier value of ours is still served: the backend took the batch and did not update this symbol",
     "foreign": "a value is served that nobody here sent: another writer feeds the backend",
+    "unreadable": "served in a form that is no number: what it is worth there cannot be told",
     "ghost": "still served though it has left the universe: an old value that nobody updates",
     "kept": "not in the last batch: the backend still serves an earlier value, which grows old",
 }

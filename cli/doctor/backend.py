@@ -88,7 +88,7 @@ async def cache(p: Patient) -> list[Finding]:
     """Replace or merge, as the publisher learned from its own batches."""
     if p.seen is None:
         return []
-    merges = p.seen.fact("publisher", "backendMerges") or ("no" if p.seen.learnt.replaces else "unknown")
+    merges = p.seen.fact("publisher", "backendMerges") or p.seen.learnt.merges
     if merges == "no":
         fix = "none needed: whole batches are sent in one POST; keep the body limit above that"
         return [Finding("cache", GOOD, "the backend replaces its cache with each POST", LEARNT, fix)]

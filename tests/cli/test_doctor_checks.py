@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
-from cli import doctor
+from cli import doctor, outside
 from cli.doctor import backend, exchange, inside
 from cli.doctor.finding import Check, Finding, Patient
 from cli.settings import find
@@ -76,6 +77,16 @@ async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
     assert (await found(backend.serving, lambda _: httpx.Response(200, json=SERVED))).state == GOOD
 
 
+async def test_what_is_no_number_costs_only_its_symbol() -> None:
+    data = {"A": 1, "B": "2.50", "C": None, "D": "NaN", "E": True, "F": {}, "G": 10**400, "H": [1.5]}
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=json.dumps({"data": data}))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        assert (await outside.served(client, "https://b.example")).values == {"A": 1.0, "B": 2.5}
+
+
 @pytest.mark.parametrize(
     ("merges", "state", "says"), [("yes", GOOD, "merges"), ("no", GOOD, "replaces"), ("", UNKNOWN, "not known yet")]
 )
@@ -91,6 +102,15 @@ async def of_world(check: Check, world: World, redis: Redis, answer: Answer = py
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         patient = Patient(find(ENVIRON), redis, client, await world.seen(redis), "")
         return {finding.check: finding for finding in await check(patient)}
+
+
+async def test_a_limit_of_rows_is_told_while_it_is_new(redis: Redis) -> None:
+    world = World()
+    assert (await of_world(backend.sizes, world, redis))["size"].state == GOOD
+    world.learnt = {"max_rows": "150", "refused_rows": "155", "refused_ms": str(world.now_ms - 1000)}
+    size = (await of_world(backend.sizes, world, redis))["size"]
+    assert size.state == DEGRADED
+    assert "at most 150 rows a POST" in size.evidence
 
 
 async def test_another_writer_is_named(redis: Redis) -> None:

@@ -134,6 +134,7 @@ CASES: list[tuple[Spoil, str, str, int]] = [
     (word("missing"), "served", "the backend took the batch and does not show this symbol", 2),
     (word("outdated"), "served", "an earlier value of ours", 1),
     (word("foreign"), "served", "another writer", 1),
+    (word("unreadable"), "served", "in a form that is no number", 1),
 ]
 
 
@@ -207,7 +208,7 @@ async def test_an_unknown_symbol_gets_the_nearest_names(redis: Redis) -> None:
     assert "did you mean ETHUSDT" in found.answer
 
 
-NOTHING_LEARNT = Learnt(None, 0, 0, False, 0, 0)
+NOTHING_LEARNT = Learnt(None, 0, 0, "unknown", 0, 0)
 LISTED = frozenset({"BTCUSDT", ETH})
 KNOWN = Snapshot(0, {}, {}, {}, LISTED, {}, {}, {}, {}, [], 0, NOTHING_LEARNT, frozenset(), 0, 0, 0)
 

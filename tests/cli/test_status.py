@@ -144,7 +144,7 @@ async def test_rows_that_cannot_be_read_cost_only_themselves(redis: Redis) -> No
 
 
 NOTHING = Snapshot(
-    0, {}, {}, {}, frozenset(), {}, {}, {}, {}, [], 0, Learnt(None, 0, 0, False, 0, 0), frozenset(), 0, 0, 0
+    0, {}, {}, {}, frozenset(), {}, {}, {}, {}, [], 0, Learnt(None, 0, 0, "unknown", 0, 0), frozenset(), 0, 0, 0
 )
 FIELDS = (
     "state",
