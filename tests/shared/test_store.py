@@ -330,15 +330,6 @@ async def test_a_full_redis_is_transient(own_redis: EmbeddedRedis, client: Redis
             MARKS.put(pipe, {"BTCUSDT": mark()})
 
 
-async def test_a_redis_that_became_a_replica_is_transient(own_redis: EmbeddedRedis, client: Redis) -> None:
-    """During a failover the old master refuses writes for some seconds."""
-    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
-
-    with pytest.raises(Transient, match="ReadOnlyError"):
-        async with round_trip(client) as pipe:
-            MARKS.put(pipe, {"BTCUSDT": mark()})
-
-
 async def test_a_key_of_another_kind_is_transient(redis: Redis) -> None:
     """Somebody's SET on our key is for a person to mend; the service says so and lives."""
     await redis.set("oi:mark", "x")
