@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { control } from './control.mjs';
+import { Edge } from './edge.mjs';
 import { Events } from './events.mjs';
 import { Faults } from './faults.mjs';
 import { Pipeline } from './health.mjs';
@@ -26,6 +27,7 @@ export class App {
     this.log = new BatchLog();
     this.faults = new Faults();
     this.held = new Held();
+    this.edge = new Edge(this.settings);
     this.pipeline = new Pipeline(settings.pipeline);
     this.events = new Events(this);
     this.requests = {};
@@ -42,6 +44,7 @@ export class App {
     this.held.release();
     this.log.clear();
     this.store.clear();
+    this.edge.clear();
     this.events.snapshot();
   }
 
@@ -129,10 +132,12 @@ export class App {
     const { res, faults, entry } = context;
     const slow = faults.of('slow');
     if (slow) await sleep(slow.delay * 1000, undefined, { signal: this.underway.signal });
+    const held = context.route.cached && this.edge.find(context.req);
+    if (held) return send(res, held);
     const work = faults.ending?.stage !== 'instead';
     if (!work && entry.id) describe(entry, context.body); // nobody else looks into it
     const reply = work ? await this.work(context) : null;
-    if (!faults.ending) return send(res, reply);
+    if (!faults.ending) return send(res, context.route.cached ? this.edge.keep(context.req, reply) : reply);
     const outcome = play(faults.ending, res, reply, this.held);
     if (outcome) entry.status = outcome;
   }

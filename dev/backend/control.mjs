@@ -1,7 +1,7 @@
 // The one route by which a test or a person looks into the stand-in and makes it misbehave. Documented in README.md.
 
 import { ControlError, parseFault } from './faults.mjs';
-import { AS_OF_MODES, CACHE_MODES, parseBytes } from './settings.mjs';
+import { ALERT_SCHEMAS, AS_OF_MODES, CACHE_MODES, VALUE_FORMS, parseBytes } from './settings.mjs';
 import { json, readBody } from './wire.mjs';
 
 const CONTROL_BODY_LIMIT = 1024 * 1024;
@@ -12,6 +12,7 @@ const check = (name, value, good) => {
   return value;
 };
 const whole = (text, fallback) => (/^\d+$/.test(text ?? '') ? Number(text) : fallback);
+const switched = (name) => (value) => set(name, check(name, value, typeof value === 'boolean'));
 const numbers = (value) => value !== null && typeof value === 'object' && Object.values(value).every(Number.isFinite);
 
 // Each reads its value and returns what to do, so that a bad request changes nothing at all.
@@ -20,7 +21,13 @@ const SETTERS = {
   asOf: (value) => set('asOf', check('asOf', value, AS_OF_MODES.includes(value))),
   bodyLimit: (value) => set('bodyLimit', parseBytes(check('bodyLimit', value, parseBytes(value)))),
   rowDelayMs: (value) => set('rowDelayMs', check('rowDelayMs', value, value >= 0 && value <= 60_000)),
-  reportCached: (value) => set('reportCached', check('reportCached', value, typeof value === 'boolean')),
+  reportCached: switched('reportCached'),
+  databaseDown: switched('databaseDown'),
+  alertsSession: switched('alertsSession'),
+  alertsSchema: (value) => set('alertsSchema', check('alertsSchema', value, ALERT_SCHEMAS.includes(value))),
+  valuesAs: (value) => set('valuesAs', check('valuesAs', value, VALUE_FORMS.includes(value))),
+  edgeTtlSec: (value) => set('edgeTtlSec', check('edgeTtlSec', value, value >= 0 && value <= 86_400)),
+  edgeObeys: switched('edgeObeys'),
   faults: (value) => {
     const faults = check('faults', value, Array.isArray(value)).map(parseFault);
     return (app) => {
@@ -35,6 +42,10 @@ const SETTERS = {
   write: (value) => {
     const values = check('write', value, numbers(value));
     return (app) => app.writeForeign(values);
+  },
+  writeUniverse: (value) => {
+    const symbols = check('writeUniverse', value, Array.isArray(value) && value.every((one) => typeof one === 'string'));
+    return (app) => app.store.writeUniverse(symbols);
   },
   dropCache: (value) => {
     check('dropCache', value, value === true);
@@ -52,9 +63,11 @@ function freeze(app, fault) {
   return { ...fault, asOf: fault.asOf ?? app.store.asOf() ?? undefined };
 }
 
-const set = (name, value) => (app) => {
-  app.settings[name] = value;
-};
+function set(name, value) {
+  return (app) => {
+    app.settings[name] = value;
+  };
+}
 
 function state(app) {
   const { port, host, apiKey, pipeline, ...settings } = app.settings;
@@ -63,7 +76,7 @@ function state(app) {
     faults: app.faults.view(),
     requests: app.requests,
     cache: { symbols: app.store.cache.size, batchMs: app.store.batchMs, arrivalMs: app.store.arrivalMs },
-    universe: { symbols: app.store.universe.size, updatedAt: app.store.universeUpdatedAt },
+    universe: { symbols: app.store.universe.size },
     alerts: app.store.alerts.length,
     rows: { kept: app.log.rowCount, repeated: app.log.repeated },
     lastBatch: app.log.lastId,

@@ -27,7 +27,7 @@ const KINDS = {
   'second-writer': { stage: 'with', fields: { values: [undefined, numbers, 'required'] } },
   'wrong-value': { stage: 'with', route: 'read', fields: { symbols: [undefined, numbers, 'required'] } },
   'stale-asof': { stage: 'with', route: 'read', fields: { asOf: [undefined, numberIn(0, 8.64e15)] } },
-  status: { stage: 'instead', fields: { status: [500, httpError], html: [undefined, flag], retryAfter: [undefined, (v) => text(v) || numberIn(0, 86_400)(v)] } },
+  status: { stage: 'instead', fields: { status: [500, httpError], html: [undefined, flag], retryAfter: [undefined, (v) => text(v) || numberIn(0, 86_400)(v)], mitigated: [undefined, text] } },
   html: { stage: 'instead', fields: {} },
   garbage: { stage: 'instead', fields: {} },
   huge: { stage: 'instead', fields: { bytes: ['32mb', size] } },

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { badPayload, describe, instant, normalise, parseBatch, parseJson } from './ingest.mjs';
+import { databaseRow } from './store.mjs';
 import { Refusal, json } from './wire.mjs';
 
 const OPEN_INTEREST = '/api/market/open-interest';
@@ -10,9 +11,9 @@ const ALERTS = '/api/open-interest-alerts';
 
 export const ROUTES = [
   { method: 'POST', path: `${OPEN_INTEREST}/ingest`, name: 'ingest', handle: ingest, key: true },
-  { method: 'GET', path: OPEN_INTEREST, name: 'read', handle: read },
+  { method: 'GET', path: OPEN_INTEREST, name: 'read', handle: read, cached: true },
   { method: 'POST', path: `${OPEN_INTEREST}/liquid-universe/update`, name: 'universe', handle: updateUniverse, key: true },
-  { method: 'GET', path: `${OPEN_INTEREST}/liquid-universe`, name: 'universe', handle: readUniverse },
+  { method: 'GET', path: `${OPEN_INTEREST}/liquid-universe`, name: 'universe', handle: readUniverse, cached: true },
   { method: 'POST', path: `${ALERTS}/ingest`, name: 'alerts', handle: addAlert, key: true },
   { method: 'GET', path: ALERTS, name: 'alerts', handle: readAlerts },
 ];
@@ -50,7 +51,8 @@ async function insert(app, { rows, timestampMs }, entry, rejected) {
   for (const [index, row] of rows.entries()) {
     const early = start + (index + 1) * app.settings.rowDelayMs - performance.now();
     if (early > 0) await sleep(early, undefined, { signal });
-    if (rejected.includes(row.symbol)) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
+    const refused = app.settings.databaseDown || rejected.includes(row.symbol);
+    if (refused) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
     else app.log.addRow(entry, row, timestampMs);
   }
   app.log.trim();
@@ -61,7 +63,8 @@ function read({ app, faults }) {
   return json(200, app.store.served(app.faults.factors(faults.all), faults.of('stale-asof')?.asOf));
 }
 
-function updateUniverse({ app, body, faults }) {
+/** Two queries a symbol, one after another, each seen at once; then whoever is not listed is deleted. */
+async function updateUniverse({ app, body, faults }) {
   const payload = parseJson(body);
   if (!Array.isArray(payload.symbols)) throw badPayload('symbols array required');
   const now = new Date().toISOString();
@@ -75,9 +78,14 @@ function updateUniverse({ app, body, faults }) {
     };
   });
   if (faults.of('lost')) return json(200, { success: true, upserted: symbols.length, removed: 0, totalSymbols: symbols.length });
-  const answer = app.store.updateUniverse(symbols, payload.updatedAt ?? now);
+  const { signal } = app.underway;
+  for (const entry of symbols) {
+    if (app.settings.rowDelayMs > 0) await sleep(2 * app.settings.rowDelayMs, undefined, { signal });
+    app.store.upsertUniverse(entry);
+  }
+  const removed = app.store.keepUniverse(new Set(symbols.map(({ symbol }) => symbol)));
   app.events.universe();
-  return json(200, answer);
+  return json(200, { success: true, upserted: symbols.length, removed, totalSymbols: symbols.length });
 }
 
 function readUniverse({ app }) {
@@ -96,12 +104,15 @@ function addAlert({ app, body, faults }) {
   return json(200, { success: true, id: stored.id });
 }
 
+/** Wants a user's session, which the API key is not. */
 function readAlerts({ app, url }) {
-  const limit = Number.parseInt(url.searchParams.get('limit') ?? '20', 10);
+  if (app.settings.alertsSession) return json(401, { error: 'Authentication required' });
+  const limit = Number.parseInt(url.searchParams.get('limit') ?? '50', 10);
   const alerts = app.store.recentAlerts({
     symbol: url.searchParams.get('symbol') && normalise(url.searchParams.get('symbol')),
     direction: url.searchParams.get('direction'),
-    limit: Math.min(Number.isNaN(limit) ? 20 : limit, 500),
+    limit: Math.min(Number.isNaN(limit) ? 50 : limit, 100),
   });
-  return json(200, { alerts, count: alerts.length });
+  const rows = alerts.map((alert) => databaseRow(alert, app.settings.alertsSchema));
+  return json(200, { alerts: rows, count: rows.length });
 }

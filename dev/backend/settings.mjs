@@ -15,10 +15,15 @@ Settings come from the environment:
   API_KEY       what X-API-Key must say; empty accepts all   (empty)
   CACHE_MODE    merge: a POST adds to the cache              (merge)
                 replace: a POST replaces it, as older backends do
-  AS_OF         batch: asOf is the batch's own timestamp     (batch)
-                arrival: asOf is when the batch came in
+  AS_OF         arrival: asOf is when the last POST came in   (arrival)
+                batch: asOf is the batch's own timestamp
   BODY_LIMIT    largest body, in bytes or as 100kb, 10mb     (10mb)
-  ROW_DELAY_MS  how long the database takes for one row      (0)
+  ROW_DELAY_MS  how long the database takes for one row, or for one
+                query of a universe update, of two a symbol  (0)
+  ALERTS_SESSION on: alerts are shown to a user's session alone (on)
+  EDGE_TTL_SEC  a cache before the public GETs keeps an answer
+                for so long; 0: there is none                (0)
+  EDGE_OBEYS    on: that cache obeys Cache-Control: no-cache  (off)
   PIPELINE_HEALTH  the services the page is to show, in order, as
                 name=http://127.0.0.1:9101/healthz,...       (none)
 
@@ -69,8 +74,20 @@ function addresses(name, value) {
   });
 }
 
+const flag = (name, value) => choice(name, value, ['on', 'off']) === 'on';
+
+function seconds(name, value) {
+  const parsed = Number(value);
+  if (value.trim() === '' || !(parsed >= 0 && parsed <= 86_400)) {
+    throw new SettingsError(`${name}=${value}: seconds from 0 to 86400 are wanted`);
+  }
+  return parsed;
+}
+
 export const CACHE_MODES = ['merge', 'replace'];
-export const AS_OF_MODES = ['batch', 'arrival'];
+export const AS_OF_MODES = ['arrival', 'batch'];
+export const ALERT_SCHEMAS = ['new', 'old'];
+export const VALUE_FORMS = ['number', 'text'];
 
 export function readSettings(env) {
   return {
@@ -78,10 +95,16 @@ export function readSettings(env) {
     host: env.HOST || '127.0.0.1',
     apiKey: env.API_KEY ?? '',
     cacheMode: choice('CACHE_MODE', env.CACHE_MODE ?? 'merge', CACHE_MODES),
-    asOf: choice('AS_OF', env.AS_OF ?? 'batch', AS_OF_MODES),
+    asOf: choice('AS_OF', env.AS_OF ?? 'arrival', AS_OF_MODES),
     bodyLimit: bytes('BODY_LIMIT', env.BODY_LIMIT ?? '10mb'),
     rowDelayMs: delay('ROW_DELAY_MS', env.ROW_DELAY_MS ?? '0'),
+    alertsSession: flag('ALERTS_SESSION', env.ALERTS_SESSION ?? 'on'),
+    edgeTtlSec: seconds('EDGE_TTL_SEC', env.EDGE_TTL_SEC ?? '0'),
+    edgeObeys: flag('EDGE_OBEYS', env.EDGE_OBEYS ?? 'off'),
     pipeline: addresses('PIPELINE_HEALTH', env.PIPELINE_HEALTH ?? ''),
     reportCached: true, // false: an older backend, whose answer has no `cached`
+    databaseDown: false, // true: 200, `success` false, no row stored, and the cache filled all the same
+    alertsSchema: 'new', // old: rows without time frame, price change and funding rate
+    valuesAs: 'number', // text: the public values in quotes, as a decimal column leaves many APIs
   };
 }

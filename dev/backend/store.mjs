@@ -18,7 +18,6 @@ export class Store {
   clear() {
     this.dropCache();
     this.universe = new Map(); // symbol -> {symbol, quoteVolume24h, enteredAt, lastSeenAt}
-    this.universeUpdatedAt = null;
     this.alerts = []; // newest last
   }
 
@@ -55,30 +54,39 @@ export class Store {
 
   /** Body of GET open-interest; `factors` falsifies values, `asOf` the time, when a fault asks for it. */
   served(factors = new Map(), asOf = this.asOf()) {
+    const shown = this.settings.valuesAs === 'text' ? String : (value) => value;
     const data = Object.fromEntries(
-      [...this.cache].map(([symbol, row]) => [symbol, row.openInterestUsd * (factors.get(symbol) ?? 1)]),
+      [...this.cache].map(([symbol, row]) => [symbol, shown(row.openInterestUsd * (factors.get(symbol) ?? 1))]),
     );
     const age = asOf === null ? Infinity : Date.now() - asOf;
     return { data, stale: age > STALE_MS, asOf, dangerouslyStale: age > DANGEROUS_MS };
   }
 
-  /** Symbols that are not listed are removed; a symbol that stays keeps the time it entered. */
-  updateUniverse(symbols, updatedAt) {
-    const next = new Map();
-    for (const entry of symbols) {
-      next.set(entry.symbol, { ...entry, enteredAt: this.universe.get(entry.symbol)?.enteredAt ?? entry.enteredAt });
-    }
-    const removed = [...this.universe.keys()].filter((symbol) => !next.has(symbol)).length;
-    this.universe = next;
-    this.universeUpdatedAt = updatedAt;
-    return { success: true, upserted: next.size, removed, totalSymbols: next.size };
+  /** One row of the universe's table; a symbol that stays keeps the time it entered. */
+  upsertUniverse(entry) {
+    this.universe.set(entry.symbol, { ...entry, enteredAt: this.universe.get(entry.symbol)?.enteredAt ?? entry.enteredAt });
+  }
+
+  /** Deletes whoever is not listed, with the time it had entered; returns how many. */
+  keepUniverse(listed) {
+    const gone = [...this.universe.keys()].filter((symbol) => !listed.has(symbol));
+    for (const symbol of gone) this.universe.delete(symbol);
+    return gone.length;
+  }
+
+  /** Another program's update of the universe. */
+  writeUniverse(symbols) {
+    const now = new Date().toISOString();
+    for (const symbol of symbols) this.upsertUniverse({ symbol, quoteVolume24h: 1e7, enteredAt: now, lastSeenAt: now });
+    this.keepUniverse(new Set(symbols));
   }
 
   universeView() {
     // What the backend tells its users: 2,000 requests a minute shared out, between 5 and 20 seconds.
     const interval = Math.min(20, Math.max(5, Math.ceil((60 * this.universe.size) / 2000)));
+    const seen = [...this.universe.values()].map(({ lastSeenAt }) => Date.parse(lastSeenAt));
     return {
-      updatedAt: this.universeUpdatedAt,
+      updatedAt: new Date(seen.length ? Math.max(...seen) : Date.now()).toISOString(),
       enterThreshold: 4_000_000,
       exitThreshold: 2_000_000,
       symbols: [...this.universe.values()]
@@ -102,4 +110,14 @@ export class Store {
       .reverse()
       .slice(0, limit);
   }
+}
+
+/** An alert as it stands in the database: decimals are text, the time is `ts`; old tables lack three columns. */
+export function databaseRow({ timestamp, timeframe, priceChange, fundingRate, ...alert }, schema) {
+  const decimals = ['baseline', 'current', 'pctChange', 'absChange'].map((name) => [name, String(alert[name])]);
+  const text = (value) => (typeof value === 'number' ? String(value) : null);
+  const at = new Date(timestamp).toISOString();
+  const row = { ...alert, ...Object.fromEntries(decimals), ts: at, createdAt: at };
+  if (schema === 'old') return row;
+  return { ...row, timeframe: timeframe ?? '5 min', priceChange: text(priceChange), fundingRate: text(fundingRate) };
 }

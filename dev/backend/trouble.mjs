@@ -11,6 +11,7 @@ const ERRORS = { 400: 'Invalid payload: data array required', 401: 'Unauthorized
 function statusReply(fault) {
   const headers = fault.status === 429 ? { 'Retry-After': String(fault.retryAfter ?? 5) } : {};
   if (fault.retryAfter !== undefined) headers['Retry-After'] = String(fault.retryAfter);
+  if (fault.mitigated) headers['cf-mitigated'] = fault.mitigated;
   if (fault.html ?? FROM_PROXY.has(fault.status)) return proxyPage(fault.status, headers);
   return json(fault.status, { error: ERRORS[fault.status] ?? 'Internal server error' }, headers);
 }

@@ -17,7 +17,19 @@ from dev.node import require_node
 
 T = TypeVar("T")
 SERVER = Path(__file__).parents[2] / "dev" / "backend" / "server.mjs"
-SETTINGS = ("PORT", "HOST", "API_KEY", "CACHE_MODE", "AS_OF", "BODY_LIMIT", "ROW_DELAY_MS", "PIPELINE_HEALTH")
+SETTINGS = (
+    "PORT",
+    "HOST",
+    "API_KEY",
+    "CACHE_MODE",
+    "AS_OF",
+    "BODY_LIMIT",
+    "ROW_DELAY_MS",
+    "ALERTS_SESSION",
+    "EDGE_TTL_SEC",
+    "EDGE_OBEYS",
+    "PIPELINE_HEALTH",
+)
 OPEN_INTEREST = "/api/market/open-interest"
 ALERTS = "/api/open-interest-alerts"
 STAMP = "2025-12-03T05:10:00Z"

@@ -43,7 +43,7 @@ def test_a_merging_backend_never_forgets(backend: Backend) -> None:
 
 @pytest.mark.parametrize("mode", ["merge", "replace"])
 def test_a_late_batch_overwrites_a_newer_one(backend: Backend, mode: str) -> None:
-    backend.control(cacheMode=mode)
+    backend.control(cacheMode=mode, asOf="batch")
     backend.ingest([row("AUSDT", 1.0, 2.0)], STAMP)
     backend.ingest([row("AUSDT", 1.0, 9.0)], EARLIER)
 

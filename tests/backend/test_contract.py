@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.backend.stand_in import ALERTS, OPEN_INTEREST, STAMP, STAMP_MS, Backend, alert, row
+from tests.backend.stand_in import ALERTS, OPEN_INTEREST, STAMP, STAMP_MS, Backend, alert, row, rows
 
 
 def test_values_come_back_bit_for_bit(backend: Backend) -> None:
@@ -20,18 +21,8 @@ def test_values_come_back_bit_for_bit(backend: Backend) -> None:
     assert backend.read()["data"] == values
 
 
-def test_as_of_is_the_timestamp_of_the_batch(backend: Backend) -> None:
-    backend.ingest([row()], STAMP)
-
-    served = backend.read()
-
-    assert served["asOf"] == STAMP_MS
-    assert (served["stale"], served["dangerouslyStale"]) == (True, True)
-
-
-def test_as_of_can_be_the_time_of_arrival(backend: Backend) -> None:
-    """A backend that stamps by its own clock calls old values fresh; the publisher has to cope with both."""
-    backend.control(asOf="arrival")
+def test_as_of_is_the_time_of_arrival(backend: Backend) -> None:
+    """In every revision: a late batch makes an old value look new."""
     backend.ingest([row()], STAMP)
 
     served = backend.read()
@@ -39,6 +30,16 @@ def test_as_of_can_be_the_time_of_arrival(backend: Backend) -> None:
     batch = backend.batches()[-1]
     assert batch["receivedAt"] <= served["asOf"] <= batch["answeredAt"]
     assert (served["stale"], served["dangerouslyStale"]) == (False, False)
+
+
+def test_as_of_can_be_the_timestamp_of_the_batch(backend: Backend) -> None:
+    backend.control(asOf="batch")
+    backend.ingest([row()], STAMP)
+
+    served = backend.read()
+
+    assert served["asOf"] == STAMP_MS
+    assert (served["stale"], served["dangerouslyStale"]) == (True, True)
 
 
 def test_an_empty_cache_is_said_to_be_empty(backend: Backend) -> None:
@@ -101,7 +102,7 @@ def test_writing_needs_the_key_and_reading_does_not(start_backend: Callable[...,
         for headers in ({}, {"X-API-Key": "wrong"}):
             refused = backend.http.post(path, json={}, headers=headers)
             assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
-    assert [backend.http.get(path).status_code for path in reads] == [200, 200, 200]
+    assert [backend.http.get(path).status_code for path in reads] == [200, 200, 401]  # the last wants a session
     assert backend.ingest([row()], headers={"X-API-Key": "open-sesame"}).status_code == 200
     assert [batch["status"] for batch in backend.batches()] == [401, 401, 200]
     assert "open-sesame" not in backend.http.get("/control").text
@@ -114,7 +115,7 @@ def test_the_universe_is_replaced_by_each_update(backend: Backend) -> None:
 
     served = backend.http.get(f"{OPEN_INTEREST}/liquid-universe").json()
     assert {key: served[key] for key in ("updatedAt", "enterThreshold", "exitThreshold", "totalSymbols")} == {
-        "updatedAt": STAMP,
+        "updatedAt": "2025-12-03T05:10:00.000Z",  # when one of its symbols was last seen
         "enterThreshold": 4_000_000,
         "exitThreshold": 2_000_000,
         "totalSymbols": 2,
@@ -130,6 +131,7 @@ def test_the_universe_is_replaced_by_each_update(backend: Backend) -> None:
 
 
 def test_alerts_are_kept_newest_first(backend: Backend) -> None:
+    backend.control(alertsSession=False)
     ids = [
         backend.http.post(f"{ALERTS}/ingest", json=alert(symbol, direction)).json()["id"]
         for symbol, direction in (("BTCUSDT", "UP"), ("eth-usdt", "DOWN"), ("BTCUSDT", "DOWN"))
@@ -139,7 +141,24 @@ def test_alerts_are_kept_newest_first(backend: Backend) -> None:
 
     assert served["count"] == 3
     assert [entry["id"] for entry in served["alerts"]] == ids[::-1]
-    assert served["alerts"][1] == alert("ETHUSDT", "DOWN") | {"id": ids[1]}
+    assert served["alerts"][1] == {  # a row of the database: the time is `ts`, decimals are text
+        "id": ids[1],
+        "symbol": "ETHUSDT",
+        "direction": "DOWN",
+        "baseline": "100000",
+        "current": "103400",
+        "pctChange": "0.034",
+        "absChange": "3400",
+        "timeframe": "5 min",
+        "priceChange": None,
+        "fundingRate": None,
+        "source": "oi_realtime_poller",
+        "ts": "2025-12-03T05:10:00.000Z",
+        "createdAt": "2025-12-03T05:10:00.000Z",
+    }
+    backend.control(alertsSchema="old")
+    old = backend.http.get(ALERTS).json()["alerts"][0]
+    assert not {"timeframe", "priceChange", "fundingRate"} & old.keys()
     down_btc = backend.http.get(ALERTS, params={"symbol": "BTCUSDT", "direction": "DOWN"}).json()
     assert [entry["id"] for entry in down_btc["alerts"]] == [ids[2]]
     assert backend.http.get(ALERTS, params={"limit": "1"}).json()["count"] == 1
@@ -150,7 +169,75 @@ def test_bad_alerts_are_400(backend: Backend, wrong: dict[str, object]) -> None:
     answer = backend.http.post(f"{ALERTS}/ingest", json=alert() | wrong)
 
     assert answer.status_code == 400
+    backend.control(alertsSession=False)
     assert backend.http.get(ALERTS).json() == {"alerts": [], "count": 0}
+
+
+def test_alerts_are_shown_to_a_users_session_alone(backend: Backend) -> None:
+    for headers in ({}, {"X-API-Key": "any"}):
+        refused = backend.http.get(ALERTS, headers=headers)
+        assert (refused.status_code, refused.json()) == (401, {"error": "Authentication required"})
+
+
+def test_a_database_that_refuses_is_200_and_fills_the_cache(backend: Backend) -> None:
+    backend.control(databaseDown=True)
+
+    answer = backend.ingest(rows(3))
+
+    assert answer.status_code == 200
+    assert answer.json()["success"] is False
+    assert (answer.json()["inserted"], answer.json()["cached"], len(answer.json()["errors"])) == (0, 3, 3)
+    assert len(backend.read()["data"]) == 3
+    assert backend.rows("S000USDT") == []
+
+
+def test_a_universe_update_takes_two_queries_a_symbol_and_shows_on_the_way(backend: Backend) -> None:
+    backend.control(rowDelayMs=10)
+    started = time.monotonic()
+
+    backend.universe(*(f"S{n}USDT" for n in range(10)))
+
+    assert time.monotonic() - started >= 0.2
+
+
+def test_another_program_may_write_the_universe(backend: Backend) -> None:
+    backend.universe("BTCUSDT", "ETHUSDT")
+
+    backend.control(writeUniverse=["XYZUSDT"])
+
+    served = backend.http.get(f"{OPEN_INTEREST}/liquid-universe").json()
+    assert [entry["symbol"] for entry in served["symbols"]] == ["XYZUSDT"]
+
+
+def test_values_may_be_served_as_text(backend: Backend) -> None:
+    backend.control(valuesAs="text")
+    backend.ingest([row("AUSDT", 1.0, 2.5)])
+
+    assert backend.read()["data"] == {"AUSDT": "2.5"}
+
+
+def test_a_bot_wall_answers_a_page_and_says_who_it_is(backend: Backend) -> None:
+    backend.fault("status", status=403, html=True, mitigated="challenge", route="read")
+
+    walled = backend.http.get(OPEN_INTEREST)
+
+    assert (walled.status_code, walled.headers["cf-mitigated"]) == (403, "challenge")
+    assert walled.text.startswith("<html>")
+
+
+@pytest.mark.parametrize("obeys", [False, True])
+def test_an_edge_cache_gives_what_it_holds(backend: Backend, obeys: bool) -> None:
+    backend.control(edgeTtlSec=60, edgeObeys=obeys)
+    backend.ingest([row("AUSDT", 1.0, 2.0)])
+    first = backend.http.get(OPEN_INTEREST)
+    backend.ingest([row("AUSDT", 1.0, 9.0)])
+
+    held = backend.http.get(OPEN_INTEREST)
+    asked = backend.http.get(OPEN_INTEREST, headers={"Cache-Control": "no-cache"})
+
+    assert (first.headers["X-Cache"], held.headers["X-Cache"], held.headers["Age"]) == ("MISS", "HIT", "0")
+    assert held.json() == first.json()
+    assert asked.json()["data"]["AUSDT"] == (9.0 if obeys else 2.0)
 
 
 def test_unknown_addresses_are_404(backend: Backend) -> None:

@@ -66,7 +66,7 @@ def test_a_bad_change_changes_nothing(backend: Backend, change: dict[str, object
     backend.ingest([row()])
     before = backend.http.get("/control").json()
 
-    answer = backend.http.post("/control", json={"asOf": "arrival"} | change)
+    answer = backend.http.post("/control", json={"asOf": "batch"} | change)
 
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -83,10 +83,16 @@ def test_reset_forgets_everything(backend: Backend) -> None:
 
     assert state["settings"] == {
         "cacheMode": "merge",
-        "asOf": "batch",
+        "asOf": "arrival",
         "bodyLimit": 10 * 1024 * 1024,
         "rowDelayMs": 0,
         "reportCached": True,
+        "databaseDown": False,
+        "alertsSession": True,
+        "alertsSchema": "new",
+        "valuesAs": "number",
+        "edgeTtlSec": 0,
+        "edgeObeys": False,
     }
     assert (state["faults"], state["batches"], state["requests"]) == ([], [], {})
     assert (state["cache"]["symbols"], state["universe"]["symbols"], state["rows"]["kept"]) == (0, 0, 0)

@@ -69,6 +69,7 @@ def test_a_fault_ends_after_so_many_seconds(backend: Backend) -> None:
     ],
 )
 def test_a_fault_hits_its_route_alone(backend: Backend, fields: dict[str, str], hit: set[str]) -> None:
+    backend.control(alertsSession=False)
     backend.fault("status", status=502, **fields)
 
     statuses = {
@@ -170,6 +171,7 @@ def test_lost_holds_for_universe_and_alerts_too(backend: Backend) -> None:
     assert backend.universe("AUSDT")["upserted"] == 1
     assert backend.http.post(f"{ALERTS}/ingest", json=alert()).json()["success"] is True
     assert backend.http.get(f"{OPEN_INTEREST}/liquid-universe").json()["symbols"] == []
+    backend.control(alertsSession=False)
     assert backend.http.get(ALERTS).json()["count"] == 0
 
 
@@ -207,6 +209,7 @@ def test_a_second_writer_follows_each_batch(backend: Backend, mode: str, left: d
 
 
 def test_a_stale_as_of_stands_still(backend: Backend) -> None:
+    backend.control(asOf="batch")
     backend.ingest([row()], "2025-12-03T05:10:00Z")
     backend.fault("stale-asof")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from dev.node import require_node
-from tests.backend.stand_in import SERVER, Backend, row, start
+from tests.backend.stand_in import SERVER, SETTINGS, Backend, row, start
 
 
 @pytest.mark.parametrize("mode", ["merge", "replace"])
@@ -43,6 +43,8 @@ def test_sigterm_ends_it_at_once_whatever_is_open(start_backend: Callable[..., B
         ("PORT", "70000"),
         ("CACHE_MODE", "append"),
         ("AS_OF", "now"),
+        ("ALERTS_SESSION", "maybe"),
+        ("EDGE_TTL_SEC", "-1"),
         ("BODY_LIMIT", "ten"),
         ("BODY_LIMIT", "0"),
         ("ROW_DELAY_MS", "-1"),
@@ -73,7 +75,7 @@ def test_a_taken_port_is_named(backend: Backend) -> None:
 def test_help_names_every_setting() -> None:
     text = subprocess.run([require_node(), str(SERVER), "--help"], capture_output=True, text=True, check=True).stdout
 
-    for name in ("PORT", "HOST", "API_KEY", "CACHE_MODE", "AS_OF", "BODY_LIMIT", "ROW_DELAY_MS", "PIPELINE_HEALTH"):
+    for name in SETTINGS:
         assert f"\n  {name} " in text
 
 

@@ -168,8 +168,9 @@ class Publisher:
         return {entry["symbol"]: entry for entry in document["symbols"]}
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Oldest first."""
-        document = self.stand_in.http.get("/api/open-interest-alerts", params={"limit": 500}).json()
+        """Oldest first, as a user with a session sees them."""
+        self.stand_in.control(alertsSession=False)
+        document = self.stand_in.http.get("/api/open-interest-alerts", params={"limit": 100}).json()
         return list(reversed(document["alerts"]))
 
     def batches(self) -> Batches:
