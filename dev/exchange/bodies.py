@@ -120,8 +120,9 @@ def premium_index(q: Quote, time_ms: int) -> str:
     )
 
 
-def open_interest(name: str, value: str, time_ms: int) -> bytes:
-    return f'{{"symbol":"{name}","openInterest":{value},"time":{time_ms}}}'.encode()
+def open_interest(name: str, value: str, time: str) -> bytes:
+    """``value`` and ``time`` are JSON as it is."""
+    return f'{{"symbol":"{name}","openInterest":{value},"time":{time}}}'.encode()
 
 
 def ticker_24h(name: str, d: Day24h) -> str:

@@ -16,7 +16,7 @@ from dev.exchange.values import Move, token
 from dev.exchange.venue import Venue
 
 LINKS = ("ws_mute", "ws_ack_mute", "ws_stall", "ws_drip")
-TABLES = {"oi_value": "interests", "mark_value": "marks"}
+TABLES = {"oi_value": "interests", "oi_time": "times", "mark_value": "marks"}
 
 
 class Control:

@@ -59,6 +59,7 @@ LASTING: dict[str, dict[str, Param]] = {  # in force until cleared, or for "seco
         "share": Param(NUMBER, 1.0),
     },
     "ws_frames": {"kind": Param((str,), REQUIRED, SPOILED_FRAMES)},
+    "ws_tickers": {"share": Param(NUMBER, 0.0)},
     "ws_time_back": {"ms": Param((int,), 60_000)},
     "ws_one_frame": {"keep": Param((str,), REQUIRED, ("crypto", "tradfi"))},
     "ws_refuse": {"status": Param((int,), 503)},
@@ -66,6 +67,7 @@ LASTING: dict[str, dict[str, Param]] = {  # in force until cleared, or for "seco
     "clock_skew": {"ms": Param(NUMBER)},
     "external_weight": {"per_minute": Param(NUMBER)},
     "oi_value": {"symbol": Param((str,)), "value": Param(ANY)},
+    "oi_time": {"symbol": Param((str,)), "value": Param(ANY)},
     "mark_value": {"symbol": Param((str,)), "value": Param(ANY)},
     "volume_value": {"symbol": Param((str,)), "usd": Param(NUMBER)},
     "limits": {

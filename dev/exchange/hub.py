@@ -196,7 +196,9 @@ class Hub:
         if not makers:
             return
         books = self.venue.books.values()
-        found = [b for b in books if b.contract.trading and b.traded_in(at_ms - 1000, at_ms)]
+        share = min((f.params["share"] for f in self.venue.faults.of("ws_tickers")), default=1.0)
+        traded = (b for b in books if b.contract.trading and b.traded_in(at_ms - 1000, at_ms))
+        found = [b for b in traded if rows.share_of(b.contract.symbol) < share]
         days = [(b.contract, self.venue.day(b, at_ms)) for b in found]
         for name, make in makers:
             if days:

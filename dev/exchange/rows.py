@@ -74,6 +74,10 @@ def _text_time(row: Row) -> None:
     row["E"] = str(row["E"])
 
 
+def _micros(row: Row) -> None:
+    row["E"] = row["E"] * 1000
+
+
 def _negative(row: Row) -> None:
     row["p"] = "-" + str(row["p"])
 
@@ -93,6 +97,8 @@ SPOILS: dict[str, Callable[[Row], None]] = {
     "number_p": _numbers,
     "string_E": _text_time,
     "empty_r": _put(r=""),
+    "odd_optional": _put(r="soon", T="later", st={"u": 1}, i=[]),
+    "micros_E": _micros,
     "unknown_fields": _put(zz={"new": [1, 2, {"deep": None}]}, ps2="x", Ω=1.5),
     "unknown_event": _put(e="markPriceUpdateV9"),
     "ticker_event": _put(e="24hrTicker", p="-54.1500"),

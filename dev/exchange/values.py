@@ -49,12 +49,13 @@ class Tweaks:
 
     marks: dict[str, str] = field(default_factory=dict)
     interests: dict[str, str] = field(default_factory=dict)
+    times: dict[str, str] = field(default_factory=dict)
     volumes: dict[str, float] = field(default_factory=dict)
     moves: dict[str, list[Move]] = field(default_factory=dict)
     held: dict[str, float] = field(default_factory=dict)
 
     def clear(self) -> None:
-        for table in (self.marks, self.interests, self.volumes, self.moves, self.held):
+        for table in (self.marks, self.interests, self.times, self.volumes, self.moves, self.held):
             table.clear()
 
 

@@ -138,7 +138,8 @@ class Venue:
     def open_interest(self, book: Book) -> bytes:
         now_ms = self.now_ms()
         value, changed_ms = values.open_interest(book, now_ms, self.tweaks, self.settings.clock_in_values)
-        return bodies.open_interest(book.contract.symbol, value, changed_ms)
+        told = self.tweaks.times.get(book.contract.symbol, str(changed_ms))
+        return bodies.open_interest(book.contract.symbol, value, told)
 
     def set_status(self, book: Book, status: str) -> None:
         """Delist, or anything else but TRADING: the mark freezes where it stands and the stream tells."""

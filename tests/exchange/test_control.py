@@ -359,3 +359,28 @@ def test_bytes_drip(fast: Exchange) -> None:
         sock.settimeout(3)
         while got < 60_000:  # what was kept back comes at once
             got += len(sock.recv(65536))
+
+
+def test_tickers_trickle_or_stop_while_marks_flow(fast: Exchange) -> None:
+    def seen(kind: str, streams: str) -> set[str]:
+        with fast.stream(streams) as ws:
+            for _, message in zip(range(8), frames(ws), strict=False):
+                if message["stream"] == kind:
+                    return {row["s"] for row in message["data"]}
+        return set()
+
+    both = "/market/stream?streams=!markPrice@arr@1s/!miniTicker@arr"
+    whole = seen("!miniTicker@arr", both)
+    fast.control(fault="ws_tickers", share=0.3)
+    part = seen("!miniTicker@arr", both)
+    fast.control(fault="ws_tickers")
+
+    assert 0 < len(part) < len(whole) / 2
+    assert seen("!miniTicker@arr", both) == set()
+    assert len(seen("!markPrice@arr@1s", both)) > 100
+
+
+def test_a_time_of_open_interest_may_be_any_json(fast: Exchange) -> None:
+    fast.control(fault="oi_time", symbol="BTCUSDT", value=2**70)
+
+    assert fast.get("/fapi/v1/openInterest", symbol="BTCUSDT").json()["time"] == 2**70
