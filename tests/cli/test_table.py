@@ -15,7 +15,8 @@ from cli.history import History
 from cli.settings import find
 from cli.status import Status, status
 from cli.table import COLUMNS, Row, Screen, View, chosen, press, rows, spark_width, widths
-from cli.top import split
+from cli.top import Latest, split
+from shared.ban import ban_key
 from tests.cli.world import World
 
 SETTINGS = find({"REDIS_URL": "redis://h"}).settings
@@ -144,3 +145,14 @@ def test_a_terminals_sequences_are_keys(typed: str, keys: list[str]) -> None:
 @given(st.text())
 def test_whatever_a_terminal_sends_ends(typed: str) -> None:
     assert len(list(split(typed))) <= len(typed)
+
+
+async def test_a_ban_of_the_proxys_address_is_seen(redis: Redis) -> None:
+    """Who goes through a proxy is banned under a key of its own."""
+    given = find({"REDIS_URL": "redis://h", "BINANCE_PROXY": "http://proxy.test:3128"})
+    world = World()
+    await world.write(redis)
+    await redis.set(ban_key(given.settings.proxy), world.now_ms + 60_000)
+    latest = Latest(redis, given)
+    await latest.look(80)
+    assert {hop.hop: hop.state for hop in latest.status.hops}["budget"] == "down"
