@@ -115,12 +115,14 @@ async def test_alerts_go_out_once_in_order_and_are_acknowledged(make: Callable[.
     one = make()
     ids = [await one.add(n) for n in range(3)]
 
-    await one.step(3)
+    waits_s = [await one.delivery.deliver_next() for _ in range(3)]
 
+    assert waits_s == [0, 0, 0]
     assert one.sent() == [1000.0, 1001.0, 1002.0]
     assert (await one.pending(), await one.noted()) == (0, None)
     assert await one.redis.hget("oi:publisher", "alert_delivered") == ids[-1].encode()
     assert one.outcomes() == {"delivered": 3}
+    assert await one.redis.hget("oi:publisher", "alerts_in_doubt") is None
     key = one.loopback.requests[0].headers["X-API-Key"]
     assert key == "the-key"
 
@@ -342,3 +344,16 @@ async def test_the_loop_says_what_it_waits_for_and_obeys_retry_after(make: Calla
 
     assert one.bench.clock.slept == [40.0]
     assert "alerts wait in oi:alerts" in one.bench.said[0]
+
+
+async def test_each_time_it_goes_out_the_backend_is_given_longer(make: Callable[..., Alerts], clock: FakeClock) -> None:
+    one = make(BACKEND_TIMEOUT_SEC="30")
+    entry_id = await one.add(1)
+    one.loopback.answer("POST", INGEST, 500)
+    one.shown()
+
+    for posts, patience_s in ((1, 30), (2, 60), (3, 120)):
+        with pytest.raises(InDoubt):
+            await one.step()
+        assert await one.noted() == f"{entry_id} {clock.now_ms() + patience_s * 1000} {posts}".encode()
+        clock.advance(patience_s + 1)
