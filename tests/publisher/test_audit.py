@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.publisher.attempt import Attempt
-from services.publisher.audit import Audit, Proof, as_of_right, audit, is_replaced, merged, served_rows, was_taken
+from services.publisher.audit import (
+    Audit,
+    Proof,
+    as_of_right,
+    audit,
+    is_replaced,
+    merged,
+    served_rows,
+    was_taken,
+)
+from services.publisher.join import SKEW_MS
 from services.publisher.ledger import ADOPT_AFTER_MS, Ledger
 from services.publisher.wire import Snapshot
 from shared.model import Served
@@ -105,6 +115,10 @@ def test_nothing_sent_is_never_verified() -> None:
         (None, False),
         (NOW_MS - 60_000, False),
         (NOW_MS + 60_000, False),
+        (NOW_MS + 100 + SKEW_MS, True),
+        (NOW_MS + 101 + SKEW_MS, False),
+        (NOW_MS + 50 - SKEW_MS, True),
+        (NOW_MS + 49 - SKEW_MS, False),
     ],
 )
 def test_as_of_is_the_batches_own(as_of_ms: int | None, right: bool) -> None:
@@ -152,6 +166,7 @@ def test_pieces_into_a_replacing_cache_are_recognised() -> None:
     assert not is_replaced(pieces, judged(values, {}))
     assert not is_replaced(pieces, judged(values, {"A": 1.0, "E": 1.0}))
     assert not is_replaced([set(values)], judged(values, {"E": 1.0}))
+    assert is_replaced([{"A"}, {"B"}], judged({"A": 1.0, "B": 1.0}, {"B": 1.0}))
 
 
 def test_served_rows_say_since_when_a_value_stands() -> None:

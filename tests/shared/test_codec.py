@@ -14,18 +14,22 @@ from hypothesis import strategies as st
 
 from shared.codec import (
     decode_mark,
+    decode_mark_text,
     decode_member,
     decode_reading,
+    decode_served,
     decode_sweep,
     decode_volume,
     encode_mark,
+    encode_mark_text,
     encode_member,
     encode_reading,
+    encode_served,
     encode_sweep,
     encode_volume,
 )
 from shared.errors import WireError
-from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Sweep
+from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Served, Sweep
 from tests.builders import NOW_MS, mark, reading, sweep, volume
 
 few = settings(max_examples=40)  # of large documents; the pieces have their own tests
@@ -156,6 +160,34 @@ def test_a_packed_sweep_is_the_documented_one() -> None:
         },
         "failed": {"ETHUSDT": "timeout"},
     }
+
+
+@few
+@given(marks)
+def test_a_mark_that_is_only_passed_on_keeps_its_text(item: MarkPrice) -> None:
+    """ws_daemon recalls its own rows so; it must take what the others take, and write it back as it was."""
+    line = encode_mark(item)
+
+    assert encode_mark_text(decode_mark_text(item.symbol, line)) == line
+
+
+@pytest.mark.parametrize("bad", [{"mark": "0"}, {"mark": "NaN"}, {"index": "1e5"}, {"funding": "x"}, {"t": -1}])
+def test_a_mark_that_is_only_passed_on_is_checked_all_the_same(bad: dict[str, object]) -> None:
+    line = json.dumps(DECODERS["stored_mark"][1] | bad).encode()
+
+    for decode in (decode_mark, decode_mark_text):
+        with pytest.raises(WireError, match="stored_mark: BTCUSDT: ") as refused:
+            decode(SYMBOL, line)
+        assert refused.value.reason == "stored_mark"
+
+
+@pytest.mark.parametrize("usd", [1.5, None])
+def test_what_is_served_survives_redis_unchanged(usd: float | None) -> None:
+    served = Served(usd, NOW_MS, "verified")
+
+    assert decode_served("BTCUSDT", encode_served(served)) == served
+    with pytest.raises(WireError, match="stored_served: BTCUSDT: "):
+        decode_served("BTCUSDT", b'{"usd":"1.5","since":0,"verdict":"verified"}')
 
 
 @pytest.mark.parametrize("name", DECODERS)

@@ -1,0 +1,62 @@
+"""What the backend may serve of ours; whose doing a value is hangs on it."""
+
+from __future__ import annotations
+
+from services.publisher.ledger import ADOPT_AFTER_MS, SENT_KEPT, Ledger
+from tests.builders import NOW_MS
+
+
+def test_it_is_empty_until_something_was_sent_or_seen() -> None:
+    """Before that the first look takes all that is served for what earlier writers left."""
+    seen, sent = Ledger(), Ledger()
+    assert Ledger().empty
+    seen.adopt({"A": 1.0}, NOW_MS)
+    sent.add_sent({"A": 1.0})
+
+    assert (seen.empty, sent.empty) == (False, False)
+
+
+def test_the_last_few_values_sent_are_ours_and_no_more() -> None:
+    """A late reader of an edge serves the batch before; what is older than four batches is somebody's copy."""
+    ledger = Ledger()
+    for value in range(1, SENT_KEPT + 2):
+        ledger.add_sent({"A": float(value)})
+
+    assert [ledger.is_ours("A", float(value)) for value in range(1, SENT_KEPT + 2)] == [False] + [True] * SENT_KEPT
+
+
+def test_a_foreign_value_that_went_and_came_back_has_not_stood_still() -> None:
+    """Only what stood for ten minutes is taken for a leftover; another writer comes and goes."""
+    ledger = Ledger()
+    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS)
+    ledger.see({}, set(), {"A"}, NOW_MS + 1000)
+
+    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + ADOPT_AFTER_MS)
+    assert not ledger.is_ours("X", 5.0)
+    assert ledger.since_ms("X", NOW_MS + ADOPT_AFTER_MS) == NOW_MS + ADOPT_AFTER_MS
+
+    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + 2 * ADOPT_AFTER_MS)
+    assert ledger.is_ours("X", 5.0)
+
+
+def test_what_is_neither_served_nor_in_the_universe_is_forgotten() -> None:
+    """A symbol that comes back a week later must not make an old value look like ours."""
+    ledger = Ledger()
+    ledger.see({"OLD": 7.0, "KEPT": 8.0}, set(), {"A"}, NOW_MS)
+
+    ledger.see({}, set(), {"A", "KEPT"}, NOW_MS + 1000)
+
+    assert not ledger.is_ours("OLD", 7.0)
+    assert ledger.is_ours("KEPT", 8.0)
+
+
+def test_a_value_that_changed_stands_since_then() -> None:
+    ledger = Ledger()
+    ledger.see({"A": 1.0}, set(), {"A"}, NOW_MS)
+    ledger.see({"A": 1.0}, set(), {"A"}, NOW_MS + 1000)
+    assert ledger.since_ms("A", NOW_MS + 1000) == NOW_MS
+
+    ledger.see({"A": 2.0}, set(), {"A"}, NOW_MS + 2000)
+
+    assert ledger.since_ms("A", NOW_MS + 3000) == NOW_MS + 2000
+    assert ledger.since_ms("NEVER", NOW_MS + 3000) == NOW_MS + 3000
