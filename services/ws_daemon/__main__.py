@@ -15,6 +15,7 @@ from services.ws_daemon.latest import Latest
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.rest import Rest
 from services.ws_daemon.settings import Settings
+from services.ws_daemon.slot import Slot
 from services.ws_daemon.writer import Writer
 from shared import http
 from shared.ban import Ban
@@ -38,8 +39,8 @@ async def serve(settings: Settings, service: Service) -> None:
     async with http.client(connections=2, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
         rest = Rest(settings, service, exchange, ban, feed, metrics)
-        for slot in feed.slots:
-            jobs.create_task(slot.keep())
+        for number in range(1, settings.connections + 1):
+            jobs.create_task(Slot(feed, number, settings).keep())
         jobs.create_task(Writer(service, feed, metrics).keep_writing())
         jobs.create_task(rest.keep_volumes())
         jobs.create_task(rest.stand_in())

@@ -1,47 +1,32 @@
-"""The connections and what they feed: slots that are kept filled, rotated with overlap, and one merged state.
-
-Each slot waits after every ending (capped, jittered; only a mark frame resets it). A connection near the exchange's
-24 h limit, told of a shutdown or without volumes, is replaced first and closed then, so that no second is missed even
-with one slot.
-"""
+"""What all sources feed: one merged state, counted, and the writer woken when there is something new."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from dataclasses import replace
-from typing import NoReturn
 
 from services.ws_daemon.coverage import Coverage
 from services.ws_daemon.latest import Latest, Merged
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
-from services.ws_daemon.stream import Ending, Watch, follow
-from shared.backoff import Backoff
+from services.ws_daemon.stream import Ending, Watch
 from shared.clock import iso
 from shared.logs import EventLog
 from shared.service import Service
 from shared.venues.binance import frames
 
 log = EventLog("feed")
-FIRST_WAIT_S = 0.25
-LONGEST_WAIT_S = 30.0
-JITTER = 0.02  # of the lifetime
 VOLUMES_IDLE = 12  # times the idle time: volumes come each second too, but only of what was traded
-LONGEST_VOLUMES_S = 3600.0  # between two replacements of a connection for the sake of volumes
 FRAMES_KEPT = 4  # a second of one connection has three
 
 
 class Feed:
     """``fresh`` is set whenever there is something Redis has not; ``last_stream_s`` (of marks) and
-    ``last_volumes_s`` are monotonic.
-
-    ``facts`` are told in the heartbeat, for readers that ask whether the stream is connected and since when.
+    ``last_volumes_s`` are monotonic. ``coverages``: what is normal, for each connection that is kept.
     """
 
     def __init__(self, settings: Settings, service: Service, metrics: Metrics) -> None:
-        self._settings = settings
         self.latest = Latest()
         self._metrics = metrics
         self._clock = service.clock
@@ -55,7 +40,7 @@ class Feed:
         self.received_s = 0.0  # when the oldest frame not yet written came in
         self.last_stream_s = self.last_volumes_s = self._clock.monotonic_s()
         self.volumes_idle_s = VOLUMES_IDLE * settings.idle_s
-        self.slots = [Slot(self, number, settings) for number in range(1, settings.connections + 1)]
+        self.coverages = [Coverage() for _ in range(settings.connections)]
 
     def delivering(self, watch: Watch, *, on: bool) -> int:
         """Keep count of the connections that deliver marks."""
@@ -122,96 +107,3 @@ class Feed:
         self._endings += 1
         self._facts["reconnectAttempts"] = str(self._endings)
         log.warning("connection ended", connection=source, cause=ending.detail, next_try_s=round(wait_s, 2))
-
-
-class Slot:
-    """Keeps one connection alive, for ever."""
-
-    def __init__(self, feed: Feed, number: int, settings: Settings) -> None:
-        self._feed = feed
-        self._settings = settings
-        self.source = f"stream-{number}"
-        self.coverage = Coverage()
-        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
-        # The slots' first lives differ, so that they never come to their end together.
-        self._life_s = settings.lifetime_s * number / settings.connections
-        self._volumes_s = feed.volumes_idle_s
-
-    async def keep(self) -> NoReturn:
-        watch = Watch(self._volumes_s)
-        current = self._open(watch)
-        try:
-            while True:
-                if await self._due(current, watch):
-                    current, watch = await self._replace(current, watch)
-                    continue
-                wait_s = self._backoff.next_s()
-                self._feed.ended(self.source, current.result(), wait_s)
-                await asyncio.sleep(wait_s)
-                watch = Watch(self._volumes_s)
-                current = self._open(watch)
-        finally:
-            await _cancel(current)
-
-    def _open(self, watch: Watch) -> asyncio.Task[Ending]:
-        def handle(blob: bytes) -> Merged:
-            merged = self._feed.take_stream(self.source, blob)
-            if merged.marks:
-                if not watch.proved.is_set():
-                    log.info("marks flow", connection=self.source, rows=len(merged.marks))
-                    self._feed.delivering(watch, on=True)
-                self._backoff.reset()
-            if merged.volumes:
-                self._volumes_s = self._feed.volumes_idle_s
-            return merged
-
-        async def life() -> Ending:
-            try:
-                s = self._settings
-                return await follow(s.ws_url, handle, self.coverage, watch, s.idle_s, s.proxy)
-            finally:
-                self._feed.delivering(watch, on=False)
-
-        return asyncio.create_task(life(), name=self.source)
-
-    async def _due(self, current: asyncio.Task[Ending], watch: Watch) -> bool:
-        """Wait for the connection to end (False), or for the time to replace it (True)."""
-        told = asyncio.create_task(watch.outlived.wait())
-        life_s, self._life_s = self._life_s, self._settings.lifetime_s
-        try:
-            await asyncio.wait(
-                {current, told},
-                timeout=life_s * (1 - JITTER * random.random()),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            told.cancel()
-        return not current.done()
-
-    async def _replace(self, old: asyncio.Task[Ending], old_watch: Watch) -> tuple[asyncio.Task[Ending], Watch]:
-        """Open the next connection beside the old one; let go of the old one when the next has delivered."""
-        self._volumes_s = min(2 * self._volumes_s, LONGEST_VOLUMES_S)  # until volumes come again
-        watch = Watch(self._volumes_s)
-        successor = self._open(watch)
-        proof = asyncio.create_task(watch.proved.wait())
-        try:
-            await asyncio.wait({successor, proof}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            await _cancel(successor)
-            raise
-        finally:
-            proof.cancel()
-        if successor.done():  # it did not deliver: the old one serves on, and we try again
-            wait_s = self._backoff.next_s()
-            self._feed.ended(self.source, successor.result(), wait_s)
-            self._life_s = wait_s
-            old_watch.outlived.clear()
-            return old, old_watch
-        log.info("connection replaced", connection=self.source, cause=old_watch.why or "its time was up")
-        await _cancel(old)
-        return successor, watch
-
-
-async def _cancel(task: asyncio.Task[Ending]) -> None:
-    task.cancel()
-    await asyncio.wait({task})

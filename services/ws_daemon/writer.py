@@ -62,8 +62,8 @@ class Writer:
         gone = self.feed.latest.forget_gone(self.service.clock.now_ms())
         if gone:
             log.info("symbols left the stream", count=len(gone), symbols=first_names(gone))
-            for slot in self.feed.slots:
-                slot.coverage.forget(gone)
+            for coverage in self.feed.coverages:
+                coverage.forget(gone)
         changes = self.feed.latest.take_changes()
         received_s = self.feed.received_s
         try:

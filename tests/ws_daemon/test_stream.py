@@ -19,6 +19,7 @@ from services.ws_daemon.feed import Feed
 from services.ws_daemon.latest import Merged
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
+from services.ws_daemon.slot import Slot
 from services.ws_daemon.stream import Watch, follow
 from shared.clock import SystemClock
 from shared.settings import load
@@ -69,7 +70,7 @@ async def feed(url: str, connections: int = 1, **changes: str) -> AsyncIterator[
     environ = {"BINANCE_WS_URL": url, "BINANCE_WS_CONNECTIONS": str(connections), "BINANCE_WS_IDLE_SEC": str(IDLE_S)}
     settings = load(Settings, environ | changes)
     feeding = Feed(settings, service(SystemClock()), Metrics(CollectorRegistry()))
-    keepers = [asyncio.create_task(slot.keep()) for slot in feeding.slots]
+    keepers = [asyncio.create_task(Slot(feeding, n + 1, settings).keep()) for n in range(connections)]
     try:
         yield feeding
     finally:
@@ -150,7 +151,7 @@ async def test_a_half_mute_connection_is_ended_and_the_same_smaller_set_accepted
 
     async with exchange(behave) as (url, connections), feed(url) as feeding:
         await eventually(lambda: endings(feeding, "coverage") == 1)
-        await eventually(lambda: feeding.slots[0].coverage.normal == set(SYMBOLS[:20]))
+        await eventually(lambda: feeding.coverages[0].normal == set(SYMBOLS[:20]))
         assert len(connections) == 2
 
 
