@@ -117,9 +117,11 @@ class WithAlerter(Pipeline):
         row = await self.redis.hget("oi:alerter", f"{symbol} UP {timeframe}")
         return row is not None and json.loads(row)["outsideAt"] == 0
 
-    async def served(self, limit: int = 500) -> list[Told]:  # type: ignore[override]
-        rows = (await self.get("backend", f"/api/open-interest-alerts?limit={limit}"))["alerts"]
-        return [Told(*(row[name] for name in Told._fields)) for row in rows]
+    async def served(self) -> list[Told]:  # type: ignore[override]
+        """What the backend's database holds, as a user with a session sees it."""
+        await self.fault("backend", {"alertsSession": False})
+        rows = (await self.get("backend", "/api/open-interest-alerts?limit=100"))["alerts"]
+        return [Told(row["symbol"], row["direction"], row["timeframe"], row["ts"]) for row in rows]
 
 
 def order(entry_id: bytes) -> tuple[int, int]:
