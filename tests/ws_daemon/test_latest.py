@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ws_daemon.latest import GONE_MS, STUCK_MS, Latest
+from services.ws_daemon.latest import GONE_MS, Latest, Merged
 from shared.venues.binance.frames import decode_frame
 from tests.builders import NOW_MS, mark_text, volume
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row, ticker_row
@@ -36,18 +37,6 @@ def test_out_of_order_rows_are_ignored() -> None:
 
     assert latest.marks["BTCUSDT"].mark_price == "2"
     assert (merged.out_of_order, merged.new) == (1, 0)
-
-
-def test_an_event_time_from_the_future_does_not_block_a_symbol_for_ever() -> None:
-    """A clock that jumped ahead and came back would otherwise silence every symbol until it was overtaken."""
-    latest = Latest()
-    latest.merge(decode_frame(frame(mark_row(price="2", event_ms=NOW_MS + 90_000))), NOW_MS)
-    late = decode_frame(frame(mark_row(price="1", event_ms=NOW_MS + STUCK_MS)))
-
-    latest.merge(late, NOW_MS + STUCK_MS)
-    assert latest.marks["BTCUSDT"].mark_price == "2"
-    latest.merge(late, NOW_MS + STUCK_MS + 1)
-    assert latest.marks["BTCUSDT"].mark_price == "1"
 
 
 def test_a_bad_row_is_named_and_costs_only_itself() -> None:
@@ -140,3 +129,124 @@ def test_the_newest_event_time_wins_in_any_order(events: list[tuple[str, int, in
             newest[symbol] = (second, price)
 
     assert {s: m.mark_price for s, m in latest.marks.items()} == {s: str(p) for s, (_, p) in newest.items()}
+
+
+def test_what_a_frame_brought_is_counted() -> None:
+    latest = Latest()
+    latest.merge(decode_frame(frame(mark_row("OLDUSDT", event_ms=NOW_MS), mark_row("SAMEUSDT"))), NOW_MS)
+    rows = (
+        mark_row("BTCUSDT", event_ms=NOW_MS + 2000),
+        mark_row("ETHUSDT", event_ms=NOW_MS + 1000),
+        mark_row("SAMEUSDT"),
+        mark_row("OLDUSDT", event_ms=NOW_MS - 1000),
+        mark_row("BTCUSD_PERP", st=2),
+        mini_row("BTCUSDT"),
+        mini_row("ETHUSDT"),
+        ticker_row(),
+    )
+
+    merged = latest.merge(decode_frame(frame(*rows)), NOW_MS + 2500)
+
+    (bad,) = merged.bad
+    assert merged == Merged(
+        marks={"BTCUSDT", "ETHUSDT", "SAMEUSDT", "OLDUSDT"},
+        volumes=2,
+        newest_event_ms=NOW_MS + 2000,
+        new=2,
+        repeated=1,
+        out_of_order=1,
+        coin_m=1,
+        shutdown=False,
+        refused=1,
+        why=str(bad),
+        bad=[bad],
+    )
+    assert latest.merge(decode_frame(frame()), NOW_MS + 2600) == Merged(
+        set(), 0, 0, 0, 0, 0, 0, shutdown=False, refused=0
+    )
+
+
+def test_a_notice_of_a_shutdown_is_passed_on() -> None:
+    notice = b'{"event":{"e":"serverShutdown","E":1764720000000}}'
+
+    assert Latest().merge(decode_frame(notice), NOW_MS).shutdown is True
+
+
+def test_of_volumes_the_newest_event_time_wins_too() -> None:
+    latest = Latest()
+    latest.merge(decode_frame(frame(mini_row("BTCUSDT", "5", event_ms=NOW_MS))), NOW_MS)
+    latest.take_changes()
+
+    for event_ms in (NOW_MS, NOW_MS - 1000):  # the other connection's, and one out of order
+        latest.merge(decode_frame(frame(mini_row("BTCUSDT", "4", event_ms=event_ms))), NOW_MS)
+        assert latest.take_changes().volumes == {}
+    latest.merge(decode_frame(frame(mini_row("BTCUSDT", "6", event_ms=NOW_MS + 1))), NOW_MS)
+
+    assert latest.take_changes().volumes == {"BTCUSDT": volume("BTCUSDT", "6", NOW_MS + 1)}
+
+
+def test_symbols_that_are_made_up_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are known go on; each beyond the ceiling is refused and named."""
+    monkeypatch.setattr("services.ws_daemon.latest.MOST_SYMBOLS", 1)
+    latest = Latest()
+    latest.merge(decode_frame(frame(mark_row("BTCUSDT"), mini_row("BTCUSDT"))), NOW_MS)
+    rows = (mark_row("XUSDT"), mini_row("XUSDT"), mark_row("BTCUSDT", "7", event_ms=NOW_MS + 1000))
+
+    merged = latest.merge(decode_frame(frame(*rows)), NOW_MS + 1000)
+
+    assert [str(e) for e in merged.bad] == ["too_many_symbols: XUSDT"] * 2
+    assert (set(latest.marks), set(latest.volumes)) == ({"BTCUSDT"}, {"BTCUSDT"})
+    assert latest.marks["BTCUSDT"].mark_price == "7"
+
+
+def feed(latest: Latest, from_s: float, until_s: float, *rows: str) -> None:
+    """A mark row of each of these symbols every second."""
+    ms = NOW_MS + round(from_s * 1000)
+    while ms <= NOW_MS + until_s * 1000:
+        latest.merge(decode_frame(frame(*(mark_row(symbol, event_ms=ms) for symbol in rows))), ms)
+        ms += 1000
+
+
+@pytest.mark.parametrize(("pause_s", "gone"), [(30.0, {"GONEUSDT"}), (30.001, set())])
+def test_a_feed_that_paused_for_longer_than_half_a_minute_must_prove_anew_who_is_gone(
+    pause_s: float, gone: set[str]
+) -> None:
+    latest = Latest()
+    feed(latest, 0, 0, "BTCUSDT", "GONEUSDT")
+    feed(latest, 1, 300, "BTCUSDT")
+    feed(latest, 300 + pause_s, 601, "BTCUSDT")
+
+    assert latest.forget_gone(NOW_MS + 601_000) == gone
+    feed(latest, 602, 931, "BTCUSDT")
+    latest.forget_gone(NOW_MS + 931_000)
+    assert set(latest.marks) == {"BTCUSDT"}
+
+
+@pytest.mark.parametrize(("silent_s", "gone"), [(30.0, {"GONEUSDT"}), (30.001, set())])
+def test_nobody_is_forgotten_while_no_mark_comes(silent_s: float, gone: set[str]) -> None:
+    """Volumes that go on prove nothing of marks."""
+    latest = Latest()
+    feed(latest, 0, 0, "BTCUSDT", "GONEUSDT")
+    feed(latest, 1, 601, "BTCUSDT")
+    latest.merge(decode_frame(frame(mini_row("BTCUSDT", event_ms=NOW_MS + 620_000))), NOW_MS + 620_000)
+
+    assert latest.forget_gone(NOW_MS + 601_000 + round(silent_s * 1000)) == gone
+
+
+def test_ten_minutes_are_ten_minutes() -> None:
+    latest = Latest()
+    feed(latest, 0, 0, "BTCUSDT", "GONEUSDT")
+    feed(latest, 1, 600, "BTCUSDT")
+
+    assert latest.forget_gone(NOW_MS + 600_000) == set()
+    assert latest.forget_gone(NOW_MS + 600_001) == {"GONEUSDT"}
+
+
+def test_a_time_that_nothing_matched_for_ten_seconds_was_wrong() -> None:
+    """A clock that jumped ahead and came back would otherwise silence every symbol until it was overtaken."""
+    latest = Latest()
+    latest.merge(decode_frame(frame(mark_row(price="2", event_ms=NOW_MS + 90_000))), NOW_MS)
+
+    for after_ms, price in ((10_000, "2"), (10_001, "1")):
+        latest.merge(decode_frame(frame(mark_row(price="1", event_ms=NOW_MS + after_ms))), NOW_MS + after_ms)
+        assert latest.marks["BTCUSDT"].mark_price == price
