@@ -1,12 +1,14 @@
 """The alerter's loop: recall, then look at every sweep once, in order, and write down what came of it.
 
-After any fault of Redis all is read from it anew, history included: what this process believes is never older than it.
+After any fault of Redis all is read from it anew, history included, so that this process never goes on from a state
+that Redis no longer holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NoReturn, cast
 
@@ -61,25 +63,24 @@ def look_at(
     return found
 
 
+@dataclass
 class Alerter:
     """``ready`` is set while the history is whole."""
 
-    def __init__(
-        self, settings: Settings, service: Service, memory: Memory, history: History, metrics: Metrics
-    ) -> None:
-        self._settings = settings
-        self._service = service
-        self._clock = service.clock
-        self._redis = service.redis
-        self._memory = memory
-        self._history = history
-        self._detector = Detector(settings.frames, settings.min_contracts)
-        self._metrics = metrics
-        self._once = OncePer(service.clock, 60.0)
-        self._heard_s = service.clock.monotonic_s()
+    settings: Settings
+    service: Service
+    memory: Memory
+    history: History
+    metrics: Metrics
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._redis, self._clock = self.service.redis, self.service.clock
+        self._detector = Detector(self.settings.frames, self.settings.min_contracts)
+        self._once = OncePer(self._clock, 60.0)
+        self._heard_s = self._clock.monotonic_s()
         self._backoff = Backoff(0.25, 5.0)
         self._alerts = 0
-        self.ready = asyncio.Event()
 
     async def run(self, backfill: Backfill) -> NoReturn:
         while True:
@@ -88,55 +89,53 @@ class Alerter:
                 while True:
                     await self._turn(reader)
             except Transient as e:
-                self._metrics.redis_failures.inc()
-                self._service.health.bad("waiting for Redis", e)
+                self.metrics.redis_failures.inc()
+                self.service.health.bad("waiting for Redis", e)
             except Moved as e:
-                self._service.health.bad("Redis no longer holds what this process left there: beginning anew", e)
+                self.service.health.bad("Redis no longer holds what this process left there: beginning anew", e)
             self.ready.clear()
             await self._clock.sleep(self._backoff.next_s())
 
     async def _open(self, backfill: Backfill) -> SweepReader:
         """Latches, cursor and history as Redis has them now."""
-        await self._memory.recall(self._metrics.bad_in_redis)
-        self._history.series.clear()
+        await self.memory.recall(self.metrics.bad_in_redis)
+        self.history.series.clear()
         sweeps = 0
-        async for sweep in self._memory.past(self._history.horizon_ms + MARGIN_MS, self._metrics.bad_in_redis):
-            for symbol, sample in samples_of(sweep, self._settings.skip).items():
-                self._history.add(symbol, sample)
+        async for sweep in self.memory.past(self.history.horizon_ms + MARGIN_MS, self.metrics.bad_in_redis):
+            for symbol, sample in samples_of(sweep, self.settings.skip).items():
+                self.history.add(symbol, sample)
             sweeps += 1
-        backfill.recall(await self._memory.backfilled(), self._metrics.bad_in_redis)
-        log.info(
-            "history recalled", sweeps=sweeps, symbols=len(self._history.series), latches=len(self._memory.latches)
-        )
+        backfill.recall(await self.memory.backfilled(), self.metrics.bad_in_redis)
+        log.info("history recalled", sweeps=sweeps, symbols=len(self.history.series), latches=len(self.memory.latches))
         self.ready.set()
-        return SweepReader(self._redis, GROUP, GROUP, start=self._memory.cursor)
+        return SweepReader(self._redis, GROUP, GROUP, start=self.memory.cursor)
 
     async def _turn(self, reader: SweepReader) -> None:
         """What was handed out before and not finished, else what is new."""
         entries = await reader.unacknowledged(AT_ONCE) or await reader.wait(AT_ONCE)
         for entry in entries:
-            if entry_order(entry.entry_id) <= entry_order(self._memory.cursor):
+            if entry_order(entry.entry_id) <= entry_order(self.memory.cursor):
                 await reader.acknowledge(entry.entry_id)  # looked at already
             else:
                 await self.take(entry)
         silent_s = self._clock.monotonic_s() - self._heard_s
-        if not entries and silent_s > self._service.health.limit_s:
-            self._service.health.bad("no sweep comes", f"none for {silent_s:.0f} s: is oi_poller running?")
+        if not entries and silent_s > self.service.health.limit_s:
+            self.service.health.bad("no sweep comes", f"none for {silent_s:.0f} s: is oi_poller running?")
 
     async def take(self, entry: Entry) -> None:
         """Look at one sweep and write down what came of it, all at once or not at all."""
         if isinstance(entry.sweep, WireError):
-            self._metrics.bad_in_redis(entry.sweep)
-            return await self._memory.commit(entry.entry_id, {}, (), (), self._clock.now_ms())
-        samples = samples_of(entry.sweep, self._settings.skip)
+            self.metrics.bad_in_redis(entry.sweep)
+            return await self.memory.commit(entry.entry_id, {}, (), (), self._clock.now_ms())
+        samples = samples_of(entry.sweep, self.settings.skip)
         newest_ms = max((sample.at_ms for sample in samples.values()), default=entry.sweep.ended_ms)
-        members = await UNIVERSE.all(self._redis, self._metrics.bad_in_redis)
-        found = look_at(samples, members, self._history, self._detector, self._memory)
-        self._history.forget_left(newest_ms)
-        latches = self._memory.latches | found.latches
-        idle = self._detector.idle(latches, newest_ms, self._history.horizon_ms)
+        members = await UNIVERSE.all(self._redis, self.metrics.bad_in_redis)
+        found = look_at(samples, members, self.history, self._detector, self.memory)
+        self.history.forget_left(newest_ms)
+        latches = self.memory.latches | found.latches
+        idle = self._detector.idle(latches, newest_ms, self.history.horizon_ms)
         alerts = await self._encode(found.alerts)
-        await self._memory.commit(entry.entry_id, found.latches, idle, alerts, self._clock.now_ms())
+        await self.memory.commit(entry.entry_id, found.latches, idle, alerts, self._clock.now_ms())
         return self._looked(len(samples), found, newest_ms)
 
     async def _encode(self, alerts: Iterable[Alert]) -> list[bytes]:
@@ -152,7 +151,7 @@ class Alerter:
         try:
             mark = decode_mark(alert.key.symbol, blob) if blob is not None else None
         except WireError as e:
-            self._metrics.bad_in_redis(e)
+            self.metrics.bad_in_redis(e)
             return None
         if mark is None or abs(mark.received_ms - alert.current.at_ms) > FUNDING_AGE_MS:
             return None
@@ -160,25 +159,25 @@ class Alerter:
 
     def _looked(self, fresh: int, found: Findings, newest_ms: int) -> None:
         for alert in found.alerts:
-            self._metrics.alerts.labels(alert.key.timeframe, alert.key.direction).inc()
+            self.metrics.alerts.labels(alert.key.timeframe, alert.key.direction).inc()
             facts = {"change": f"{alert.change:+.2%}", "contracts": f"{alert.contracts:+.15g}"}
             log.info("alert", **alert.key._asdict(), **facts, baseline=alert.baseline.open_interest)
         for change in found.unit_changes:
             contracts = f"{change.before.open_interest:.15g} -> {change.after.open_interest:.15g}"
             log.warning("the contract's unit changed", symbol=change.symbol, factor=change.factor, contracts=contracts)
         for reason, count in found.held_back.items():
-            self._metrics.suppressed.labels(reason).inc(count)
+            self.metrics.suppressed.labels(reason).inc(count)
         self._alerts += len(found.alerts)
         self._backoff.reset()
         self._heard_s = self._clock.monotonic_s()
         self._tell(newest_ms)
         if fresh:
-            self._service.health.good(f"{fresh} symbols looked at, {len(self._memory.latches)} latches")
+            self.service.health.good(f"{fresh} symbols looked at, {len(self.memory.latches)} latches")
         else:
-            self._service.health.bad("the last sweep has no fresh reading", "oi status says why")
+            self.service.health.bad("the last sweep has no fresh reading", "oi status says why")
 
     def _tell(self, newest_ms: int) -> None:
-        series = self._history.series.values()
+        series = self.history.series.values()
         spans = sorted(one.span_ms for one in series)
         middle_s = spans[len(spans) // 2] / 1000 if spans else 0.0
         facts = {
@@ -186,14 +185,14 @@ class Alerter:
             "samples": sum(len(one) for one in series),
             "history_s": middle_s,
             "alerts": self._alerts,
-            "latches": len(self._memory.latches),
+            "latches": len(self.memory.latches),
         }
-        self._metrics.watched.set(facts["watched"])
-        self._metrics.samples.set(facts["samples"])
-        self._metrics.history.set(middle_s)
-        self._metrics.latched.set(facts["latches"])
-        self._metrics.last_sweep.set(newest_ms / 1000)
-        self._service.facts.update({name: str(value) for name, value in facts.items()})
+        self.metrics.watched.set(facts["watched"])
+        self.metrics.samples.set(facts["samples"])
+        self.metrics.history.set(middle_s)
+        self.metrics.latched.set(facts["latches"])
+        self.metrics.last_sweep.set(newest_ms / 1000)
+        self.service.facts.update({name: str(value) for name, value in facts.items()})
         held = self._once.due("summary")
         if held is not None:
             log.info("watching", **facts, sweeps=held + 1)
