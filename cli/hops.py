@@ -16,6 +16,7 @@ from shared.agreed import stalled_s
 from shared.clock import iso
 
 NAMES = 3
+FOREIGN_S = 900.0  # for so long another writer of the universe is told of; the old timer comes every five minutes
 ASTRAY = {"FOREIGN", "HELD_BACK", "IN_DOUBT"}  # the publisher's words for a universe that is not served as it is here
 UNITS = {
     "ws_daemon": "oi-ws-daemon",
@@ -99,6 +100,10 @@ def universe(seen: Snapshot, settings: Settings) -> Hop:
     if seen.fact("publisher", "universeVerdict") in ASTRAY:
         said = (seen.fact("publisher", name) for name in ("universeVerdict", "universeWhy"))
         causes.append("at the backend " + ": ".join(said))
+    else:
+        foreign_s = seen.age_s(stamp_ms(seen.fact("publisher", "universeForeignAt")))
+        if foreign_s is not None and foreign_s < FOREIGN_S:
+            causes.append(f"another writer replaced it at the backend {age(foreign_s)} ago, and it was put back")
     return Hop("universe", DEGRADED if causes else GOOD, seen.age_s(looked), counts, None, "; ".join(causes))
 
 

@@ -18,6 +18,7 @@ from services.publisher.report import Report
 from services.publisher.settings import Settings
 from services.publisher.wire import Away
 from shared.backoff import Backoff
+from shared.clock import iso
 from shared.errors import Refused, Rejected, WireError
 from shared.logs import EventLog, first_names
 from shared.model import Member, backend_key
@@ -175,3 +176,5 @@ class UniverseDelivery:
             else:
                 self.report.over(f"universe {word}")
         self.service.facts.update(universeVerdict=verdict, universeWhy=why)
+        if verdict == "FOREIGN":  # ours is back in a moment; that somebody else writes is true for longer
+            self.service.facts["universeForeignAt"] = iso(self._clock.now_ms())

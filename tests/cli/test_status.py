@@ -14,6 +14,7 @@ from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
 from cli.state import Learnt, Snapshot, read
 from cli.status import Status, status, without_redis
+from shared.clock import iso
 from shared.proxy import Proxy
 from tests.cli.world import SERVICES, World
 
@@ -101,6 +102,19 @@ async def test_the_hop_at_fault_is_named(
     for beat in world.beats.values():
         beat["detail"] = "FOREIGN: no sweep has landed; waiting for Redis: banned"
     assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
+
+
+@pytest.mark.parametrize(("ago_s", "state"), [(300, DEGRADED), (1000, GOOD)])
+async def test_another_writer_of_the_universe_is_told_of_while_it_may_come_again(
+    redis: Redis, ago_s: int, state: str
+) -> None:
+    world = World()
+    world.beats["publisher"] |= {"universeVerdict": "VERIFIED", "universeForeignAt": iso(world.now_ms - ago_s * 1000)}
+
+    found = {hop.hop: hop for hop in (await judged(world, redis)).hops}
+
+    assert found["universe"].state == state
+    assert ("another writer" in found["universe"].cause) is (state == DEGRADED)
 
 
 async def test_what_the_publisher_says_of_universe_and_alerts_is_told(redis: Redis) -> None:

@@ -192,6 +192,7 @@ async def test_another_writer_is_named_and_ours_is_put_back(make: Make) -> None:
 
     assert ("FOREIGN", 41.0) in seen
     assert seen[-1] == ("VERIFIED", 0)
+    assert one.facts["universeForeignAt"] > "2025-12-03T00:01"
     assert len(one.table) == 40
     assert one.outcomes() == {"delivered": 1, "restored": 1}
 
