@@ -13,10 +13,9 @@ from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
-from shared.clock import SystemClock
 from shared.model import Member
-from shared.store import BAN, CONTRACTS, MARKS, SWEEPS, UNIVERSE, VOLUMES, round_trip
-from tests.builders import NOW_MS, mark, reading, volume
+from shared.store import BAN, CONTRACTS, SWEEPS, UNIVERSE, VOLUMES, round_trip
+from tests.builders import NOW_MS, volume
 from tests.oi_poller.clocks import FastClock
 from tests.oi_poller.conftest import Start, put_market, sample, sweeps
 from tests.oi_poller.venue import TOO_MANY, Venue, serving
@@ -84,19 +83,13 @@ async def test_it_says_what_it_waits_for_until_volumes_are_known(redis: Redis, s
 
 
 async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redis: Redis, start: Start) -> None:
-    """A value ten seconds old, marked as old, is better than a hole; the publisher judges its age."""
-    now_ms = SystemClock().now_ms()
     await put_market(redis, SYMBOLS)
     async with serving(Venue(SYMBOLS)) as venue:
         async with start(venue):
             await eventually(lambda: redis.xlen(SWEEPS))
         good = (await sweeps(redis))[-1].readings["SOLUSDT"]
-        stale = reading(CHINESE, "5", received_ms=now_ms - 601_000)
-        async with round_trip(redis) as pipe:
-            CONTRACTS.put(pipe, {CHINESE: stale})
-        venue.answers |= dict.fromkeys(("SOLUSDT", CHINESE), (503, "Service Unavailable.", {}))
+        venue.answers["SOLUSDT"] = (503, "Service Unavailable.", {})
         before = await redis.xlen(SWEEPS)
-        venue.asked.clear()
 
         async with start(venue) as service:
 
@@ -106,37 +99,9 @@ async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redi
             await eventually(another)
             record = (await sweeps(redis))[before]
 
-    assert record.failures == {"SOLUSDT": "server_error", CHINESE: "server_error"}
+    assert record.failures == {"SOLUSDT": "server_error"}
     assert record.readings["SOLUSDT"] == good
-    assert CHINESE not in record.readings  # older than ten minutes
-    assert venue.asked[0] == CHINESE  # the stalest goes first, so that no symbol is always the one cut off
     assert sample(service, "pipeline_sweep_symbols", state="carried") == 1
-
-
-async def test_a_price_that_stopped_goes_with_no_sweep(redis: Redis, start: Start) -> None:
-    """A late sweep is published with the prices it carries: an old one would be passed off as that of its moment."""
-    now_ms = SystemClock().now_ms()
-    await put_market(redis, SYMBOLS)
-    async with serving(Venue(SYMBOLS)) as venue:
-        async with start(venue):
-            await eventually(lambda: redis.xlen(SWEEPS))
-        async with round_trip(redis) as pipe:
-            MARKS.put(pipe, {"BTCUSDT": mark("BTCUSDT", received_ms=now_ms - 15_500)})
-            MARKS.put(pipe, {"SOLUSDT": mark("SOLUSDT", "7.5", received_ms=now_ms)})
-        venue.answers |= dict.fromkeys(("SOLUSDT", "ETHUSDT"), (503, "Service Unavailable.", {}))
-        before = await redis.xlen(SWEEPS)
-
-        async with start(venue):
-
-            async def another() -> bool:
-                return bool(await redis.xlen(SWEEPS) > before)
-
-            await eventually(another)
-            record = (await sweeps(redis))[before]
-
-    assert record.readings["BTCUSDT"].mark_price is None
-    assert record.readings["SOLUSDT"].mark_price == Decimal("7.5")  # carried, with the price of now
-    assert record.readings["ETHUSDT"].mark_price == Decimal("93041.35202399")
 
 
 @pytest.mark.parametrize(("status", "body"), [(429, TOO_MANY), (418, BANNED)])
