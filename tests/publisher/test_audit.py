@@ -13,8 +13,11 @@ from services.publisher.audit import (
     as_of_right,
     audit,
     is_replaced,
+    left_out,
     merged,
+    reasons,
     served_rows,
+    shortfall,
     was_taken,
 )
 from services.publisher.join import SKEW_MS
@@ -251,3 +254,82 @@ def test_the_audit_agrees_with_an_obvious_reference(
     assert result.ghosts == served.keys() - universe - foreign
     assert (result.verdict == "VERIFIED") == (bool(values) and len(right) == len(values) and not foreign)
     assert result.right + len(result.missing) + len(result.outdated) + len(foreign & values.keys()) == len(values)
+
+
+def test_an_as_of_cut_to_the_second_may_lie_before_the_post() -> None:
+    """Its own timestamp is right however late the batch goes out; 777 ms are what is cut off."""
+    late = Attempt("1-0", "s", NOW_MS + 777, NOW_MS + 90_000, 1.0, None, {"A": 1.0}, [], {}, [])
+
+    for as_of_ms, right in ((NOW_MS + 777, True), (NOW_MS, True), (NOW_MS + 1000, False), (NOW_MS + 776, False)):
+        assert as_of_right(late, as_of_ms, NOW_MS + 91_000) is right
+
+
+@pytest.mark.parametrize(
+    ("served", "unreadable", "unserved"),
+    [
+        ({}, frozenset(), True),
+        ({"A": 1.0}, frozenset(), True),
+        ({"A": 1.0, "B": 1.0}, frozenset(), False),  # half of it
+        ({"A": 1.0}, frozenset("B"), False),  # what cannot be read may be right
+        ({"C": 9.0}, frozenset(), False),  # another writer: posting again would be a quarrel
+    ],
+)
+def test_a_batch_of_which_less_than_half_is_served_is_unserved(
+    served: dict[str, float], unreadable: frozenset[str], unserved: bool
+) -> None:
+    values = dict.fromkeys("ABCD", 1.0)
+    snapshot = Snapshot(served, NOW_MS, unreadable)
+    ledger = Ledger()
+    ledger.add_sent(values)
+    result = audit(attempt(values), snapshot, ledger, NOW_MS + 100)
+
+    assert Proof(attempt(values), result, snapshot, "").is_unserved is unserved
+    assert not Proof(attempt(values), result, None, "").is_unserved
+
+
+def test_served_and_not_stored_is_told_from_not_said() -> None:
+    result = judged({"A": 1.0}, {"A": 1.0})
+
+    told = [Proof(attempt({"A": 1.0}), result, None, "", stored=stored).is_unstored for stored in (0, 1, None)]
+    assert told == [True, False, False]
+    assert not Proof(attempt({}), result, None, "", stored=0).is_unstored
+    assert Proof(attempt({}), result, None, "").post_status == 0
+
+
+def test_each_symbol_served_has_the_word_of_its_audit() -> None:
+    ledger = Ledger()
+    ledger.add_sent({"OLD": 1.0, "GHOST": 3.0, "KEPT": 4.0})
+    values = {"GOOD": 1.0, "OLD": 2.0, "ODD": 5.0, "LOST": 6.0}
+    ledger.add_sent(values)
+    one = attempt(values, "KEPT")
+    snapshot = Snapshot({"GOOD": 1.0, "OLD": 1.0, "GHOST": 3.0, "KEPT": 4.0, "X": 7.0}, NOW_MS, frozenset({"ODD"}))
+    rows = served_rows(Proof(one, audit(one, snapshot, ledger, NOW_MS), snapshot, ""), ledger, NOW_MS)
+
+    assert list(rows) == sorted(rows)
+    assert {key: row.verdict for key, row in rows.items()} == {
+        "GOOD": "verified",
+        "OLD": "outdated",
+        "ODD": "unreadable",
+        "LOST": "missing",
+        "GHOST": "ghost",
+        "KEPT": "kept",
+        "X": "foreign",
+    }
+
+
+def test_what_was_left_out_is_sorted_by_reason_and_failures_are_among_it() -> None:
+    one = Attempt("1-0", "s", NOW_MS, NOW_MS, 1.0, None, {}, [], {"A": "stale_mark", "B": "stale_mark"}, ["C"])
+
+    assert reasons(one) == {"stale_mark": ["A", "B"], "fetch_failed": ["C"]}
+    assert left_out(one) == {"A": "stale_mark", "B": "stale_mark", "C": "fetch_failed"}
+    assert reasons(attempt({}, "A")) == {"stale_mark": ["A"]}
+
+
+def test_what_is_not_as_it_should_be_is_said_in_words() -> None:
+    assert shortfall(judged({"A": 1.0}, {"A": 1.0}), 1) == ""
+    bad = Audit("FOREIGN", 0, frozenset("A"), frozenset("B"), frozenset("C"), frozenset("D"), as_of_right=False)
+
+    assert shortfall(bad, 0) == (
+        "1 served with values nobody here sent (D); 1 not served (A); 1 still served with an earlier value (B); "
+        "1 served in a form that cannot be read (C); asOf is not this batch's; nothing was fit to be sent"
+    )
