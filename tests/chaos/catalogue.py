@@ -41,6 +41,8 @@ STREAM = [
     Fault("one-muted", "one connection of two is mute", stream("mute", conn=0), 8, ws(SILENT), age_s=10, fast=True),
     Fault("both-mute", "marks by REST", stream("mute"), 14, ws("no stream delivers"), age_s=16),
     Fault("tcp-stall", "no byte, no FIN", stream("stall"), 10, ws(SILENT)),
+    Fault("tickers-silent", "no volumes, marks flow on", stream("tickers", share=0.0), 66, ws("no 24 h volumes"), 70,
+          age_s=10),
     Fault("slow-drip", "200 bytes a second", stream("drip", bytes_per_s=200), 10, ws(SILENT)),
     Fault("close-1008", "closed with 1008", CLOSE_1008, 0, ws(f"{ENDED}.*1008"), age_s=10),
     Fault("rst", "both connections reset", stream("reset"), 0, ws(ENDED), age_s=10, fast=True),
