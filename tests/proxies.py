@@ -23,10 +23,15 @@ USER, PASSWORD = "guest", "a-password-never-to-be-seen"
 TINYPROXY = shutil.which("tinyproxy")
 
 
+def url(port: int) -> str:
+    """What BINANCE_PROXY holds; a letter of the password is percent-encoded, as others must be."""
+    return f"http://{USER}:%{ord(PASSWORD[0]):x}{PASSWORD[1:]}@127.0.0.1:{port}"
+
+
 class RunningProxy:
     def __init__(self, port: int, log: Path) -> None:
         self.where = f"127.0.0.1:{port}"
-        self.url = f"http://{USER}:%{ord(PASSWORD[0]):x}{PASSWORD[1:]}@{self.where}"
+        self.url = url(port)
         self.log = log
 
     def passed(self, target: str) -> int:

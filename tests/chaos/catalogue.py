@@ -109,6 +109,7 @@ PROCESSES = [
 
 NETWORK = [
     Fault("exchange-refused", "nobody listens", net("ws", "rest", refuse=True), 6, ws(ENDED), recover_s=25),
+    Fault("proxy-killed", "BINANCE_PROXY, and it dies", f.proxy_killed, 8, ws("through 127.0.0.1"), recover_s=30),
     Fault("exchange-cut", "both ways", net("ws", "rest", cut="up down"), 10, ws(SILENT), recover_s=25),
     Fault("exchange-cut-up", "requests are lost", net("ws", "rest", cut="up"), 9, poller(UNANSWERED)),
     Fault("exchange-cut-down", "answers are lost", net("ws", "rest", cut="down"), 10, ws(SILENT), recover_s=25),

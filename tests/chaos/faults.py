@@ -101,6 +101,19 @@ async def flush(rig: Rig) -> None:
     await rig.redis.flushall()
 
 
+async def proxy_killed(rig: Rig) -> None:
+    """All goes through a forward proxy, which then dies."""
+    await rig.go_through_a_proxy()
+    newest = (await rig.status("oi_poller")).get("sweep")
+
+    async def swept() -> bool:
+        sweep = (await rig.status("oi_poller")).get("sweep")
+        return sweep is not None and sweep != newest
+
+    await eventually(swept, within_s=20)
+    rig.kill("forward")
+
+
 async def fail_over(rig: Rig) -> None:
     await rig.fail_over()
 

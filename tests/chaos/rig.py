@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from dev.redis_server import free_port, server_command
+from tests import proxies
 from tests.chaos.manners import Manners
 from tests.chaos.oracle import Bounds
 from tests.chaos.proxy import Proxy
@@ -104,6 +105,29 @@ class Rig(Pipeline):
             self.proxies["redis"].target = self.ports["redis"]
             replica.stop()
 
+    async def go_through_a_proxy(self) -> None:
+        """Whoever asks the exchange is started anew, to go through a forward proxy with a login."""
+        port = self.ports["forward"] = free_port()
+        self._child("forward", proxies.command(port, self._folder), {})
+        await self._start_anew(proxies.url(port))
+
+    async def _go_direct(self) -> None:
+        forward = self.children.pop("forward", None)
+        if forward:
+            forward.stop()
+            await self._start_anew("")
+
+    async def _start_anew(self, proxy: str) -> None:
+        for name in ("ws_daemon", "oi_poller"):
+            self[name].kill()
+            self[name].env["BINANCE_PROXY"] = proxy
+            self[name].start()
+            await eventually(lambda name=name: self._goes_through(name, proxy.rpartition("@")[2]), within_s=20)
+
+    async def _goes_through(self, name: str, where: str) -> bool:
+        status = await self.status(name)
+        return status.get("pid") == str(self[name].pid) and status.get("proxy", "") == where
+
     def crashed(self) -> list[str]:
         """Children that ended though no fault ended them."""
         return [
@@ -122,6 +146,7 @@ class Rig(Pipeline):
             child.signal(signal.SIGCONT)
         self.ended.clear()
         await self._fail_back()
+        await self._go_direct()
         await eventually(self._answers, within_s=20)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")
