@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.publisher.ledger import ADOPT_AFTER_MS, SENT_KEPT, Ledger
+from services.publisher.ledger import Ledger
+from shared.model import Served
 from tests.builders import NOW_MS
 
 
@@ -19,10 +20,10 @@ def test_it_is_empty_until_something_was_sent_or_seen() -> None:
 def test_the_last_few_values_sent_are_ours_and_no_more() -> None:
     """A late reader of an edge serves the batch before; what is older than four batches is somebody's copy."""
     ledger = Ledger()
-    for value in range(1, SENT_KEPT + 2):
-        ledger.add_sent({"A": float(value)})
+    for value in (1.0, 2.0, 3.0, 4.0, 5.0):
+        ledger.add_sent({"A": value})
 
-    assert [ledger.is_ours("A", float(value)) for value in range(1, SENT_KEPT + 2)] == [False] + [True] * SENT_KEPT
+    assert [ledger.is_ours("A", value) for value in (1.0, 2.0, 3.0, 4.0, 5.0)] == [False, True, True, True, True]
 
 
 def test_a_foreign_value_that_went_and_came_back_has_not_stood_still() -> None:
@@ -31,23 +32,33 @@ def test_a_foreign_value_that_went_and_came_back_has_not_stood_still() -> None:
     ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS)
     ledger.see({}, set(), {"A"}, NOW_MS + 1000)
 
-    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + ADOPT_AFTER_MS)
+    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + 600_000)
     assert not ledger.is_ours("X", 5.0)
-    assert ledger.since_ms("X", NOW_MS + ADOPT_AFTER_MS) == NOW_MS + ADOPT_AFTER_MS
+    assert ledger.since_ms("X", NOW_MS + 600_000) == NOW_MS + 600_000
 
-    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + 2 * ADOPT_AFTER_MS)
+    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + 1_199_999)
+    assert not ledger.is_ours("X", 5.0)
+    ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS + 1_200_000)
     assert ledger.is_ours("X", 5.0)
 
 
 def test_what_is_neither_served_nor_in_the_universe_is_forgotten() -> None:
     """A symbol that comes back a week later must not make an old value look like ours."""
     ledger = Ledger()
+    ledger.add_sent({"OLD": 1.0, "KEPT": 2.0})
     ledger.see({"OLD": 7.0, "KEPT": 8.0}, set(), {"A"}, NOW_MS)
 
     ledger.see({}, set(), {"A", "KEPT"}, NOW_MS + 1000)
 
-    assert not ledger.is_ours("OLD", 7.0)
-    assert ledger.is_ours("KEPT", 8.0)
+    assert [ledger.is_ours("OLD", usd) for usd in (1.0, 7.0)] == [False, False]
+    assert [ledger.is_ours("KEPT", usd) for usd in (2.0, 8.0)] == [True, True]
+
+
+def test_what_was_missing_before_a_restart_is_no_value() -> None:
+    ledger = Ledger()
+    ledger.recall({"A": Served(None, NOW_MS, "missing")})
+
+    assert not ledger.is_ours("A", 1.0)
 
 
 def test_a_value_that_changed_stands_since_then() -> None:
