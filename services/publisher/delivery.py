@@ -32,6 +32,7 @@ BURST_S = 5.0  # most that late sweeps may take of one interval
 REFUSALS = 3  # of one batch, before it counts as undeliverable
 FIRST_RETRY_S = 0.5
 REDIS_RETRY_S = 2.0
+SLOW_POSTS = 2  # in a row, before the backend counts as slower than the sweeps
 PACE_OF = 6  # sweeps, by whose landing the interval between them is judged
 log = EventLog("publisher")
 
@@ -49,7 +50,7 @@ class Delivery:
     _started: bool = field(default=False, init=False)
     _refusals: tuple[str, int] = field(default=("", 0), init=False)  # of which entry, how many
     _landed_ms: deque[int] = field(default_factory=lambda: deque(maxlen=PACE_OF), init=False)  # the last ones, by id
-    _keeps_up: bool = field(default=False, init=False)  # the last round delivered the newest; nothing failed since
+    _slow: int = field(default=0, init=False)  # POSTs in a row that left no time for a late sweep
     _stores: bool = field(default=True, init=False)  # the backend's database took the last batch
 
     def __post_init__(self) -> None:
@@ -68,7 +69,6 @@ class Delivery:
                 await self._start()
             await self._round()
         except (Transient, Refused, Rejected) as e:
-            self._keeps_up = False
             wait_s = self._trouble(e)
             self.service.health.quiet(wait_s)
             return wait_s
@@ -101,6 +101,7 @@ class Delivery:
             proof = await self.batches.find(self.outbox.attempt)
             if proof:
                 await self._finish(proof)
+                self._note_pace()
                 self._count_lost(await self.outbox.collect(block=False), "deleted")
             elif self.outbox.attempt.entry_id not in self.outbox.waiting:
                 await self.outbox.note(None)  # there is nothing any more to post again
@@ -113,7 +114,7 @@ class Delivery:
             await self._deliver(entry_id, late=True)
             self._count_lost(await self.outbox.collect(block=False), "deleted")
         await self._deliver(self.outbox.waiting[-1], late=False)
-        self._keeps_up = True
+        self._note_pace()
 
     def _has_news(self) -> bool:
         """Whether a sweep waits that is newer than all that was delivered: the one that a round may end with."""
@@ -151,23 +152,31 @@ class Delivery:
         spare_s = self._interval_s() - 1.5 * self.batches.post_s
         return min(BURST_S, spare_s) if self._interval_s() else BURST_S
 
+    def _note_pace(self) -> None:
+        """After a POST: whether one more would have fitted into the interval."""
+        self._slow = self._slow + 1 if self._spare_s() <= self.batches.post_s else 0
+
     def _fits(self, until_s: float) -> bool:
         """Whether one more late sweep leaves the newest its time."""
         return self._stores and self.service.clock.monotonic_s() + self.batches.post_s < until_s
 
     async def _let_go(self, until_s: float) -> None:
-        """Thin what a backend that is slower than the sweeps will never get to, and give up a doubt that is in the way.
+        """Thin what a backend that is slower than the sweeps will never get to; a doubt makes way for the newest.
 
-        Only what landed while the last POST was under way; what an outage left waits until there is time for it.
+        Only what landed while the last POST was under way, and not after a single slow one; what an outage left waits
+        until there is time for it.
         """
         *earlier, newest = self.outbox.waiting
         if self._fits(until_s):
             self.report.over(SLOW)
             return
         attempt = self.outbox.attempt
-        thinned = [attempt.entry_id] if attempt and attempt.entry_id != newest else []
-        if self._keeps_up and self._stores:
-            thinned += [e for e in earlier if entry_order(e) > entry_order(self.outbox.delivered_id)]
+        if attempt and attempt.entry_id != newest:
+            await self.outbox.release(attempt)
+            self.metrics.duplicates.inc(attempt.posts)
+        if self._slow < SLOW_POSTS or not self._stores:
+            return
+        thinned = [e for e in earlier if entry_order(e) > entry_order(self.outbox.delivered_id)]
         if thinned:
             await self.outbox.give_up(*thinned)
             self.metrics.thinned.inc(len(thinned))

@@ -187,6 +187,13 @@ class Outbox:
                 SERVED.put(pipe, served)
         self.attempt = None
 
+    async def release(self, attempt: Attempt) -> None:
+        """It makes way: its entry waits on, and each of its POSTs counts as a duplicate of the one that is to come."""
+        async with self._at_once() as pipe:
+            pipe.hdel(PUBLISHER, "attempt")
+            pipe.hincrby(PUBLISHER, "duplicates", attempt.posts)
+        self.attempt = None
+
     async def give_up(self, *entry_ids: str) -> None:
         """They will never be delivered."""
         async with self._at_once() as pipe:

@@ -7,7 +7,21 @@ differ from those of `Fault`.
 from __future__ import annotations
 
 from tests.chaos import faults as f
-from tests.chaos.faults import Fault, answers, both, exchange, kill, net, poller, publisher, redis_config, wedge, ws
+from tests.chaos import worlds as w
+from tests.chaos.faults import (
+    Fault,
+    answers,
+    backend,
+    both,
+    exchange,
+    kill,
+    net,
+    poller,
+    publisher,
+    redis_config,
+    wedge,
+    ws,
+)
 
 MUTE = "no mark frame for .* retired address"
 SILENT = r"no mark frame for [\d.]+ s"
@@ -26,6 +40,11 @@ NOTICE = exchange({"fault": "ws_shutdown_notice", "close_after_s": 5})
 REFUSED = exchange({"fault": "ws_refuse", "status": 429}, {"fault": "ws_reset"})
 MUTE_AND_BAN = both(exchange({"fault": "ws_mute"}), answers("418", retry_after=12, seconds=12))
 BAN_AND_FLUSH = both(answers("418", retry_after=10, seconds=10), f.flush_when_banned)
+WALL = {"kind": "status", "status": 403, "html": True, "mitigated": "challenge", "route": "read"}
+MICROS = exchange(
+    {"fault": "oi_time", "symbol": "BTCUSDT", "value": 1_791_382_984_119_000},
+    {"fault": "oi_time", "symbol": "ETHUSDT", "value": 2**70},
+)
 NO_MARKS_NO_BACKEND = both(kill("ws_daemon"), net("backend", cut="up down"))
 
 
@@ -126,6 +145,33 @@ NETWORK = [
     Fault("redis-cut-down", "obeyed, the answer lost", net("redis", cut="down"), 7, ws(NO_REDIS)),
     Fault("redis-rst", "every connection reset, idle or not", net("redis", reset=True), 0, (), age_s=10),
 ]
+
+BACKEND = [
+    Fault("slow-database", "7 ms a row: a POST takes longer than sweeps are apart", backend(rowDelayMs=7), 14,
+          publisher("sweeps thinned"), 25, age_s=16),
+    Fault("refusing-database", "200, and no row is stored", backend(databaseDown=True), 8,
+          publisher("served, not stored"), judged=False),
+    Fault("cached-read", "a cache of 5 s before the public GET", w.cached, 14, publisher("comes from a cache"),
+          recover_s=25, holds=w.nothing_repeated),
+    Fault("universe-writer", "another program writes the universe", w.universe_overwritten, 1,
+          publisher("universe FOREIGN"), 40, holds=w.universe_is_ours),
+    Fault("bot-wall", "the public GET meets a page of HTML", backend(fault=WALL), 6, publisher("bot wall")),
+    Fault("unpaid", "402 for every POST", backend(fault={"kind": "status", "status": 402}), 8, publisher("402")),
+]
+
+WORLDS = [
+    Fault("empty-start", "an empty Redis, every service new, volumes that trickle in", w.start_from_nothing, 1, (),
+          recover_s=30, holds=w.no_part_was_posted),
+    Fault("volumes-silent", "no tickers while marks flow", stream("tickers"), 1, ws("volumes"), 100, age_s=16),
+    Fault("all-called-gone", "-1121 for every symbol", w.all_called_gone, 10, poller("not believed"),
+          recover_s=25, holds=w.universe_kept),
+    Fault("micros", "a time of open interest in microseconds, one beyond 64 bits", MICROS, 6, poller("BTCUSDT"),
+          recover_s=25),
+    Fault("limited-user", "a Redis user without administration", w.limited_user, 1, (), recover_s=30),
+    Fault("exchange-proxy", "the proxy to the exchange ends", w.proxy_dies, 8, ws(ENDED), 20, recover_s=40),
+    *([Fault("redis-6.2", "an older server, empty", w.old_redis, 1, (), recover_s=30)]
+      if w.HAS_OLD_REDIS else []),
+]
 # fmt: on
 
-CATALOGUE = {fault.name: fault for fault in (*STREAM, *REST, *PROCESSES, *NETWORK)}
+CATALOGUE = {fault.name: fault for fault in (*STREAM, *REST, *PROCESSES, *NETWORK, *BACKEND, *WORLDS)}

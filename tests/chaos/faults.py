@@ -32,6 +32,8 @@ class Fault:
     age_s: float | None = None  # bound of the worst served age, where the fault must not be felt
     skew_ms: int = 0  # how far the exchange's own clock is off meanwhile
     before: Inject | None = None  # waits for the right moment; no part of what is measured
+    holds: Inject | None = None  # raises AssertionError where what must be true after the recovery is not
+    judged: bool = True  # False: what is served meanwhile stands in no database, and cannot be judged by it
     fast: bool = False  # part of the ordinary test suite
 
 
@@ -44,6 +46,13 @@ def exchange(*faults: dict[str, Any]) -> Inject:
 
 def answers(answer: str, route: str = "all", **more: Any) -> Inject:
     return exchange({"fault": "rest_answer", "answer": answer, "route": route, **more})
+
+
+def backend(**settings: Any) -> Inject:
+    async def inject(rig: Rig) -> None:
+        await rig.fault("backend", settings)
+
+    return inject
 
 
 def kill(*names: str) -> Inject:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,9 @@ class Rig(Pipeline):
             way: Proxy(fronts[way], self.ports[server], self.manners.heard if way == "rest" else None)
             for way, server in WAYS.items()
         }
+        self.folder = folder
+        self.noted = 0  # by a fault, for what must hold after it
+        self.undo: list[Callable[[], object]] = []  # what a fault began and `heal` ends
         self.ended: set[str] = set()  # children that a fault ended; any other that is dead has crashed
 
     async def begin(self) -> None:
@@ -140,6 +145,10 @@ class Rig(Pipeline):
         """End whatever fault is on, of whatever kind; what was killed is started as systemd would."""
         for proxy in self.proxies.values():
             await proxy.heal()
+        while self.undo:
+            undone = self.undo.pop()()
+            if inspect.isawaitable(undone):
+                await undone
         for child in self.children.values():
             if child.status() is not None:
                 child.start()
@@ -150,7 +159,7 @@ class Rig(Pipeline):
         await eventually(self._answers, within_s=20)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")
-        await self.fault("backend", {"faults": []})
+        await self.fault("backend", {"faults": [], "rowDelayMs": 0, "databaseDown": False, "edgeTtlSec": 0})
         self.manners.forget()
 
     async def _answers(self) -> bool:

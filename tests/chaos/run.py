@@ -119,13 +119,17 @@ async def measure(bench: Bench, fault: Fault) -> Result:
     if fault.before is not None:
         await fault.before(bench.rig)
     begun_ms = now_ms()
-    await fault.inject(bench.rig)
+    try:
+        await fault.inject(bench.rig)
+    except AssertionError as e:
+        result.problems.append(f"it did not work there: {e}"[:300])
     await _hold(bench, fault, result, begun_ms)
     result.problems += bench.rig.crashed()
     ended_ms = now_ms()
     result.during_ban = list(bench.rig.manners.during_ban)
     await bench.rig.heal()
     await _recover(bench, result, ended_ms)
+    await _judge(bench, result)
     _count(bench, result)
     return result
 
@@ -134,6 +138,7 @@ async def prepare(bench: Bench, fault: Fault) -> None:
     bench.check()
     bench.served.expected = await bench.rig.universe()
     bench.served.skews_ms = frozenset({0, fault.skew_ms})
+    bench.served.judging = fault.judged
     bench.served.forget()
     bench.watch.forget()
 
@@ -172,6 +177,19 @@ async def _recover(bench: Bench, result: Result, ended_ms: int) -> None:
     result.lost = sorted(bench.served.expected - bench.served.served_since(ended_ms))
 
 
+async def _judge(bench: Bench, result: Result) -> None:
+    """What must hold now that all is well again."""
+    if not bench.served.judging:
+        bench.served.forget()
+        bench.served.judging = True
+        await bench.until_whole(now_ms(), START_S)
+    if result.fault.holds is not None:
+        try:
+            await result.fault.holds(bench.rig)
+        except AssertionError as e:
+            result.problems.append(str(e)[:300])
+
+
 def _ill(bench: Bench) -> str:
     told = {s: "down" if h is None else f"{h['state']}: {h['detail']}"[:120] for s, h in bench.watch.health.items()}
     return "; ".join(f"{service} {text}" for service, text in told.items())
@@ -188,7 +206,7 @@ def _count(bench: Bench, result: Result) -> None:
         result.problems.append(f"{asked} requests during a ban, such as {result.during_ban[0]}")
     if result.lost:
         result.problems.append(f"{len(result.lost)} symbols lost: {', '.join(result.lost[:5])}")
-    if not result.judged:
+    if fault.judged and not result.judged:
         result.problems.append("no row was judged: the measurement itself failed")
     if fault.age_s is not None and result.worst_age_s > fault.age_s:
         result.problems.append(f"served {result.worst_age_s:.1f} s old; {fault.age_s:g} s allowed")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import httpx
@@ -34,6 +35,7 @@ class Served:
         self.wrong: deque[str] = deque(maxlen=SHOWN)
         self.wrong_count = 0
         self.judged = 0
+        self.judging = True
         self.worst_ms = 0
 
     async def follow(self) -> NoReturn:
@@ -48,8 +50,11 @@ class Served:
 
     async def sample(self) -> None:
         asked_ms = now_ms()
-        data = (await self._rig.get("backend", "/api/market/open-interest"))["data"]
+        # An address of its own: a cache before the backend has it not.
+        data = (await self._rig.get("backend", f"/api/market/open-interest?at={asked_ms}"))["data"]
         await self._take_rows()
+        if not self.judging:
+            return
         odd = {s: usd for s, usd in data.items() if self._match(s, usd, asked_ms) is None}
         if odd:  # a batch may have been on its way between the two questions
             await asyncio.sleep(0.1)
@@ -86,17 +91,19 @@ class Served:
         done = {i for i in new if batches[i]["answeredAt"] is not None}
         for raw in rows:
             if raw["batch"] in done:
-                self._take(raw)
+                self._take(raw, batches[raw["batch"]]["answeredAt"])
         self._open = {i for i in new - done if now_ms() - batches[i]["receivedAt"] < 60_000}
         self._last_batch = max(self._last_batch, *batches)
 
-    def _take(self, raw: dict[str, Any]) -> None:
+    def _take(self, raw: dict[str, Any], served_ms: int) -> None:
+        """``served_ms``: when its batch was answered; until then what it replaces is served, however long that took."""
         self.judged += 1
         why = judge(raw, self.whole, self._bounds, self.skews_ms)
         if why:
             self._count(why)
         if raw["openInterest"] and raw["markPrice"]:
-            self._rows.setdefault(raw["symbol"], deque(maxlen=ROWS_KEPT)).append(row_of(raw, self.skews_ms))
+            row = replace(row_of(raw, self.skews_ms), stored_ms=served_ms)
+            self._rows.setdefault(raw["symbol"], deque(maxlen=ROWS_KEPT)).append(row)
 
     def _count(self, why: str) -> None:
         self.wrong_count += 1

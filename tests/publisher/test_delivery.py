@@ -16,7 +16,7 @@ from shared.sweeplog import entry_order
 from tests.builders import reading, sweep
 from tests.fakes import FakeClock
 from tests.publisher.desk import SYMBOLS, Desk
-from tests.publisher.loopback import Loopback
+from tests.publisher.loopback import Loopback, hang
 from tests.redis_servers import servers
 
 Make = Callable[..., Desk]
@@ -104,6 +104,54 @@ async def land_at(one: Desk, at_s: float) -> None:
     one.clock.set_wall(-behind_s)
     await one.land()
     one.clock.set_wall(behind_s)
+
+
+async def test_a_backend_slower_than_its_own_timeout_is_found_slow(desk: Make) -> None:
+    """Each POST times out and is found served later: the next is no late one, and nothing is posted twice."""
+    one = desk(BACKEND_TIMEOUT_SEC="0.2")
+    for _ in range(2):
+        await one.cycle()
+
+    async def answer_late(request):  # type: ignore[no-untyped-def]
+        one.clock.advance(20)
+        await one.node.ingest(request)
+        return await hang(request)
+
+    one.loopback.answers["POST", "/api/market/open-interest/ingest"] = answer_late
+    next_s = one.clock.monotonic_s() + 10
+    for _ in range(30):
+        while next_s <= one.clock.monotonic_s():
+            await land_at(one, next_s)
+            next_s += 10
+        await one.step()
+        if not one.outbox.waiting:
+            one.clock.advance(max(0.0, next_s - one.clock.monotonic_s()))
+
+    stored = one.node.stored()
+    assert stored == sorted(set(stored))
+    assert one.count("pipeline_thinned_sweeps_total") > 0
+    assert one.duplicates == 0
+
+
+async def test_a_doubt_makes_way_for_the_newest(desk: Make) -> None:
+    one = desk()
+    one.node.post_s = 9.0
+    await one.cycle()
+    one.node.answers = [502]
+    one.clock.advance(10)
+    await one.land()
+    await one.step()
+    one.clock.advance(30)
+    await one.land()
+
+    await one.until_delivered()
+    assert one.node.stored()[-1] == one.timestamps()[-1]
+    one.node.post_s = 0.1
+    for _ in range(3):
+        await one.cycle()
+
+    assert sorted(one.node.stored()) == one.timestamps()
+    assert one.duplicates == 1
 
 
 async def test_a_slow_backend_keeps_what_an_outage_left_until_there_is_time(desk: Make) -> None:
