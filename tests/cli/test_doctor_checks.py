@@ -22,8 +22,11 @@ from tests.redis_servers import ScriptedRedis
 
 Answer = Callable[[httpx.Request], httpx.Response]
 ENVIRON = {"REDIS_URL": "redis://h", "BACKEND_URL": "https://b.example", "BACKEND_API_KEY": "a-key"}
-SERVED = {"data": {"BTCUSDT": 1.0}, "asOf": SystemClock().now_ms()}
 WALL = httpx.Response(403, html="<html>Just a moment...</html>", headers={"cf-mitigated": "challenge"})
+
+
+def served_now(**changes: object) -> dict[str, object]:
+    return {"data": {"BTCUSDT": 1.0}, "asOf": SystemClock().now_ms(), **changes}
 
 
 async def found(check: Check, answer: Answer, **environ: str) -> Finding:
@@ -70,11 +73,11 @@ async def test_a_key_with_its_quotes_on_is_not_sent() -> None:
 
 
 async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
-    served = httpx.Response(200, json=SERVED, headers={"Age": "9", "X-Cache": "HIT"})
+    served = httpx.Response(200, json=served_now(), headers={"Age": "9", "X-Cache": "HIT"})
     finding = await found(backend.serving, lambda _: served)
     assert finding.state == DEGRADED
     assert finding.what.startswith("what is served comes from a cache, 9.0s old")
-    assert (await found(backend.serving, lambda _: httpx.Response(200, json=SERVED))).state == GOOD
+    assert (await found(backend.serving, lambda _: httpx.Response(200, json=served_now()))).state == GOOD
 
 
 async def test_what_is_no_number_costs_only_its_symbol() -> None:
