@@ -162,13 +162,11 @@ BACKEND = [
 WORLDS = [
     Fault("empty-start", "an empty Redis, every service new, volumes that trickle in", w.start_from_nothing, 1, (),
           recover_s=30, holds=w.no_part_was_posted),
-    Fault("volumes-silent", "no tickers while marks flow", stream("tickers"), 1, ws("volumes"), 100, age_s=16),
     Fault("all-called-gone", "-1121 for every symbol", w.all_called_gone, 10, poller("not believed"),
           recover_s=25, holds=w.universe_kept),
     Fault("micros", "a time of open interest in microseconds, one beyond 64 bits", MICROS, 6, poller("BTCUSDT"),
           recover_s=25),
     Fault("limited-user", "a Redis user without administration", w.limited_user, 1, (), recover_s=30),
-    Fault("exchange-proxy", "the proxy to the exchange ends", w.proxy_dies, 8, ws(ENDED), 20, recover_s=40),
     *([Fault("redis-6.2", "an older server, empty", w.old_redis, 1, (), recover_s=30)]
       if w.HAS_OLD_REDIS else []),
 ]

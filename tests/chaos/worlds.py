@@ -1,4 +1,4 @@
-"""Faults that are another world rather than a failure: older servers, a limited user, a proxy, a start from nothing.
+"""Faults that are another world rather than a failure: an older server, a limited user, a start from nothing.
 
 Each waits until the pipeline works there, and fails where it does not.
 """
@@ -11,10 +11,9 @@ import time
 from redis.asyncio import Redis
 
 from dev.processes import Child
-from dev.redis_server import free_port, server_command
+from dev.redis_server import server_command
 from tests.chaos.rig import Rig
 from tests.pipeline.harness import SERVICES
-from tests.proxies import command
 from tests.redis_servers import servers
 from tests.waiting import eventually
 
@@ -65,26 +64,6 @@ async def limited_user(rig: Rig) -> None:
     rig.undo.append(restore)
     restart(rig, *SERVICES)
     await until_verified(rig)
-
-
-async def proxy_dies(rig: Rig) -> None:
-    """All that goes to the exchange goes through a proxy; then the proxy ends."""
-    port = free_port()
-    proxy = Child("proxy", command(port, rig.folder), {}, rig.folder)
-    proxy.start()
-    for name in ("ws_daemon", "oi_poller"):
-        rig[name].env["BINANCE_PROXY"] = f"http://guest:a-password-never-to-be-seen@127.0.0.1:{port}"
-
-    def direct() -> None:
-        proxy.stop()
-        for name in ("ws_daemon", "oi_poller"):
-            del rig[name].env["BINANCE_PROXY"]
-        restart(rig, "ws_daemon", "oi_poller")
-
-    rig.undo.append(direct)
-    restart(rig, "ws_daemon", "oi_poller")
-    await until_verified(rig)
-    proxy.kill()
 
 
 async def start_from_nothing(rig: Rig) -> None:
