@@ -33,6 +33,7 @@ POSTED = "alert"  # field of oi:publisher: the alert whose POST has begun
 DELIVERED = "alert_delivered"  # the newest that is done with, so that a group that was lost repeats nothing
 IN_DOUBT = "alerts_in_doubt"  # how many were neither seen at the backend nor sent again
 WAIT = "alerts wait in oi:alerts"
+STALE_MS = 900_000  # an alert that could not be stored for so long helps nobody any more
 LOOKS = 10  # at a backend that answers and shows nothing readable, before it counts as one that cannot be looked at
 log = EventLog("publisher")
 
@@ -69,6 +70,7 @@ class AlertDelivery:
         self._last = LastPost(self._redis, POSTED, self.settings.timeout_s, self._clock)
         self._backoff = Backoff(min(0.5, self.settings.retry_max_s), self.settings.retry_max_s)
         self._looks = 0
+        self._tried = ""  # the entry that was tried last
 
     async def run(self) -> NoReturn:
         await keep(self.deliver_next, self._complain, self._backoff, self._clock)
@@ -104,6 +106,9 @@ class AlertDelivery:
         """What became of it: delivered, found, in_doubt or dropped."""
         try:
             alert = decode_alert((fields or {}).get(FIELD))
+            if self._tried == entry_id and self._clock.now_ms() - entry_order(entry_id)[0] > STALE_MS:
+                raise Rejected("it could not be stored for a quarter of an hour")
+            self._tried = entry_id
             unclear = await self._last.unclear()
             if unclear is None or unclear.what != entry_id:
                 await self._last.send(entry_id, partial(self.backend.send_alert, alert))

@@ -57,7 +57,13 @@ class Backend:
         return wire.decode_universe((await self._get(UNIVERSE)).body)
 
     async def send_alert(self, alert: AlertBody) -> None:
-        await self._post(f"{ALERTS}/ingest", msgspec.json.encode(alert))
+        """One row of its database: where that fails the backend says 500 itself, and nothing was stored."""
+        try:
+            await self._post(f"{ALERTS}/ingest", msgspec.json.encode(alert))
+        except InDoubt as e:
+            if e.own:
+                raise Away(str(e), answered=True) from e
+            raise
 
     async def recent_alerts(self, symbol: str) -> list[dict[str, Any]]:
         return wire.decode_alerts((await self._get(ALERTS, {"symbol": symbol, "limit": "100"})).body)

@@ -37,9 +37,10 @@ class Away(Transient):
 class InDoubt(Away):
     """The backend may have taken it, or may still be at it: look before it is sent again."""
 
-    def __init__(self, message: str, *, answered: bool, timed_out: bool = False) -> None:
+    def __init__(self, message: str, *, answered: bool, timed_out: bool = False, own: bool = False) -> None:
         super().__init__(message, answered=answered)
         self.timed_out = timed_out
+        self.own = own  # a 500 in the backend's own words: it met an error, where a proxy knows nothing
 
 
 class TooLarge(Rejected):
@@ -114,7 +115,7 @@ def failure(reply: Reply, now_ms: int, *, keyed: bool = True) -> Exception | Non
     if reply.status == 413:
         return TooLarge(said)
     if reply.status >= 500 or reply.status == 408:
-        return InDoubt(said, answered=True)
+        return InDoubt(said, answered=True, own=reply.status == 500 and _is_own(reply.body))
     if reply.status in {400, 422} and _is_own(reply.body):
         return Rejected(said)
     return Refused(f"{_refusal(reply, keyed)}: {said}")

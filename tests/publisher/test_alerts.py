@@ -166,7 +166,7 @@ async def test_an_alert_that_is_not_there_is_sent_again_when_the_backend_has_had
 ) -> None:
     one = make(BACKEND_TIMEOUT_SEC="30")
     await one.add(1)
-    one.loopback.answer("POST", INGEST, 500)
+    one.loopback.answer("POST", INGEST, 502)
     one.shown()
     with pytest.raises(InDoubt):
         await one.step()
@@ -224,7 +224,7 @@ async def test_an_operator_may_choose_to_hear_it_twice(make: Callable[..., Alert
 async def test_without_an_audit_nobody_looks(make: Callable[..., Alerts]) -> None:
     one = make(BACKEND_AUDIT="off")
     await one.add(1)
-    one.loopback.answer("POST", INGEST, 500)
+    one.loopback.answer("POST", INGEST, 502)
     with pytest.raises(InDoubt):
         await one.step()
 
@@ -237,7 +237,7 @@ async def test_without_an_audit_nobody_looks(make: Callable[..., Alerts]) -> Non
 async def test_a_backend_that_shows_nothing_readable_is_looked_at_ten_times(make: Callable[..., Alerts]) -> None:
     one = make()
     await one.add(1)
-    one.loopback.answer("POST", INGEST, 500)
+    one.loopback.answer("POST", INGEST, 502)
     one.loopback.answer("GET", ALERTS, 500)
     with pytest.raises(InDoubt):
         await one.step()
@@ -254,7 +254,7 @@ async def test_a_backend_that_shows_nothing_readable_is_looked_at_ten_times(make
 async def test_a_backend_that_is_away_is_waited_for(make: Callable[..., Alerts], client: httpx.AsyncClient) -> None:
     one = make()
     await one.add(1)
-    one.loopback.answer("POST", INGEST, 500)
+    one.loopback.answer("POST", INGEST, 502)
     with pytest.raises(InDoubt):
         await one.step()
     one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.bench.clock, 0.3)
@@ -349,7 +349,7 @@ async def test_the_loop_says_what_it_waits_for_and_obeys_retry_after(make: Calla
 async def test_each_time_it_goes_out_the_backend_is_given_longer(make: Callable[..., Alerts], clock: FakeClock) -> None:
     one = make(BACKEND_TIMEOUT_SEC="30")
     entry_id = await one.add(1)
-    one.loopback.answer("POST", INGEST, 500)
+    one.loopback.answer("POST", INGEST, 502)
     one.shown()
 
     for posts, patience_s in ((1, 30), (2, 60), (3, 120)):
@@ -357,3 +357,35 @@ async def test_each_time_it_goes_out_the_backend_is_given_longer(make: Callable[
             await one.step()
         assert await one.noted() == f"{entry_id} {clock.now_ms() + patience_s * 1000} {posts}".encode()
         clock.advance(patience_s + 1)
+
+
+async def test_a_database_that_fails_costs_no_alert(make: Callable[..., Alerts]) -> None:
+    """The backend's own 500 means that nothing was stored: it is no doubt, and is tried again."""
+    one = make()
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 500, b'{"error":"Internal server error"}')
+    for _ in range(3):
+        with pytest.raises(Away):
+            await one.delivery.deliver_next()
+
+    del one.loopback.answers["POST", INGEST]
+    await one.delivery.deliver_next()
+
+    assert one.bench.outcomes("alert") == {"delivered": 1}
+    assert len(one.loopback.posts(INGEST)) == 4
+
+
+async def test_one_that_can_never_be_stored_does_not_hold_up_the_rest_for_ever(
+    make: Callable[..., Alerts], clock: FakeClock
+) -> None:
+    one = make()
+    await one.add(1)
+    one.loopback.answer("POST", INGEST, 500, b'{"error":"Internal server error"}')
+    with pytest.raises(Away):
+        await one.delivery.deliver_next()
+    entry_ms = int((await one.redis.xrange("oi:alerts"))[0][0].partition(b"-")[0])
+    clock.set_wall((entry_ms - clock.now_ms()) / 1000 + 901)
+
+    await one.delivery.deliver_next()
+
+    assert one.bench.outcomes("alert") == {"dropped": 1}
