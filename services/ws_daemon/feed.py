@@ -42,14 +42,13 @@ class Feed:
         self.volumes_idle_s = VOLUMES_IDLE * settings.idle_s
         self.coverages = [Coverage() for _ in range(settings.connections)]
 
-    def delivering(self, watch: Watch, *, on: bool) -> int:
+    def delivering(self, watch: Watch, *, on: bool) -> None:
         """Keep count of the connections that deliver marks."""
         (self._delivering.add if on else self._delivering.discard)(watch)
         self._metrics.connected.set(len(self._delivering))
         self._facts["connections"] = str(len(self._delivering))
         if on:
             self._facts["lastConnected"] = iso(self._clock.now_ms())
-        return len(self._delivering)
 
     @property
     def live_connections(self) -> int:

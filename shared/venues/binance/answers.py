@@ -25,19 +25,19 @@ MAINTENANCE = -1016
 _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
 
-class ErrorBody(msgspec.Struct):
+class _ErrorBody(msgspec.Struct):
     code: int = 0
-    msg: str = ""
 
 
-_error_body = msgspec.json.Decoder(ErrorBody)
+_error_body = msgspec.json.Decoder(_ErrorBody)
 
 
-def error_body(body: bytes) -> ErrorBody:
+def error_code(body: bytes) -> int:
+    """The exchange's own number of an error; 0 where the body has none."""
     try:
-        return _error_body.decode(body)
+        return _error_body.decode(body).code
     except UNREADABLE:
-        return ErrorBody()
+        return 0
 
 
 def ban_s(reply: Reply, venue_ms: int) -> float:
@@ -82,8 +82,8 @@ def _maintenance(reply: Reply) -> bool:
 
 def _by_body(reply: Reply, venue_ms: int) -> Exception:
     said = f"{reply.status} {replies.excerpt(reply.body)}"
-    error = error_body(reply.body)
-    if error.code == MAINTENANCE or _maintenance(reply):
+    code = error_code(reply.body)
+    if code == MAINTENANCE or _maintenance(reply):
         return Refused(f"the exchange is under maintenance: {said}")
     if reply.status in {401, 407}:  # of an http:// origin; on the way to https:// the transport meets them
         return Refused(f"a proxy on the way wants another user or password: {said}")
@@ -91,9 +91,9 @@ def _by_body(reply: Reply, venue_ms: int) -> Exception:
         return Refused(f"the exchange does not serve this location: {said}")
     if reply.status == 403:
         return Refused(f"the firewall in front of the exchange blocks this address: {said}")
-    if reply.status >= 500 or reply.status == 408 or error.code in {-1000, -1001, -1006, -1007, -1008}:
+    if reply.status >= 500 or reply.status == 408 or code in {-1000, -1001, -1006, -1007, -1008}:
         return Transient(said, replies.retry_after_s(reply.headers, venue_ms))
-    return Rejected(said, error.code)
+    return Rejected(said, code)
 
 
 def used_weight(reply: Reply) -> int | None:
