@@ -1,4 +1,4 @@
-"""One batch: choose its rows, note it, post it, read back what is served, and post again where that can heal it.
+"""One batch: choose its rows, note it, post it, and post again where that can heal what is served.
 
 A batch in flight is an `Attempt` in Redis with the count of its POSTs that may have arrived. It is forgotten only when
 its outcome is known, or when not one of them can have had an effect.
@@ -21,19 +21,16 @@ from services.publisher.ledger import Ledger
 from services.publisher.limits import BatchLimits
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
+from services.publisher.readback import TWO_CACHES, ReadBack
 from services.publisher.settings import Settings
-from services.publisher.wire import Accepted, Away, InDoubt, Snapshot, TooLarge
+from services.publisher.wire import Accepted, Away, InDoubt, TooLarge
 from shared.clock import Clock
-from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
+from shared.errors import RateLimited, Refused, Rejected, Transient
 from shared.logs import EventLog
 from shared.model import Sweep, backend_key
 
 REPOSTS = 3  # in a row, of batches that were accepted and are not served; after that, one POST a sweep
-LOOKS = 10  # answers with nothing readable in them, before an attempt in doubt counts as not arrived
 LOOK_AGAIN_S = 0.25  # after a look that shows less than half of what was accepted
-CACHE_STEP_S = 1.0  # between looks at what a cache before the backend serves
-CACHE_WAIT_S = 60.0  # for it to expire; while nothing newer waits to be posted
-TWO_CACHES = "values of two batches are served in turn: it looks like two backend instances, each with its own cache"
 log = EventLog("publisher")
 
 
@@ -63,23 +60,14 @@ class Batches:
 
     settings: Settings
     backend: Backend
+    readback: ReadBack
     outbox: Outbox
     ledger: Ledger
     limits: BatchLimits
     metrics: Metrics
     clock: Clock
     post_s: float = 0.0  # how long the last POST took
-    _before_ms: int | None = field(default=None, init=False)  # the asOf last seen served
-    _seen: frozenset[str] = field(default=frozenset(), init=False)  # symbols last seen served with values of ours
     _reposts: int = field(default=0, init=False)
-    _looks: int = field(default=0, init=False)
-
-    async def first_look(self) -> None:
-        """What is served before our first batch was left by others before us: known, and not foreign."""
-        snapshot = await self.backend.read_served()
-        self._before_ms = snapshot.as_of_ms
-        if self.ledger.empty:
-            self.ledger.adopt(snapshot.values, self.clock.now_ms())
 
     async def deliver(self, draft: Draft) -> Proof:
         """Post it, and again while another POST can heal what is served. Raises what the last POST raised."""
@@ -89,43 +77,22 @@ class Batches:
             return Proof(self._attempt(draft, [], None), nothing, None, audits.shortfall(nothing, 0))
         while True:
             posted = await self._post(draft, rows)
-            proof = await self._prove(posted)
+            pause_s = LOOK_AGAIN_S * 2**self._reposts
+            proof = await self.readback.prove(posted.attempt, posted.pieces, pause_s)
             if not await self._is_healed_by_another(posted, proof):
                 return self._with_answers(proof, posted)
 
     async def find(self, attempt: Attempt) -> Proof | None:
-        """The attempt of unknown outcome as it is served; None when it has to be posted again.
+        """The attempt of unknown outcome as it is served; None when it has to be posted again. Raises `InDoubt`."""
+        proof = await self.readback.find(attempt)
+        if proof:  # how long it took, as far as anybody can tell
+            self.post_s = max(self.post_s, (self.clock.now_ms() - attempt.posted_ms) / 1000)
+        return proof
 
-        Raises `InDoubt` while the backend may still be at work on it, or what is served cannot be seen.
-        """
-        if not self.settings.audit:
-            return None
-        snapshot = await self._look()
-        now_ms = self.clock.now_ms()
-        if snapshot and audits.was_taken(attempt, snapshot, now_ms):
-            proof = self._compare(attempt, snapshot)
-            self.post_s = max(self.post_s, (now_ms - attempt.posted_ms) / 1000)  # as far as anybody can tell
-            return proof._replace(why="; ".join(filter(None, ("found served after an unclear answer", proof.why))))
-        waited_s = (now_ms - attempt.posted_ms) / 1000
-        if snapshot and self._is_from_before(attempt.posted_ms, snapshot) and 0 <= waited_s < CACHE_WAIT_S:
-            raise InDoubt(f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old", answered=True)
-        if 0 <= waited_s < attempt.patience_s:
-            raise InDoubt(f"sweep {attempt.sweep_id} is not served yet", answered=True)
-        return None
-
-    async def _look(self) -> Snapshot | None:
-        """What is served; None when it was tried often enough. Raises `Away` while it cannot be read."""
-        try:
-            snapshot = await self.backend.read_served()
-        except RateLimited:
-            raise
-        except (Away, Refused, Rejected, WireError) as e:
-            self._looks += not isinstance(e, Away) or e.answered
-            if self._looks < LOOKS:
-                raise Away(f"cannot look whether it took the batch: {e}", answered=True) from e
-            snapshot = None
-        self._looks = 0
-        return snapshot
+    def learn_from(self, proof: Proof) -> None:
+        merged = self.readback.learn_from(proof)
+        if merged is not None:
+            self.limits.saw(merged=merged)
 
     async def _post(self, draft: Draft, rows: Sequence[Record]) -> _Posted:
         """Note it and send it, in as few pieces as the backend takes."""
@@ -172,7 +139,7 @@ class Batches:
             batch_ms=sweep.ended_ms,
             posted_ms=self.clock.now_ms(),
             patience_s=0.5 + 2 * self.post_s,
-            before_ms=earlier.before_ms if earlier else self._before_ms,
+            before_ms=earlier.before_ms if earlier else self.readback.before_ms,
             sent={backend_key(row.symbol): row.notional for row in rows},
             unsent=[row.symbol for row in books.records if row.symbol not in chosen],
             left_out=books.left_out,
@@ -206,62 +173,10 @@ class Batches:
         log.warning("the backend takes smaller batches only", refused=rows, trying=trying, error=str(error))
         await self.outbox.learn(self.limits.as_fields())
 
-    async def _prove(self, posted: _Posted) -> Proof:
-        """Look; where less than half is served, once more: a backend may need a moment, or there may be two of them."""
-        proof = await self._read_back(posted.attempt)
-        if not (proof.is_unserved or audits.is_replaced(posted.pieces, proof.audit)):
-            return proof
-        await self.clock.sleep(LOOK_AGAIN_S * 2**self._reposts)
-        again = await self._read_back(posted.attempt)
-        if again.is_unserved or audits.is_replaced(posted.pieces, again.audit):
-            return again
-        for _ in range(2):
-            look = await self._read_back(posted.attempt)
-            if look.is_unserved:
-                verdict = "PARTIAL" if again.audit.verdict == "VERIFIED" else again.audit.verdict
-                return again._replace(audit=again.audit._replace(verdict=verdict), why=TWO_CACHES)
-        return again
-
-    async def _read_back(self, attempt: Attempt) -> Proof:
-        """What is served, seen after the POST. An answer that a cache held before it proves nothing."""
-        if not self.settings.audit:
-            return Proof(attempt, Audit("UNAUDITED", 0), None, "BACKEND_AUDIT=off")
-        answered_ms, begun_s = self.clock.now_ms(), self.clock.monotonic_s()
-        while True:
-            try:
-                snapshot = await self.backend.read_served()
-            except (Transient, Refused, Rejected, WireError) as e:
-                return Proof(attempt, Audit("UNVERIFIED", 0), None, f"could not read back: {e}")
-            proof = self._compare(attempt, snapshot)
-            if proof.audit.verdict == "VERIFIED" or not self._is_from_before(answered_ms, snapshot):
-                return proof
-            if self.clock.monotonic_s() - begun_s > CACHE_WAIT_S or not await self.outbox.is_newest(attempt.entry_id):
-                why = f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old: older than this batch"
-                return Proof(attempt, Audit("UNVERIFIED", 0), None, why, snapshot.cache_age_s)
-            await self.clock.sleep(CACHE_STEP_S)
-
-    def _is_from_before(self, instant_ms: int, snapshot: Snapshot) -> bool:
-        """Whether a cache made this answer before that instant; `Age` is in whole seconds, cut."""
-        age_s = snapshot.cache_age_s
-        return age_s is not None and self.clock.now_ms() - (age_s + 1) * 1000 < instant_ms
-
-    def _compare(self, attempt: Attempt, snapshot: Snapshot) -> Proof:
-        result = audits.audit(attempt, snapshot, self.ledger, self.clock.now_ms())
-        why = audits.shortfall(result, len(attempt.sent))
-        if attempt.unsent:
-            size = len(attempt.sent)
-            limit = (
-                f"the backend replaces its cache and takes no more than {size} rows a POST: "
-                f"of {attempt.published} the {size} largest by notional are sent"
-            )
-            why = "; ".join(filter(None, (limit, why)))
-            result = result._replace(verdict="PARTIAL" if result.verdict == "VERIFIED" else result.verdict)
-        return Proof(attempt, result, snapshot, why, snapshot.cache_age_s)
-
     async def _is_healed_by_another(self, posted: _Posted, proof: Proof) -> bool:
         """Whether to post it again: the backend kept the last piece alone, or accepted it and serves none of it."""
         if audits.is_replaced(posted.pieces, proof.audit) and proof.snapshot:
-            self.limits.merges = "no"  # `_prove` has looked twice
+            self.limits.merges = "no"  # it was looked at twice
             await self.outbox.learn(self.limits.as_fields())
             size = self.limits.size(proof.attempt.published, self.clock.now_ms())
             then = "single batches" if size >= proof.attempt.published else f"the {size} largest, its size limit"
@@ -288,19 +203,6 @@ class Batches:
         return proof._replace(
             audit=proof.audit._replace(verdict=verdict), why="; ".join(filter(None, (why, proof.why)))
         )
-
-    def learn_from(self, proof: Proof) -> None:
-        """What a finished cycle teaches: what is served now, and whether the backend merges."""
-        if proof.snapshot is None:
-            return
-        attempt, snapshot, now_ms = proof.attempt, proof.snapshot, self.clock.now_ms()
-        if proof.audit.right == len(attempt.sent):
-            merged = audits.merged(attempt, snapshot, self._seen)
-            if merged is not None:
-                self.limits.saw(merged=merged)
-        self._before_ms = snapshot.as_of_ms
-        self.ledger.see(snapshot.values, proof.audit.foreign, attempt.universe_keys(), now_ms)
-        self._seen = frozenset(snapshot.values.keys() - proof.audit.foreign)
 
 
 def outcome_of(error: Exception) -> str:

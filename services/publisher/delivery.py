@@ -85,7 +85,7 @@ class Delivery:
             self.batches.ledger.add_sent(kept.attempt.sent)
         if self.settings.audit:
             try:
-                await self.batches.first_look()
+                await self.batches.readback.first_look()
             except (Transient, Refused, Rejected, WireError) as e:
                 self.report.complain("nothing to read back at the start", e, backend=self.batches.backend.origin)
         self.metrics.duplicates.inc(kept.duplicates)

@@ -16,6 +16,7 @@ from services.publisher.ledger import Ledger
 from services.publisher.limits import BatchLimits
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
+from services.publisher.readback import ReadBack
 from services.publisher.report import Report
 from services.publisher.settings import Settings
 from shared.clock import iso
@@ -125,7 +126,11 @@ class Desk:
         self.outbox = Outbox(self.redis)
         self.limits = BatchLimits(self.settings.max_rows)
         backend = Backend(self.loopback.url, "the-key", self.client, self.clock, self.settings.timeout_s)
-        self.batches = Batches(self.settings, backend, self.outbox, Ledger(), self.limits, self.metrics, self.clock)
+        ledger = Ledger()
+        readback = ReadBack(self.settings.audit, backend, self.outbox, ledger, self.clock)
+        self.batches = Batches(
+            self.settings, backend, readback, self.outbox, ledger, self.limits, self.metrics, self.clock
+        )
         self.delivery = Delivery(self.settings, self.service, self.outbox, self.batches, self.report, self.metrics)
 
     async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS, contracts: float = 0.0) -> str:
