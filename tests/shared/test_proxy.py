@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import ssl
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from shared.errors import Banned, Refused, SettingsError, Transient
 from shared.proxy import Proxy, proxy
 from shared.reply import Get
 from shared.settings import load
+from shared.venues.binance.stream import open_stream
 from tests.deploy.test_redis_tls import make_certificates
 from tests.fakes import FakeClock
 from tests.proxies import PASSWORD, RunningProxy, running
@@ -135,6 +138,26 @@ async def test_the_stream_passes_through_it(venue: Venue, through: RunningProxy)
     await asyncio.wait({following})
 
     await eventually(lambda: through.passed(venue.origin.partition("//")[2]))
+
+
+async def test_a_stream_cancelled_at_any_moment_of_its_opening_leaves_no_socket(
+    venue: Venue, through: RunningProxy
+) -> None:
+    """A socket left open is a warning when it is collected."""
+    with warnings.catch_warnings(record=True, category=ResourceWarning) as left:
+        warnings.simplefilter("always")
+        for turns in range(150):  # of the event loop, until it is cancelled
+            opening = asyncio.create_task(open_stream(venue.origin.replace("http", "ws"), proxy=proxy(through.url)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if opening.done():
+                (await opening).transport.abort()
+                break
+            opening.cancel()
+            await asyncio.wait({opening})
+            del opening
+        gc.collect()
+    assert not [str(warning.message) for warning in left]
 
 
 async def test_a_login_it_refuses_is_named_and_no_password_is_shown(venue: Venue, through: RunningProxy) -> None:

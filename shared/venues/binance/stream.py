@@ -7,13 +7,12 @@ and stays silent. The streams stand in the address, so there is no SUBSCRIBE who
 from __future__ import annotations
 
 import asyncio
-import socket
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from shared.dial import NEXT_ADDRESS_S, dial
+from shared.dial import dial
 from shared.proxy import Proxy
 
 STREAMS = "/market/stream?streams=!markPrice@arr@1s/!miniTicker@arr"
@@ -36,7 +35,8 @@ async def open_stream(origin: str, streams: str = STREAMS, proxy: Proxy | None =
     No pings of our own: a client that waited for their pongs was cut off every minute. It answers the server's.
     """
     async with asyncio.timeout(HANDSHAKE_S):
-        way = {"happy_eyeballs_delay": NEXT_ADDRESS_S} if proxy else {"sock": await _dial(origin)}
+        url = urlsplit(origin)
+        target = url.hostname or "", url.port or (443 if url.scheme == "wss" else 80)
         return await _Connect(
             origin + streams,
             ping_interval=None,
@@ -44,11 +44,5 @@ async def open_stream(origin: str, streams: str = STREAMS, proxy: Proxy | None =
             close_timeout=GOODBYE_S,
             max_size=LONGEST_FRAME,
             compression=None,
-            proxy=proxy.url if proxy else None,
-            **way,
+            sock=await (proxy.dial(*target) if proxy else dial(*target)),
         )
-
-
-async def _dial(origin: str) -> socket.socket:
-    url = urlsplit(origin)
-    return await dial(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
