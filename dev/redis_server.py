@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
+import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 30.0
 
 
 def server_binary() -> str:
@@ -37,12 +38,26 @@ def server_command(port: int, folder: str, binary: str = "") -> list[str]:
     return [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"]
 
 
+_mine: list[socket.socket] = []  # holds what `free_port` gave away, until this process ends
+
+
 def free_port() -> int:
-    """A port nobody listens on, from below the range that outgoing connections take theirs from."""
+    """A port nobody listens on, from below the range that outgoing connections take theirs from.
+
+    On Linux no other process that asks here gets it while this one lives, even before somebody listens on it.
+    """
     while True:
-        port = random.randrange(12_000, 32_000)
+        port = 12_000 + secrets.randbelow(20_000)  # not `random`: hypothesis seeds it, the same in every process
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            if sys.platform == "linux":
+                held = socket.socket(socket.AF_UNIX)
+                try:
+                    held.bind(f"\0oi-port-{port}")
+                except OSError:
+                    held.close()
+                    raise
+                _mine.append(held)
             return port
 
 
@@ -70,7 +85,7 @@ class EmbeddedRedis:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self.process and self.process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
                     sock.sendall(b"PING\r\n")
