@@ -52,9 +52,14 @@ PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 test: lint ## lint, types and all tests
 	$(PYTEST) -m "not long"
 
-test-redis: setup-test ## the tests that need Redis, against the server that REDIS_SERVER names
-	REDIS_SERVER="$(or $(REDIS_SERVER),redis-server)" $(PYTEST) -m "not long" tests/shared tests/ws_daemon \
-	  tests/oi_poller tests/publisher tests/oi_alerter tests/funding_api tests/pipeline
+# What a server may answer otherwise than another: scripts, streams and their groups, ACLs, its ways of being away.
+OF_REDIS := tests/shared/test_store.py tests/shared/test_redis_servers.py tests/shared/test_failover.py \
+  tests/shared/test_ban.py tests/shared/test_lease.py tests/shared/test_heartbeat.py tests/ws_daemon/test_writer.py \
+  tests/oi_poller/test_sweepstore.py tests/publisher/test_outbox.py tests/publisher/test_delivery.py \
+  tests/publisher/test_alerts.py tests/oi_alerter/test_memory.py tests/pipeline/test_end_to_end.py
+
+test-redis: setup-test ## the tests of what Redis answers, against the server that REDIS_SERVER names
+	REDIS_SERVER="$(or $(REDIS_SERVER),redis-server)" $(PYTEST) -m "not long" $(OF_REDIS)
 
 test-long: setup-test ## what cannot be scaled down
 	$(PYTEST) -m long

@@ -64,7 +64,7 @@ STREAM = [
           age_s=10),
     Fault("slow-drip", "200 bytes a second", stream("drip", bytes_per_s=200), 10, ws(SILENT)),
     Fault("close-1008", "closed with 1008", CLOSE_1008, 0, ws(f"{ENDED}.*1008"), age_s=10),
-    Fault("rst", "both connections reset", stream("reset"), 0, ws(ENDED), age_s=10, fast=True),
+    Fault("rst", "both connections reset", stream("reset"), 0, ws(ENDED), age_s=10),
     Fault("24h-cut", "the end of the exchange's 24 h", stream("cut"), 0, ws(f"{ENDED}.*1001"), age_s=10),
     Fault("shutdown-notice", "a close announced before", NOTICE, 6, ws("connection replaced", quiet=True), age_s=10),
     Fault("handshake-429", "handshakes are refused", REFUSED, 8, ws("refused with HTTP 429")),
@@ -72,7 +72,7 @@ STREAM = [
     Fault("frame-3mib", "six valid frames of 3 MiB", stream("frames", kind="oversize", times=6), 5, (), age_s=10),
     Fault("truncated-json", "frames that break off", stream("frames", kind="truncated"), 8, ws("not_a_frame")),
     Fault("unknown-fields", "new fields in every row", stream("rows", kind="unknown_fields"), 5, (), age_s=10),
-    Fault("poisoned-rows", ", ".join(POISON), POISONED, 6, ws("bad row dropped"), fast=True),
+    Fault("poisoned-rows", ", ".join(POISON), POISONED, 6, ws("bad row dropped")),
     Fault("time-back", "event times 60 s back", stream("time_back", ms=60_000), 8, publisher(STALE), recover_s=25),
     Fault("clock-ahead", "the exchange's clock is 90 s ahead", exchange({"fault": "clock_skew", "ms": 90_000}), 8,
           publisher(STALE), recover_s=30, skew_ms=90_000),
@@ -81,7 +81,7 @@ STREAM = [
 ]
 
 REST = [
-    Fault("rest-429", "429, Retry-After 5", answers("429", retry_after=5, seconds=5), 5, poller(QUIET), fast=True),
+    Fault("rest-429", "429, Retry-After 5", answers("429", retry_after=5, seconds=5), 5, poller(QUIET)),
     Fault("rest-418", "418, Retry-After 8", answers("418", retry_after=8, seconds=8), 8, poller(QUIET)),
     Fault("rest-418-text", "418, its end in the text", answers("418_text_only", retry_after=8, seconds=8), 8,
           poller(QUIET)),
@@ -97,7 +97,7 @@ REST = [
     Fault("rest-hang", "no answer at all", answers("hang"), 9, poller(UNANSWERED)),
     Fault("one-hangs", "one symbol's request hangs", answers("hang", "openInterest", symbols=["ETHUSDT"]), 5,
           poller("timeout.*ETHUSDT"), age_s=16),
-    Fault("html-200", "200 with an HTML page", answers("html_200"), 4, poller("bad_reply|not_json"), fast=True),
+    Fault("html-200", "200 with an HTML page", answers("html_200"), 4, poller("bad_reply|not_json")),
     Fault("error-200", "200 with an error body", answers("error_body_200"), 5, poller("symbols failed")),
     Fault("truncated-200", "200 with JSON that breaks off", answers("truncated_json"), 5, poller("symbols failed")),
     Fault("empty-listings", "exchangeInfo without symbols", answers("empty_symbols", "exchangeInfo"), 2,
@@ -110,8 +110,7 @@ REST = [
 
 PROCESSES = [
     Fault("redis-killed", "kill -9, back after 5 s with nothing", kill("redis"), 5, ws(NO_REDIS)),
-    Fault("redis-flushed", "FLUSHALL", f.flush, 0, (*ws("Redis lost what it held"), *publisher("waiting for")),
-          fast=True),
+    Fault("redis-flushed", "FLUSHALL", f.flush, 0, (*ws("Redis lost what it held"), *publisher("waiting for"))),
     Fault("redis-stopped", "SIGSTOP for 20 s", wedge("redis"), 20, ws(NO_REDIS)),
     Fault("redis-full", "maxmemory reached", redis_config(maxmemory=1), 8, ws(NO_REDIS)),
     Fault("redis-failover", "a replica takes over, the old primary lives on", f.fail_over, 12, ws(NO_REDIS), age_s=8),
@@ -137,7 +136,7 @@ NETWORK = [
     Fault("backend-refused", "nobody listens", net("backend", refuse=True), 5, publisher("backend is away")),
     Fault("backend-cut", "both ways", net("backend", cut="up down"), 7, publisher("backend")),
     Fault("backend-cut-up", "requests are lost", net("backend", cut="up"), 7, publisher("backend")),
-    Fault("backend-cut-down", "taken, the answer lost", net("backend", cut="down"), 7, publisher("backend"), fast=True),
+    Fault("backend-cut-down", "taken, the answer lost", net("backend", cut="down"), 7, publisher("backend")),
     Fault("backend-rst", "every connection reset", net("backend", reset=True), 0, (), age_s=10),
     Fault("redis-refused", "nobody listens", net("redis", refuse=True), 5, ws(NO_REDIS)),
     Fault("redis-cut", "both ways", net("redis", cut="up down"), 7, ws(NO_REDIS)),

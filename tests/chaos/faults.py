@@ -34,7 +34,7 @@ class Fault:
     before: Inject | None = None  # waits for the right moment; no part of what is measured
     holds: Inject | None = None  # raises AssertionError where what must be true after the recovery is not
     judged: bool = True  # False: what is served meanwhile stands in no database, and cannot be judged by it
-    fast: bool = False  # part of the ordinary test suite
+    fast: bool = False  # part of `make test` too
 
 
 def exchange(*faults: dict[str, Any]) -> Inject:

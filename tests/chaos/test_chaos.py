@@ -1,4 +1,4 @@
-"""The faults that are quick to run, through the real processes; `make chaos` runs all of them."""
+"""A mute connection, a kill and what must not go unseen, through the real processes; `make chaos` runs all faults."""
 
 from __future__ import annotations
 
