@@ -43,11 +43,10 @@ incident: setup ## replay the incident, and see it found, named and healed
 lint: setup-test ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(MAKE) --no-print-directory audit
 	$(PY) -m mypy services shared cli bench
 
 # Tests wait as much as they compute: three at a time on two cores, each file in one process.
-PYTEST := $(PY) -m pytest -n 3 --dist loadfile
+PYTEST := $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint ## lint, types and all tests
 	$(PYTEST) -m "not long"
@@ -88,7 +87,7 @@ bench-lock: ## write the lock files of the peers anew
 	cd bench && npm update --package-lock-only --silent
 	rm -rf .venv-lock
 
-audit: ## known weaknesses in what a service installs, where PyPI answers for them; part of lint
+audit: ## known weaknesses in what a service installs, where PyPI answers for them; part of .ci/run
 	@if $(PYTHON) -c 'import urllib.request as u; u.urlopen("$(ADVISORIES)", timeout=5)' 2>/dev/null; \
 	  then $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
 	    && .venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/base.lock; \

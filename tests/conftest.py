@@ -17,6 +17,16 @@ settings.register_profile("answers", deadline=None, max_examples=50)
 settings.load_profile("answers")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests share running processes last longest and come first: the last worker shall not end alone."""
+
+    def shares(item: pytest.Item) -> bool:
+        mark = item.get_closest_marker("asyncio")
+        return mark is not None and mark.kwargs.get("loop_scope") in {"module", "session"}
+
+    items.sort(key=shares, reverse=True)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
