@@ -192,15 +192,14 @@ async def test_a_reader_wakes_when_a_sweep_lands(redis: Redis) -> None:
     """A sweep a second old is published now, not at the next look."""
     reader = SweepReader(redis, "publisher", "one")
     assert await reader.wait(10, block_ms=1) == []
-    waiting = asyncio.create_task(reader.wait(10, block_ms=1000))
+    waiting = asyncio.create_task(reader.wait(10, block_ms=60_000))
     await asyncio.sleep(0)
 
-    started_s = time.monotonic()
     async with round_trip(redis) as pipe:
         append(pipe, sweep(reading()))
 
-    assert len(await waiting) == 1
-    assert time.monotonic() - started_s < 0.9
+    async with asyncio.timeout(20):
+        assert len(await waiting) == 1
 
 
 async def test_sweeps_come_oldest_first_and_no_more_than_asked_for(redis: Redis) -> None:
@@ -284,7 +283,7 @@ async def test_redis_away_is_said_at_once(own_redis: EmbeddedRedis, client: Redi
     with pytest.raises(Transient, match="Redis"):
         await MARKS.all(client, unheard)
 
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < 5
 
 
 async def test_redis_back_is_used_again(own_redis: EmbeddedRedis, client: Redis) -> None:
