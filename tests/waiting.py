@@ -1,4 +1,4 @@
-"""Wait for a condition with a deadline; never sleep for a guess."""
+"""Wait for a condition with a deadline, which is for what hangs, not for what is slow; never sleep for a guess."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float = 10.0, every_s: float = 0.02) -> T:
+async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float = 45.0, every_s: float = 0.02) -> T:
     """The first truthy answer of ``condition``; AssertionError with the last one when time is up."""
     deadline = time.monotonic() + within_s
     last: T | None = None

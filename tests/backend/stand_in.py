@@ -36,7 +36,7 @@ STAMP = "2025-12-03T05:10:00Z"
 STAMP_MS = 1_764_738_600_000
 
 
-def until(condition: Callable[[], T], within_s: float = 5.0) -> T:
+def until(condition: Callable[[], T], within_s: float = 30.0) -> T:
     """The first truthy answer; AssertionError with the last one when time is up."""
     deadline = time.monotonic() + within_s
     while not (answer := condition()):

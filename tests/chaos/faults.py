@@ -119,7 +119,7 @@ async def proxy_killed(rig: Rig) -> None:
         sweep = (await rig.status("oi_poller")).get("sweep")
         return sweep is not None and sweep != newest
 
-    await eventually(swept, within_s=20)
+    await eventually(swept)
     rig.kill("forward")
 
 

@@ -68,7 +68,7 @@ class Rig(Pipeline):
         for proxy in self.proxies.values():
             await proxy.listen()
         self.start()
-        await eventually(self._answers, within_s=20)
+        await eventually(self._answers)
 
     async def close(self) -> None:
         await super().close()
@@ -127,7 +127,7 @@ class Rig(Pipeline):
             self[name].kill()
             self[name].env["BINANCE_PROXY"] = proxy
             self[name].start()
-            await eventually(lambda name=name: self._goes_through(name, proxy.rpartition("@")[2]), within_s=20)
+            await eventually(lambda name=name: self._goes_through(name, proxy.rpartition("@")[2]))
 
     async def _goes_through(self, name: str, where: str) -> bool:
         status = await self.status(name)
@@ -156,7 +156,7 @@ class Rig(Pipeline):
         self.ended.clear()
         await self._fail_back()
         await self._go_direct()
-        await eventually(self._answers, within_s=20)
+        await eventually(self._answers)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")
         await self.fault("backend", {"faults": [], "rowDelayMs": 0, "databaseDown": False, "edgeTtlSec": 0})

@@ -56,13 +56,13 @@ class Stream:
         async def enough() -> bool:
             return await self.metric("pipeline_stream_connections ") >= connections
 
-        await eventually(enough, within_s=15)
+        await eventually(enough)
 
     async def ended_more_than(self, endings: float) -> None:
         async def more() -> bool:
             return await self.metric("pipeline_stream_endings_total") > endings
 
-        await eventually(more, within_s=15)
+        await eventually(more)
 
     async def replaced(self, times: int) -> None:
         before = self.daemon.log.read_text().count("connection replaced")
@@ -70,7 +70,7 @@ class Stream:
 
     async def up_to(self, at_ms: int) -> None:
         """Until both recorders are past that instant."""
-        await eventually(lambda: all(_newest(seen) > at_ms for seen in (self.sent, self.written)), within_s=15)
+        await eventually(lambda: all(_newest(seen) > at_ms for seen in (self.sent, self.written)))
 
 
 def _newest(seen: Sent | Written) -> int:
@@ -84,7 +84,7 @@ async def streaming(folder: Path, connections: int) -> AsyncIterator[Stream]:
     stream.exchange.start()
     jobs: list[asyncio.Task[None]] = []
     try:
-        await eventually(lambda: "stand-in on" in stream.exchange.tail(), within_s=15)
+        await eventually(lambda: "stand-in on" in stream.exchange.tail())
         jobs.append(asyncio.create_task(stream.sent.follow(f"ws://127.0.0.1:{stream.port}")))
         jobs.append(asyncio.create_task(stream.written.follow(redis.port)))
         await asyncio.wait_for(stream.sent.connected.wait(), 10)

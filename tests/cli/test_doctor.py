@@ -25,7 +25,7 @@ async def findings(pipeline: Pipeline, *args: str, **env: str) -> dict[str, dict
 
 async def test_a_sound_pipeline_is_left_as_it_is(pipeline: Pipeline) -> None:
     """Weight 1 at the exchange, no batch at the backend, nothing written to Redis."""
-    await pipeline.next_verified(within_s=60)
+    await pipeline.next_verified()
     before = (await pipeline.get("exchange", "/control"))["requests"].get("time", 0)
     newest = (await pipeline.get("backend", "/control/batches?since=0"))["batches"][-1]["id"]
     found = await findings(pipeline)

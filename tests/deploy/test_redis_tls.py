@@ -123,7 +123,7 @@ async def test_a_wrong_password_is_said_and_not_shown(secure: SecureRedis, tmp_p
     child = Child("ws_daemon", [sys.executable, "-m", "services.ws_daemon"], env, tmp_path)
     child.start()
     try:
-        await eventually(lambda: "AuthenticationError" in child.tail(), within_s=15)
+        await eventually(lambda: "AuthenticationError" in child.tail())
         assert child.status() is None
         log = child.log.read_text()
         assert "not-the-password" not in log

@@ -72,7 +72,7 @@ class Api:
 
     async def well(self) -> None:
         for path in ("/funding/health", "/funding/BTCUSDT", "/open-interest/BTCUSDT"):
-            await eventually(lambda path=path: self.status_is(path, 200), within_s=20)
+            await eventually(lambda path=path: self.status_is(path, 200))
 
 
 class Host(Api):
@@ -101,7 +101,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
     try:
         pipeline.start()
         host = Host(pipeline, folder)
-        await pipeline.next_verified(within_s=20)
+        await pipeline.next_verified()
         await host.well()
         yield host
     finally:

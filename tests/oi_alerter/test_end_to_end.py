@@ -134,7 +134,7 @@ async def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wi
     pipeline = WithAlerter(tmp_path_factory.mktemp("alerts"), **SETTINGS)
     pipeline.start()
     try:
-        await eventually(pipeline.warmed_up, within_s=40)
+        await eventually(pipeline.warmed_up)
         yield pipeline
     finally:
         await pipeline.close()
@@ -160,7 +160,7 @@ async def test_a_spike_is_told_once_a_frame_within_one_sweep_and_again_only_afte
     assert alert["source"] == "oi_realtime_poller"
 
     for timeframe in ("5 min", "15 min"):
-        await eventually(lambda name=timeframe: pipeline.inside("ETHUSDT", name), within_s=20)
+        await eventually(lambda name=timeframe: pipeline.inside("ETHUSDT", name))
     assert await pipeline.told("ETHUSDT") == expected
 
     await pipeline.move("ETHUSDT", 8)
@@ -168,8 +168,8 @@ async def test_a_spike_is_told_once_a_frame_within_one_sweep_and_again_only_afte
     async def told_again() -> bool:
         return len(await pipeline.told("ETHUSDT")) > 2
 
-    await eventually(told_again, within_s=15)
-    await eventually(lambda: pipeline.inside("ETHUSDT", "5 min"), within_s=20)
+    await eventually(told_again)
+    await eventually(lambda: pipeline.inside("ETHUSDT", "5 min"))
     last = await pipeline.snapshot()
     again = last.told("ETHUSDT")[2:]
     assert [row.timeframe for row in again] == ["5 min"]
@@ -181,7 +181,7 @@ async def test_a_kill_at_any_instant_repeats_none_and_loses_none(pipeline: WithA
     symbols = ["BTCUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT"]
     assert set(symbols) <= await pipeline.universe()
     for symbol in symbols:
-        await eventually(pipeline.up_to_date, within_s=20)  # else it would only ever die young
+        await eventually(pipeline.up_to_date)  # else it would only ever die young
         await pipeline.move(symbol, random.choice([8, -8]))
         await asyncio.sleep(random.uniform(0, 0.8))  # the instant is the point: anywhere in a sweep's way
         pipeline["oi_alerter"].kill()
@@ -192,7 +192,7 @@ async def test_a_kill_at_any_instant_repeats_none_and_loses_none(pipeline: WithA
         levels = [[event.contracts for event in seen.events(symbol)] for symbol in symbols]
         return all(max(level) > 1.05 * min(level) for level in levels)
 
-    await eventually(all_seen, within_s=20)
+    await eventually(all_seen)
     seen = await pipeline.snapshot()
     for symbol in symbols:
         assert seen.told(symbol) == seen.expected(symbol)
@@ -205,7 +205,7 @@ async def test_the_backend_serves_each_alert_once(pipeline: WithAlerter) -> None
         return set(await pipeline.told()) <= set(await pipeline.served())
 
     try:
-        await eventually(delivered, within_s=45)
+        await eventually(delivered)
     except AssertionError:
         missing = set(await pipeline.told()) - set(await pipeline.served())
         pytest.fail(f"not served: {missing}\n{pipeline.logs()}")

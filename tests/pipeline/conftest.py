@@ -15,7 +15,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pip
     pipeline = Pipeline(tmp_path_factory.mktemp("pipeline"))
     pipeline.start()
     try:
-        await pipeline.next_verified(within_s=60)
+        await pipeline.next_verified()
         yield pipeline
     finally:
         await pipeline.close()

@@ -127,15 +127,9 @@ class Pipeline:
             return False
         return bool(health["state"] == "ok" and health["lastSuccess"] > iso(since_ms))
 
-    async def next_verified(self, within_s: float = 15.0) -> None:
+    async def next_verified(self, within_s: float = 75.0) -> None:
         since_ms = time.time_ns() // 1_000_000
         try:
             await eventually(lambda: self.verified_since(since_ms), within_s, every_s=0.05)
         except AssertionError as e:
             raise AssertionError(f"{e}\n{self.logs()}") from None
-
-
-def _iso(ms: int) -> str:
-    from shared.clock import iso
-
-    return iso(ms)

@@ -52,7 +52,7 @@ async def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pi
     running = Named(tmp_path_factory.mktemp("costs"), OI_MIN_INTERVAL_SEC="0.6")
     running.start()
     try:
-        await running.next_verified(within_s=20)
+        await running.next_verified()
         yield running
     finally:
         await running.close()
@@ -64,7 +64,7 @@ async def window(pipeline: Pipeline) -> Window:
     commands = Commands(pipeline.redis, pipeline.ports["redis"])
     job = asyncio.create_task(commands.follow())
     await commands.watching.wait()
-    await pipeline.next_verified(20)
+    await pipeline.next_verified()
     commands.clear()
     before = await told(pipeline)
     newest: Any = await pipeline.redis.xrevrange("oi:sweeps", count=1)

@@ -13,7 +13,7 @@ async def test_everything_that_goes_to_the_exchange_goes_through_the_proxy(tmp_p
         pipeline = Pipeline(tmp_path / "pipeline", BINANCE_PROXY_URL=through.url)
         pipeline.start()
         try:
-            await pipeline.next_verified(within_s=60)
+            await pipeline.next_verified()
             exchange, backend = (f"127.0.0.1:{pipeline.ports[name]}" for name in ("exchange", "backend"))
             asked = (await pipeline.get("exchange", "/control"))["requests"]
             beats = [await pipeline.status(name) for name in ("ws_daemon", "oi_poller")]

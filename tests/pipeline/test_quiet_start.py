@@ -32,7 +32,7 @@ async def test_nothing_is_warned_of_that_nobody_has_to_act_on(tmp_path: Path, mo
             ports = {"METRICS_PORT": str(pipeline.ports.get(name, 0)), "FUNDING_API_PORT": "0"}
             pipeline._child(name, [sys.executable, "-m", f"services.{name}"], {**pipeline._env, **ports})
         for _ in range(2):
-            await pipeline.next_verified(within_s=60)
+            await pipeline.next_verified()
         said = [line for name in METRICS_PORTS for line in pipeline[name].tail(10_000).splitlines()]
     finally:
         await pipeline.close()

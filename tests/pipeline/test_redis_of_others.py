@@ -41,11 +41,11 @@ async def test_all_of_it_works_with_a_limited_user(server: str, user: str, tmp_p
         await eventually(pipeline.redis.ping)
         await pipeline.redis.execute_command(*shlex.split(user))
         await pipeline.redis.execute_command("ACL", "LOG", "RESET")  # who came before there was a user
-        await pipeline.next_verified(within_s=60)
+        await pipeline.next_verified()
         for name in ("publisher", "oi_poller", "ws_daemon"):
             pipeline[name].kill()
             pipeline[name].start()
-        await pipeline.next_verified(within_s=60)
+        await pipeline.next_verified()
         env = {**told(pipeline), "REDIS_URL": url.format(**pipeline.ports)}
         for command in (["status"], ["explain", "BTCUSDT"], ["top", "--once"], ["tail", "--count", "1"], ["doctor"]):
             await eventually(lambda c=command: _well(c, env), within_s=60)  # a heartbeat comes every other second

@@ -11,7 +11,7 @@ async def test_every_symbol_sent_is_served(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, cache_mode="replace")
     pipeline.start()
     try:
-        await pipeline.next_verified(within_s=20)
+        await pipeline.next_verified()
         await pipeline.next_verified()
         assert set(await pipeline.served()) == await pipeline.universe()
         assert len(await pipeline.served()) > 300
