@@ -94,7 +94,7 @@ class Backend:
         self.process = process
         self.ready_line = process.stdout.readline().strip()
         self.url = self.ready_line.split()[3]
-        self.http = httpx.Client(base_url=self.url, timeout=5)
+        self.http = httpx.Client(base_url=self.url, timeout=30)
 
     def ingest(self, data: list[Any], timestamp: str = STAMP, **options: Any) -> httpx.Response:
         body = {"data": data, "timestamp": timestamp, "totalSymbols": len(data), "source": "realtime"}
@@ -124,15 +124,15 @@ class Backend:
 
     @contextmanager
     def events(self) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
-        """Events as (name, data), the snapshot first; a silence of 6 s fails the test."""
-        with self.http.stream("GET", "/events", timeout=6) as response:
+        """Events as (name, data), the snapshot first; a silence of 30 s fails the test."""
+        with self.http.stream("GET", "/events", timeout=30) as response:
             assert response.headers["content-type"] == "text/event-stream"
             yield _parse(response.iter_lines())
 
     def close(self) -> None:
         self.http.close()
         self.process.terminate()
-        self.process.communicate(timeout=5)
+        self.process.communicate(timeout=30)
 
 
 def _parse(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:

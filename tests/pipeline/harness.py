@@ -31,9 +31,9 @@ class Pipeline:
     def __init__(self, folder: Path, cache_mode: str = "merge", redis_binary: str = "", **env: str) -> None:
         self.ports = {name: free_port() for name in ("redis", "exchange", "backend", *SERVICES)}
         self.children: dict[str, Child] = {}
-        self.api = httpx.AsyncClient(timeout=5)
+        self.api = httpx.AsyncClient(timeout=20)
         # One retry: after a kill of Redis the pooled connection is dead, which is not what a test is about.
-        self.redis = Redis(port=self.ports["redis"], retry=Retry(NoBackoff(), 1), socket_timeout=5)
+        self.redis = Redis(port=self.ports["redis"], retry=Retry(NoBackoff(), 1), socket_timeout=20)
         self._folder = folder
         self._cache_mode = cache_mode
         self._redis_binary = redis_binary
