@@ -44,7 +44,7 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(listings.keep(store.recalled))
         jobs.create_task(poller.run())
         if settings.per_minute is None:
-            jobs.create_task(look_at_minute_ends(fapi, budget, clock, listings.tried))
+            jobs.create_task(look_at_minute_ends(fapi, listings.tried))
 
 
 if __name__ == "__main__":

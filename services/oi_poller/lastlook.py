@@ -12,20 +12,21 @@ import contextlib
 from typing import NoReturn
 
 from services.oi_poller.exchange import Fapi
-from services.oi_poller.weight import WeightBudget
-from shared.clock import Clock, monotonic_ms
+from shared.clock import monotonic_ms
 from shared.errors import Refused, Rejected, Transient, WireError
 
 UNSEEN = 300  # weight that others may have sent since our last request
 APART_S = 1.0  # between two looks at least, however the exchange's clock is corrected
 
 
-async def look_at_minute_ends(fapi: Fapi, budget: WeightBudget, clock: Clock, ready: asyncio.Event) -> NoReturn:
+async def look_at_minute_ends(fapi: Fapi, ready: asyncio.Event) -> NoReturn:
     """``ready``: the exchange was asked for the first time, so that its minutes are known, and a ban too."""
+    budget, clock = fapi.budget, fapi.clock
     await ready.wait()
     while True:
         await clock.sleep(budget.last_look_ms(monotonic_ms(clock)) / 1000)
         if budget.limit - budget.used(monotonic_ms(clock)) >= UNSEEN:
             with contextlib.suppress(Transient, Refused, Rejected, WireError):  # it is a look at the count, no more
+                await fapi.ban.refresh()
                 await fapi.server_time()
         await clock.sleep(APART_S)

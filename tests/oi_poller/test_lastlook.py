@@ -1,0 +1,52 @@
+"""The look at the count near the end of a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from dev.redis_server import EmbeddedRedis
+from services.oi_poller.exchange import Fapi
+from services.oi_poller.lastlook import UNSEEN, look_at_minute_ends
+from services.oi_poller.transport import sweep_client
+from services.oi_poller.weight import WeightBudget
+from shared.ban import Ban
+from shared.errors import RateLimited
+from shared.store import connect
+from shared.venues.binance.rest import Exchange
+from tests.fakes import FakeClock
+from tests.oi_poller.venue import Venue, serving
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("case", "asked"), [("free", True), ("used up", False), ("banned elsewhere", False), ("redis away", False)]
+)
+async def test_it_is_no_request_too_many(own_redis: EmbeddedRedis, clock: FakeClock, case: str, asked: bool) -> None:
+    """Not where the minute is used up, not during a ban that another service was told, nor without knowing of it."""
+    redis, ready = connect(own_redis.url), asyncio.Event()
+    async with serving(Venue(["BTCUSDT"], clock)) as venue, sweep_client(1) as get:
+        ban, budget = Ban(redis, clock), WeightBudget(None, 200)
+        fapi = Fapi(Exchange(venue.origin, get, ban, clock), ban, budget, clock)
+        if case == "used up":
+            budget.limit = UNSEEN - 1
+        elif case == "banned elsewhere":
+            await Ban(redis, clock).record(RateLimited("slower", 1e6))
+        elif case == "redis away":
+            own_redis.kill()
+        ready.set()
+        looking = asyncio.create_task(look_at_minute_ends(fapi, ready))
+        await eventually(lambda: len(clock.slept) >= 4)  # two looks
+        looking.cancel()
+
+    assert bool(venue.time_asked_ms) is asked
+    await redis.aclose()
