@@ -108,12 +108,13 @@ def test_delisting_shows_everywhere_and_relisting_is_another_asset(fast: Exchang
 
 
 def test_new_listings_trade_at_once(exchange: Exchange) -> None:
+    before_ms = time.time() * 1000
     made = exchange.control(fault="list", count=200)["done"]
     assert len(set(made)) == 200
     rows = {row["symbol"]: row for row in exchange.get("/fapi/v1/exchangeInfo").json()["symbols"]}
     assert len(rows) == 1124
     assert {rows[symbol]["status"] for symbol in made} == {"TRADING"}
-    assert abs(rows[made[0]]["onboardDate"] - time.time() * 1000) < 30_000
+    assert before_ms - 1000 <= rows[made[0]]["onboardDate"] <= time.time() * 1000
     tickers = {row["symbol"]: row for row in exchange.get("/fapi/v1/ticker/24hr").json()}
     assert float(tickers[made[0]]["quoteVolume"]) > 4_000_000
     assert float(interest(exchange, made[-1])) > 0
@@ -131,12 +132,18 @@ def test_others_burn_weight_and_the_header_tells(exchange: Exchange) -> None:
 
 def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
     exchange.control(fault="clock_skew", ms=90_000)
-    ahead = time.time() * 1000 + 90_000
-    assert abs(exchange.get("/fapi/v1/time").json()["serverTime"] - ahead) < 30_000
-    assert abs(exchange.get("/fapi/v1/premiumIndex", symbol="BTCUSDT").json()["time"] - ahead) < 30_000
-    assert abs(exchange.get(INTEREST, symbol="BTCUSDT").json()["time"] - ahead) < 30_000
+    begun_ms = time.time() * 1000
+    stamps = [
+        exchange.get("/fapi/v1/time").json()["serverTime"],
+        exchange.get("/fapi/v1/premiumIndex", symbol="BTCUSDT").json()["time"],
+        exchange.get(INTEREST, symbol="BTCUSDT").json()["time"],
+    ]
     with exchange.stream(MARKS) as ws:
-        assert abs(next_rows(ws)["BTCUSDT"]["E"] - ahead) < 30_000
+        stamps.append(next_rows(ws)["BTCUSDT"]["E"])
+    ahead_ms = [stamp - 90_000 for stamp in stamps]  # each made meanwhile, however long that took
+
+    assert begun_ms - 3000 <= min(ahead_ms)  # open interest and marks have moments of their own
+    assert max(ahead_ms) <= time.time() * 1000
 
 
 @pytest.mark.parametrize(

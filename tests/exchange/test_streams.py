@@ -36,23 +36,25 @@ def silent_for(ws: ClientConnection, seconds: float) -> bool:
 
 def test_two_mark_frames_a_second_crypto_with_coin_m_and_tradfi_apart(exchange: Exchange) -> None:
     """One frame never holds the universe: a client that replaces its map by each would lose a fifth every second."""
+    crypto: list[list[dict[str, Any]]] = []
+    tradfi: list[list[dict[str, Any]]] = []
+    begun_ms = time.time() * 1000
     with exchange.stream(f"/market/stream?streams={MARKS}") as ws:
-        arrived = [(time.time() * 1000, message) for _, message in zip(range(4), frames(ws), strict=False)]
-    groups: dict[bool, list[list[dict[str, Any]]]] = {True: [], False: []}
-    for at_ms, message in arrived:
-        assert message["stream"] == MARKS
-        rows = message["data"]
-        assert len({row["E"] for row in rows}) == 1
-        assert 0 <= at_ms - rows[0]["E"] < 10_000
-        groups[rows[0]["E"] % 1000 == 0].append(rows)
-    crypto, tradfi = groups[True], groups[False]
-    assert (len(crypto), len(tradfi)) == (2, 2)
-    assert crypto[1][0]["E"] - crypto[0][0]["E"] == 1000
+        for _, message in zip(range(30), frames(ws), strict=False):
+            rows = message["data"]
+            assert message["stream"] == MARKS
+            assert len({row["E"] for row in rows}) == 1
+            assert begun_ms - 1000 <= rows[0]["E"] <= time.time() * 1000
+            (tradfi if rows[0]["E"] % 1000 else crypto).append(rows)
+            if tradfi and len(crypto) > 1 and crypto[-1][0]["E"] - crypto[-2][0]["E"] == 1000:
+                break  # a busy stand-in leaves seconds out
+        else:
+            pytest.fail("no two frames of crypto a second apart")
     assert sum(row["st"] == 2 for row in crypto[0]) == 30
     assert {row["st"] for row in tradfi[0]} == {1}
     assert len(crypto[0]) + len(tradfi[0]) == 954
     assert {row["s"] for row in crypto[0]}.isdisjoint(row["s"] for row in tradfi[0])
-    first, second = ({row["s"]: row for row in rows} for rows in crypto)
+    first, second = ({row["s"]: row for row in rows} for rows in crypto[-2:])
     assert first["BTCUSDT"]["p"] != second["BTCUSDT"]["p"]
     assert first["OMGUSDT"]["p"] == second["OMGUSDT"]["p"], "a delisted contract's mark stands still"
     assert first["BTCUSDT"]["p"] == first["BTCUSDT"]["ap"]
