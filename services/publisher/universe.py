@@ -89,6 +89,8 @@ class UniverseDelivery:
         due_s = self._post_at_s if why else self._arrived_s + SEND_S
         if verdict != "HELD_BACK" and now_s >= due_s:
             await self._send(members, verdict, unclear.posts + 1 if unclear else 1)
+        elif not why:
+            self._end_failure()
         return STEP_S
 
     async def _read(self) -> Mapping[str, str] | None:
@@ -158,12 +160,16 @@ class UniverseDelivery:
     def _arrived(self, universe: Set[str]) -> None:
         self._known = universe
         self._arrived_s = self._clock.monotonic_s()
-        self._retry.reset()
-        self.report.over(FAILED)
+        self._end_failure()
         self.metrics.deliveries.labels("universe", self._outcome).inc()
         self.service.facts["universeDelivered"] = str(len(universe))
         log.info("universe delivered", symbols=len(universe), outcome=self._outcome)
         self._outcome = "found"
+
+    def _end_failure(self) -> None:
+        """Ours is served, whatever failed before."""
+        self._retry.reset()
+        self.report.over(FAILED)
 
     def _tell(self, verdict: str, why: str) -> None:
         served = set(self._served or self._known or ())

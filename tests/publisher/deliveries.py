@@ -16,13 +16,17 @@ from tests.fakes import FakeClock
 
 
 class Complaints(list[str]):
-    """In place of the report: what was wrong, in order."""
+    """In place of the report: what was wrong, in order, and what of it is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended: list[str] = []
 
     def complain(self, what: str, error: Exception, **facts: object) -> None:
         self.append(f"{what}: {error}")
 
     def over(self, what: str) -> None:
-        """It was only ever said."""
+        self.ended.append(what)
 
 
 class Bench:

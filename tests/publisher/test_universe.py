@@ -20,7 +20,7 @@ from shared.store import STATUS, UNIVERSE, round_trip
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 from tests.publisher.deliveries import Bench
-from tests.publisher.loopback import Loopback, hang
+from tests.publisher.loopback import Loopback, hang, reset
 
 READ = "/api/market/open-interest/liquid-universe"
 UPDATE = f"{READ}/update"
@@ -66,6 +66,22 @@ class Universe:
                 self.clock.advance(await self.delivery.look())
             except (InDoubt, Away, Refused):
                 self.clock.advance(10)
+
+    async def waits(self, times: int) -> list[float]:
+        """How long the loop itself waits, after each of so many steps."""
+        waits: list[float] = []
+
+        async def wait(seconds: float) -> None:
+            waits.append(seconds)
+            self.clock.advance(seconds)
+            if len(waits) == times:
+                raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.clock, "sleep", wait)
+            with pytest.raises(KeyboardInterrupt):
+                await self.delivery.run()
+        return waits
 
     def posts(self) -> int:
         return len(self.loopback.posts(UPDATE))
@@ -344,17 +360,28 @@ async def test_the_loop_says_what_is_wrong_and_waits(make: Make) -> None:
     await one.has(FORTY)
     one.loopback.answer("POST", UPDATE, 401)
 
-    async def stop(seconds: float) -> None:
-        one.clock.slept.append(seconds)
-        raise KeyboardInterrupt
-
-    one.clock.sleep = stop  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        await one.delivery.run()
+    waits = await one.waits(1)
 
     assert "universe not delivered" in one.bench.said[0]
     assert one.outcomes() == {"failed": 1}
-    assert 0.5 <= one.clock.slept[0] <= 1
+    assert 0.5 <= waits[0] <= 1
+
+
+async def test_what_failed_is_over_with_the_next_look_that_finds_ours(make: Make) -> None:
+    """Also where it was the look that failed: nothing is sent then, so nothing will arrive."""
+    one = await delivered(make)
+    one.loopback.answers["GET", READ] = reset
+    one.clock.advance(LOOK_S)
+    failing = await one.waits(6)
+    assert failing[-1] > 2 * failing[0]
+    one.loopback.answers["GET", READ] = one.read
+    one.bench.said.ended.clear()
+
+    await one.waits(2)
+    assert one.bench.said.ended.count("universe not delivered") == 1
+    one.loopback.answers["GET", READ] = reset
+    one.clock.advance(LOOK_S)
+    assert (await one.waits(1))[0] <= 1
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xff", b"A,B", b"A,B x y", b"A,B 99999999999999999 1", b"A 1 2 3"])
