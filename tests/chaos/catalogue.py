@@ -101,19 +101,19 @@ REST = [
     Fault("error-200", "200 with an error body", answers("error_body_200"), 5, poller("symbols failed")),
     Fault("truncated-200", "200 with JSON that breaks off", answers("truncated_json"), 5, poller("symbols failed")),
     Fault("empty-listings", "exchangeInfo without symbols", answers("empty_symbols", "exchangeInfo"), 2,
-          poller("none of 0 listed"), age_s=10),
+          poller("none of 0 listed"), 70, age_s=10),
     Fault("delisted", "three symbols stop trading in mid-sweep", f.delisted_in_mid_sweep, 3, poller("not_trading"),
           recover_s=30),
     Fault("200-listed", "200 new symbols", exchange({"fault": "list", "count": 200}), 4,
           poller("universe changed.*entered=[1-9]", quiet=True), 20, recover_s=25),
 ]
 
-PROCESSES = [
+PROCESSES = [  # the failover first: within a minute of another fault of Redis nothing would be said of it again
+    Fault("redis-failover", "a replica takes over, the old primary lives on", f.fail_over, 12, ws(NO_REDIS), age_s=8),
     Fault("redis-killed", "kill -9, back after 5 s with nothing", kill("redis"), 5, ws(NO_REDIS)),
     Fault("redis-flushed", "FLUSHALL", f.flush, 0, (*ws("Redis lost what it held"), *publisher("waiting for"))),
     Fault("redis-stopped", "SIGSTOP for 20 s", wedge("redis"), 20, ws(NO_REDIS)),
     Fault("redis-full", "maxmemory reached", redis_config(maxmemory=1), 8, ws(NO_REDIS)),
-    Fault("redis-failover", "a replica takes over, the old primary lives on", f.fail_over, 12, ws(NO_REDIS), age_s=8),
     Fault("redis-readonly", "writes refused", redis_config(min_replicas_to_write=1), 8, ws(NO_REDIS)),
     Fault("ws_daemon-killed", "kill -9, back after 8 s", kill("ws_daemon"), 8, publisher(STALE)),
     Fault("oi_poller-killed", "kill -9, back after 10 s", kill("oi_poller"), 10, publisher("no sweep|stalled"), 16),

@@ -78,10 +78,12 @@ class Bench:
             if job.done():
                 job.result()
 
-    def calm(self) -> bool:
-        """Whether the poller sweeps at its usual pace again."""
+    def calm(self, since_ms: int) -> bool:
+        """Whether the poller sweeps at its usual pace again, and no symbol failed in a sweep begun since then."""
         self.check()
-        return (self.watch.health["oi_poller"] or {}).get("interval_s") == SWEEP_S
+        told = self.watch.health["oi_poller"] or {}
+        begun_ms = int(told.get("sweep", "0").partition("-")[0])
+        return begun_ms > since_ms and told.get("failed") == "0" and told.get("interval_s") == SWEEP_S
 
     async def until_whole(self, since_ms: int, within_s: float) -> None:
         await eventually(lambda: self.whole(since_ms), within_s, every_s=0.05)
@@ -170,10 +172,11 @@ async def _recover(bench: Bench, result: Result, ended_ms: int) -> None:
     with contextlib.suppress(AssertionError):
         await eventually(lambda: bench.served.expected <= bench.served.served_since(ended_ms), FRESH_S)
     try:
-        await eventually(bench.calm, CALM_S)  # what this fault did to the budget must not colour the next
+        await eventually(lambda: bench.calm(ended_ms), CALM_S)  # its traces must not colour the next
     except AssertionError:
-        pace = (bench.watch.health["oi_poller"] or {}).get("interval_s")
-        result.problems.append(f"{CALM_S:g} s later the poller still sweeps every {pace} s, not every {SWEEP_S} s")
+        told = bench.watch.health["oi_poller"] or {}
+        pace, failed = told.get("interval_s"), told.get("failed")
+        result.problems.append(f"{CALM_S:g} s later: a sweep every {pace} s, not {SWEEP_S} s; {failed} symbols failed")
     result.lost = sorted(bench.served.expected - bench.served.served_since(ended_ms))
 
 
