@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from shared import agreed
+from shared import agreed, sentinel
 from shared.errors import SettingsError
 from shared.proxy import Proxy
 from shared.settings import REDIS_URL, declared, load, origin, setting, take
@@ -76,6 +76,8 @@ class Settings:
     @property
     def redis_shown(self) -> str:
         """Where Redis is, without user, password and options."""
+        if sentinel.is_behind(self.redis_url):
+            return sentinel.parse(self.redis_url).shown
         url = urlsplit(self.redis_url)
         if url.scheme == "unix":
             return url.path

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
+from shared import sentinel
 from shared.errors import SettingsError
 
 S = TypeVar("S")
@@ -165,7 +166,11 @@ def host(value: str) -> str:
 
 
 def redis_url(value: str) -> str:
-    url = parse_url(value, ("redis", "rediss", "unix"))
+    if sentinel.is_behind(value):
+        for name, _ in sentinel.parse(value).hosts:
+            host(name)
+        return value
+    url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
     database = url.path.strip("/")
     if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
         raise ValueError("its path must be the number of a database")

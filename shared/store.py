@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from shared import codec
+from shared import codec, sentinel
 from shared.codec import MarkText
 from shared.dial import dial
 from shared.errors import UNWRITABLE, SettingsError, Transient, WireError
@@ -64,7 +64,8 @@ class _Connection(AbstractConnection):
         try:
             return await super().read_response(*args, **options)
         except RedisError as e:
-            if isinstance(e, WRONG_SERVER) or str(e).startswith("UNBLOCKED"):
+            by_sentinel = isinstance(e.__context__, ReadOnlyError)  # redis-py puts a word of its own in its place
+            if by_sentinel or isinstance(e, WRONG_SERVER) or str(e).startswith("UNBLOCKED"):
                 await _reconnect(self.pool)
             raise
 
@@ -95,17 +96,22 @@ async def _reconnect(pool: ConnectionPool) -> None:
 
 def connect(url: str) -> Redis:
     """A client that fails fast and leaves waiting to the loops, which know what they wait for."""
-    redis = Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=REPLY_TIMEOUT_S,
-        socket_keepalive=True,
-        health_check_interval=0,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=8,
-        driver_info=None,  # CLIENT is refused to many a user, and two trips of each connection
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
+    options: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": REPLY_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": 8,
+        "driver_info": None,  # CLIENT is refused to many a user, and two trips of each connection
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    if sentinel.is_behind(url):
+        return sentinel.client(url, _with_ours, **options)
+    return _with_ours(Redis.from_url(url, **options))
+
+
+def _with_ours(redis: Redis) -> Redis:
     pool = redis.connection_pool
     ours = _OverTcp if issubclass(pool.connection_class, Connection) else _Connection
     pool.connection_class = type("_Mixed", (ours, pool.connection_class), {"pool": pool})

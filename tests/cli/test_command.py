@@ -55,7 +55,8 @@ async def test_a_bad_setting_is_named(tmp_path: Path) -> None:
     said = await oi("status", "--env-file", str(path), env={})
 
     assert said.exit_status == 3
-    assert said.err == "oi: REDIS_URL=(secret): must start with redis:// or rediss:// or unix://\n"
+    kinds = "redis:// or rediss:// or unix:// or redis+sentinel:// or rediss+sentinel://"
+    assert said.err == f"oi: REDIS_URL=(secret): must start with {kinds}\n"
 
 
 async def test_top_gives_its_rows_to_scripts(redis: Redis, redis_url: str) -> None:
