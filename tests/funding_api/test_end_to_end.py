@@ -151,8 +151,11 @@ async def test_the_state_file_is_kept_new(host: Host) -> None:
 
 
 async def test_health_tells_of_the_stream(host: Host) -> None:
-    before = await eventually(lambda: host.status_is("/funding/health", 200))
-    assert before["websocketConnected"] is True
+    async def connected() -> Any:
+        now = await host.status_is("/funding/health", 200)
+        return now and now["websocketConnected"] and now
+
+    before = await eventually(connected)
     assert before["symbolCount"] > 900
     assert 0 <= before["newestDataAgeSeconds"] <= before["oldestDataAgeSeconds"]
     assert abs(time.time() - before["lastConnectedTime"]) < 120

@@ -84,9 +84,16 @@ async def venue(
         # aiohttp makes its own once, when it is imported
         monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context())
     it = Venue(certificate)
+    before = watched()
     runner = await it.start()
     yield it
     await runner.cleanup()
+    await eventually(lambda: watched() <= before)  # TLS says goodbye on both sides before a socket is closed
+
+
+def watched() -> int:
+    """Sockets that the loop waits for: each that was opened, until it is closed."""
+    return len(asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["BINANCE_PROXY", "BINANCE_PROXY_URL"])
@@ -144,6 +151,7 @@ async def test_a_stream_cancelled_at_any_moment_of_its_opening_leaves_no_socket(
     venue: Venue, through: RunningProxy
 ) -> None:
     """A socket left open is a warning when it is collected."""
+    gc.collect()  # what others left is not ours
     with warnings.catch_warnings(record=True, category=ResourceWarning) as left:
         warnings.simplefilter("always")
         for turns in range(150):  # of the event loop, until it is cancelled
