@@ -34,7 +34,15 @@ def clock() -> FakeClock:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
-    """One server for the tests that leave it alive; a test that kills Redis starts its own."""
+    """One server for the tests that leave it alive; a test that kills Redis takes `own_redis`."""
+    server = EmbeddedRedis()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    """A server that the test may harm."""
     server = EmbeddedRedis()
     yield server
     server.close()

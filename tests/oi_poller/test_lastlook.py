@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,13 +18,6 @@ from shared.venues.binance.rest import Exchange
 from tests.fakes import FakeClock
 from tests.oi_poller.venue import Venue, serving
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis()
-    yield server
-    server.close()
 
 
 @pytest.mark.parametrize(

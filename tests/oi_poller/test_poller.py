@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -25,13 +24,6 @@ CHINESE = "币安人生USDT"
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", CHINESE]
 MANY = [f"S{n:02}USDT" for n in range(60)]
 BANNED = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis()
-    yield server
-    server.close()
 
 
 async def test_sweeps_land_with_the_marks_of_their_moment(redis: Redis, start: Start) -> None:

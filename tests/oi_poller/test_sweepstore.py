@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -41,13 +40,6 @@ def metrics() -> Metrics:
 @pytest.fixture
 def store(redis: Redis, universe: Universe, metrics: Metrics, clock: FakeClock) -> SweepStore:
     return SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis()
-    yield server
-    server.close()
 
 
 async def test_a_landed_sweep_is_one_line_a_symbol_and_one_entry_in_the_stream(redis: Redis, store: SweepStore) -> None:

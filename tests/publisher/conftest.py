@@ -54,7 +54,7 @@ def stand_in(node: StandIn) -> StandIn:
 
 
 @pytest.fixture
-async def own_redis(redis: Redis, redis_url: str) -> AsyncIterator[Redis]:
+async def other_db(redis: Redis, redis_url: str) -> AsyncIterator[Redis]:
     """Another database of the same server, emptied with it."""
     opened = store.connect(own_url(redis_url))
     yield opened
@@ -67,7 +67,7 @@ def own_url(redis_url: str) -> str:
 
 @pytest.fixture
 async def publisher(
-    tmp_path: Path, own_redis: Redis, redis_url: str, stand_in: StandIn
+    tmp_path: Path, other_db: Redis, redis_url: str, stand_in: StandIn
 ) -> AsyncIterator[Callable[..., Publisher]]:
     """Publisher processes for the test to start, each with settings of its own; they share a database with nobody."""
     made: list[Publisher] = []
@@ -76,7 +76,7 @@ async def publisher(
         folder = tmp_path / str(len(made))
         folder.mkdir()
         child = Forked(Publisher.settings(own_url(redis_url), stand_in.url, **env), folder)
-        made.append(Publisher(child, own_redis, stand_in))
+        made.append(Publisher(child, other_db, stand_in))
         return made[-1]
 
     yield make

@@ -39,88 +39,88 @@ async def finish(outbox: Outbox, entry_id: str, posts: int = 1, *, keep: bool = 
     await outbox.finish(entry_id, posts, {"post_s": 0.25}, {}, None, keep=keep)
 
 
-async def test_an_attempt_is_there_after_a_kill_and_gone_after_its_end(own_redis: Redis) -> None:
-    await land(own_redis, 1)
-    outbox = await opened(own_redis)
+async def test_an_attempt_is_there_after_a_kill_and_gone_after_its_end(other_db: Redis) -> None:
+    await land(other_db, 1)
+    outbox = await opened(other_db)
     newest = outbox.waiting[-1]
     await outbox.note(attempt(newest))
 
-    after = await opened(own_redis)
+    after = await opened(other_db)
     assert (after.attempt, after.waiting) == (attempt(newest), [newest])
 
     await finish(after, newest)
-    kept = await Outbox(own_redis).recall()
+    kept = await Outbox(other_db).recall()
     assert (kept.attempt, kept.delivered_id, kept.post_s, kept.waiting) == (None, newest, 0.25, [])
-    assert (await own_redis.xpending("oi:sweeps", "publisher"))["pending"] == 0
+    assert (await other_db.xpending("oi:sweeps", "publisher"))["pending"] == 0
 
 
-async def test_all_posts_but_one_are_duplicates(own_redis: Redis) -> None:
-    outbox = Outbox(own_redis)
+async def test_all_posts_but_one_are_duplicates(other_db: Redis) -> None:
+    outbox = Outbox(other_db)
     await finish(outbox, "1-0", 1)
     await finish(outbox, "2-0", 3)
 
     assert (await outbox.recall()).duplicates == 2
 
 
-async def test_delivering_an_older_sweep_does_not_move_the_newest_back(own_redis: Redis) -> None:
-    outbox = Outbox(own_redis)
+async def test_delivering_an_older_sweep_does_not_move_the_newest_back(other_db: Redis) -> None:
+    outbox = Outbox(other_db)
     for entry_id in ("9-1", "10-0", "9-2"):
         await finish(outbox, entry_id)
 
     assert (await outbox.recall()).delivered_id == "10-0"
 
 
-async def test_what_is_kept_waits_on(own_redis: Redis) -> None:
-    await land(own_redis, 1)
-    outbox = await opened(own_redis)
+async def test_what_is_kept_waits_on(other_db: Redis) -> None:
+    await land(other_db, 1)
+    outbox = await opened(other_db)
     await finish(outbox, outbox.waiting[0], keep=True)
 
-    after = await opened(own_redis)
+    after = await opened(other_db)
     assert after.waiting == [after.delivered_id]
 
 
-async def test_all_that_is_new_is_taken_however_much_it_is(own_redis: Redis) -> None:
-    await opened(own_redis)
-    await land(own_redis, 21)
-    outbox = await opened(own_redis)
+async def test_all_that_is_new_is_taken_however_much_it_is(other_db: Redis) -> None:
+    await opened(other_db)
+    await land(other_db, 21)
+    outbox = await opened(other_db)
 
     assert len(outbox.waiting) == 21
     assert outbox.waiting == sorted(outbox.waiting, key=entry_order)
     assert (await outbox.load(outbox.waiting[-1])).sweep == sweep(reading(), ended_ms=NOW_MS + 20)
 
 
-async def test_a_later_sweep_is_seen_before_it_is_taken(own_redis: Redis) -> None:
-    await land(own_redis, 1)
-    outbox = await opened(own_redis)
+async def test_a_later_sweep_is_seen_before_it_is_taken(other_db: Redis) -> None:
+    await land(other_db, 1)
+    outbox = await opened(other_db)
     assert await outbox.is_newest(outbox.waiting[-1])
-    await land(own_redis, 1)
+    await land(other_db, 1)
 
     assert not await outbox.is_newest(outbox.waiting[-1])
 
 
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "{"])
-async def test_what_a_hand_wrote_there_is_learned_anew(own_redis: Redis, value: str) -> None:
+async def test_what_a_hand_wrote_there_is_learned_anew(other_db: Redis, value: str) -> None:
     """A crash over one field would be a crash at every start."""
     names = ["attempt", "delivered", "waiting", "max_rows", "merges", "post_s", "duplicates"]
-    await own_redis.hset("oi:publisher", mapping=dict.fromkeys(names, value))
-    await own_redis.hset("oi:served", mapping={"BTCUSDT": value})
+    await other_db.hset("oi:publisher", mapping=dict.fromkeys(names, value))
+    await other_db.hset("oi:served", mapping={"BTCUSDT": value})
 
-    kept = await Outbox(own_redis).recall()
+    kept = await Outbox(other_db).recall()
 
     assert kept.delivered_id == "0-0"
     assert (kept.attempt, kept.max_rows, kept.merges, kept.post_s, kept.duplicates) == (None, 0, "unknown", 0.0, 0)
-    assert await Outbox(own_redis).last_served() == {}
+    assert await Outbox(other_db).last_served() == {}
 
 
-async def test_the_report_holds_exactly_the_last_cycle(own_redis: Redis) -> None:
-    outbox = Outbox(own_redis)
+async def test_the_report_holds_exactly_the_last_cycle(other_db: Redis) -> None:
+    outbox = Outbox(other_db)
     first = {"B": Served(1.5, NOW_MS, "verified"), "C": Served(None, 0, "missing")}
     await outbox.finish("1-0", 1, {}, {"A": "stale_mark"}, first)
     await outbox.finish("2-0", 1, {}, {"D": "missing_mark"}, {"B": Served(2.5, NOW_MS, "verified")})
 
-    assert await own_redis.hgetall("oi:left_out") == {b"D": b"missing_mark"}
+    assert await other_db.hgetall("oi:left_out") == {b"D": b"missing_mark"}
     assert await outbox.last_served() == {"B": Served(2.5, NOW_MS, "verified")}
-    assert msgspec.json.decode(await own_redis.hget("oi:served", "B")) == {
+    assert msgspec.json.decode(await other_db.hget("oi:served", "B")) == {
         "usd": 2.5,
         "since": NOW_MS,
         "verdict": "verified",

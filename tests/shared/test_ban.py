@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from redis.asyncio import Redis
 
@@ -16,13 +14,6 @@ from tests.fakes import FakeClock
 
 def banned(clock: FakeClock, seconds: float) -> Banned:
     return Banned("418", seconds, clock.now_ms() + round(seconds * 1000))
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis()
-    yield server
-    server.close()
 
 
 async def test_a_ban_holds_until_its_end_and_a_moment_longer(redis: Redis, clock: FakeClock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
@@ -18,14 +18,6 @@ from shared.model import Member
 from shared.store import CONTRACTS, MARKS, UNIVERSE, VOLUMES, redis_faults, replace_hash, round_trip
 from shared.sweeplog import RETENTION_MS, SweepReader, append, trim
 from tests.builders import NOW_MS, mark, reading, sweep, volume
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    """A server that the test may harm."""
-    server = EmbeddedRedis()
-    yield server
-    server.close()
 
 
 @pytest.fixture

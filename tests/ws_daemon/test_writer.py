@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -61,13 +61,6 @@ async def bench(redis: Redis) -> AsyncIterator[Bench]:
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis()
-    yield server
-    server.close()
 
 
 async def test_a_frame_stands_in_redis(redis: Redis) -> None:
