@@ -16,7 +16,7 @@ from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
 from services.funding_api.state_file import replace
 from shared.clock import Clock
-from shared.errors import Refused, Transient
+from shared.errors import Transient
 from shared.logs import EventLog
 from shared.runner import run
 from shared.service import Service
@@ -30,13 +30,10 @@ async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry)
     api = Api(settings, Reader(service.redis, metrics, service.clock), metrics, service.clock)
     state_file = Path(settings.state_file) if settings.state_file else None
-    try:
-        async with listen(api.app(), settings.host, settings.port) as address:
-            service.facts["address"] = address
-            log.info("listening", address=address, state_file=state_file or "none")
-            await watch(api, service, metrics, state_file)
-    except Refused as e:
-        log.error("cannot start", cause=str(e))
+    async with listen(api.app(), settings.host, settings.port) as address:
+        service.facts["address"] = address
+        log.info("listening", address=address, state_file=state_file or "none")
+        await watch(api, service, metrics, state_file)
 
 
 async def watch(api: Api, service: Service, metrics: Metrics, state_file: Path | None) -> NoReturn:

@@ -69,9 +69,9 @@ class Pipeline:
             env = {**self._env, "METRICS_PORT": str(self.ports[name])}
             self._child(name, [sys.executable, "-m", f"services.{name}"], env)
 
-    def start_service(self, name: str) -> None:
+    def start_service(self, name: str, **env: str) -> None:
         """One more, beside those that deliver."""
-        self._child(name, [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": "0"})
+        self._child(name, [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": "0", **env})
 
     def _child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
         child = Child(name, argv, env, self._folder)

@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from dev.redis_server import free_port
 from tests.pipeline.harness import KEY, ROOT, SERVICES, Pipeline
 from tests.waiting import eventually
 
@@ -92,6 +96,58 @@ async def test_bad_rows_cost_only_themselves(pipeline: Pipeline) -> None:
     assert sum(bad.values()) >= 3
     assert fresh
     assert all(row["openInterestUsd"] > 0 and row["markPrice"] > 0 and row["openInterest"] > 0 for row in fresh)
+
+
+async def test_a_spike_is_told_to_the_backend_once_a_frame(pipeline: Pipeline) -> None:
+    """A staged move at the exchange, to the row that the backend's database holds."""
+    frames = {"OI_LOOKBACK_WINDOW_5MIN": "3", "OI_LOOKBACK_WINDOW_15MIN": "4"}
+    pipeline.start_service("oi_alerter", OI_MIN_DELTA_CONTRACTS="50", OI_ALERT_WARM="off", **frames)
+    await eventually(lambda: pipeline.redis.hexists("oi:alerter", "cursor"))  # what came before it is the past
+
+    async def is_long_enough() -> bool:
+        landed_ms = [int(blob.split(b"-")[0]) for blob, _ in await pipeline.redis.xrange("oi:sweeps")]
+        return landed_ms[-1] - landed_ms[0] > 5000
+
+    await eventually(is_long_enough)
+    await pipeline.fault("backend", {"alertsSession": False})
+    await pipeline.fault("exchange", {"fault": "oi_move", "symbol": "ETHUSDT", "percent": 8})
+
+    async def told() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = (await pipeline.get("backend", "/api/open-interest-alerts?limit=100"))["alerts"]
+        return rows if len(rows) >= 2 else []
+
+    rows = await eventually(told)
+    assert sorted((row["symbol"], row["direction"], row["timeframe"]) for row in rows) == [
+        ("ETHUSDT", "UP", "15 min"),
+        ("ETHUSDT", "UP", "5 min"),
+    ]
+    assert [float(row["pctChange"]) for row in rows] == [pytest.approx(0.08, abs=0.01)] * 2
+    assert len({row["ts"] for row in rows}) == 1
+
+
+async def test_the_hosts_scripts_are_answered_with_what_stands_in_redis_and_is_served(pipeline: Pipeline) -> None:
+    port = free_port()
+    pipeline.ports["funding_api"] = port
+    pipeline.start_service("funding_api", FUNDING_API_PORT=str(port))
+
+    async def answered() -> Any:
+        with suppress(httpx.HTTPError):
+            health = await pipeline.get("funding_api", "/funding/health")
+            return health if health.get("status") == "healthy" else None
+
+    health = await eventually(answered)
+    assert (health["websocketConnected"], health["reconnectAttempts"]) == (True, 0)
+    assert health["symbolCount"] > 900
+
+    async def same() -> bool:
+        served, mark = await pipeline.served(), json.loads(await pipeline.redis.hget("oi:mark", "BTCUSDT"))
+        oi = await pipeline.get("funding_api", "/open-interest/BTCUSDT")
+        funding = await pipeline.get("funding_api", "/funding/btcusdt")
+        keys = {"markPrice": "mark", "indexPrice": "index", "fundingRate": "funding", "nextFundingTime": "next"}
+        is_same = (oi["verdict"], oi["servedUsd"]) == ("verified", served["BTCUSDT"])
+        return is_same and all(funding[key] == float(mark[kept]) for key, kept in keys.items())
+
+    await eventually(same)
 
 
 async def test_health_tells_the_same_everywhere(pipeline: Pipeline) -> None:

@@ -1,0 +1,111 @@
+"""The whole service in this process: what it says of itself, what it leaves in the state file, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from dev.redis_server import EmbeddedRedis, free_port
+from services.funding_api.__main__ import look, serve
+from services.funding_api.app import Api
+from services.funding_api.metrics import Metrics
+from services.funding_api.settings import Settings
+from services.funding_api.snapshot import FRESH_S, Reader
+from shared import store
+from shared.clock import SystemClock
+from shared.errors import Refused
+from shared.service import Service
+from shared.settings import load
+from tests import fakes
+from tests.builders import mark
+from tests.fakes import FakeClock
+from tests.funding_api import stored
+from tests.waiting import eventually
+
+
+def symbols(path: Path) -> set[str]:
+    return set(json.loads(path.read_text())["funding_state"])
+
+
+async def test_a_look_writes_what_is_fresh_and_says_what_cannot_be_relied_on(
+    own_redis: EmbeddedRedis, clock: FakeClock, tmp_path: Path
+) -> None:
+    """A feed that died, a Redis that is away, a folder that is gone: each with its cause, and well again by itself."""
+    redis, path = store.connect(own_redis.url), tmp_path / "state.json"
+    metrics = Metrics(fakes.service(clock).registry)
+    api = Api(load(Settings, {"FUNDING_MAX_AGE_SEC": "3"}), Reader(redis, metrics, clock), metrics, clock)
+
+    async def seen(path: Path | None) -> str | None:
+        clock.advance(FRESH_S)
+        return await look(api, path, metrics, clock)
+
+    async def feed() -> None:
+        await stored.store(redis, stored.hashes([mark(received_ms=clock.now_ms())]))
+
+    await feed()
+    assert await seen(path) is None
+    assert symbols(path) == {"BTCUSDT"}
+    assert await seen(tmp_path / "gone" / "state.json") == (
+        f"STATE_FILE={tmp_path}/gone/state.json: cannot be written: No such file or directory"
+    )
+    clock.advance(3)
+    assert str(await seen(path)).startswith("the newest mark is 3.")
+    assert symbols(path) == set()
+
+    own_redis.kill()
+    await feed_fails(redis)
+    assert str(await seen(path)).startswith("Redis: ")
+    own_redis.start()
+    await feed()
+    assert await seen(path) is None
+    assert symbols(path) == {"BTCUSDT"}
+    await redis.aclose()
+
+
+async def feed_fails(redis: Redis) -> None:
+    """The connection of before notices that nobody is there."""
+    with pytest.raises(store.RedisError):
+        await redis.ping()
+
+
+@asynccontextmanager
+async def serving(redis: Redis, **env: str) -> AsyncIterator[tuple[Service, asyncio.Task[None]]]:
+    service = fakes.service(SystemClock(), redis)
+    job = asyncio.create_task(serve(load(Settings, env), service))
+    try:
+        yield service, job
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
+
+
+async def test_it_answers_and_ends_at_once_whoever_is_still_connected(redis: Redis) -> None:
+    await stored.store(redis, stored.hashes([mark(received_ms=SystemClock().now_ms())]))
+    async with serving(redis, FUNDING_API_PORT=str(free_port())) as (service, job):
+        await eventually(lambda: service.health.report().healthy)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{service.facts['address']}/funding/BTCUSDT") as answer:
+                assert (answer.status, (await answer.json())["markPrice"]) == (200, 93041.35202399)
+            begun_s = time.monotonic()
+            job.cancel()
+            await asyncio.wait([job])
+            assert time.monotonic() - begun_s < 4
+
+
+async def test_a_second_one_on_the_same_port_says_so_and_ends(redis: Redis) -> None:
+    """The likeliest mishap of a migration: the old API still listens there."""
+    taken: dict[str, Any] = {"FUNDING_API_PORT": str(free_port())}
+    async with serving(redis, **taken) as (first, _):
+        await eventually(lambda: "address" in first.facts)
+        async with serving(redis, **taken) as (_, second):
+            with pytest.raises(Refused, match=f"FUNDING_API_PORT={taken['FUNDING_API_PORT']}: cannot listen there"):
+                await second
