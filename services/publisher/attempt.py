@@ -56,6 +56,7 @@ class Kept(NamedTuple):
     attempt: Attempt | None
     delivered_id: str  # the newest entry ever delivered
     waiting: list[str]  # entries taken and not delivered, oldest first
+    doubted: set[str]  # of these, those that may have arrived
     max_rows: int  # most rows that one POST took; 0: no limit is known
     refused_rows: int
     refused_ms: int
@@ -74,7 +75,6 @@ def encode_attempt(attempt: Attempt) -> bytes:
 def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
     """The hash as Redis has it; empty before the first start."""
     fields = {name.decode(errors="replace"): value for name, value in stored.items()}
-    waiting = (read_entry_id(part) for part in fields.get("waiting", b"").split())
     max_rows, merges = int(_number(fields, "max_rows")), fields.get("merges", b"").decode(errors="replace")
     if "refused_rows" not in fields:  # an earlier version kept half of what was refused, and `replaces`
         fields["refused_rows"] = str(2 * max_rows).encode()
@@ -83,7 +83,8 @@ def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
     return Kept(
         attempt=_decode_attempt(fields.get("attempt", b"")),
         delivered_id=read_entry_id(fields.get("delivered")) or BEGINNING,
-        waiting=sorted({entry_id for entry_id in waiting if entry_id}, key=entry_order),
+        waiting=sorted(_entry_ids(fields, "waiting"), key=entry_order),
+        doubted=_entry_ids(fields, "doubted"),
         max_rows=max_rows,
         refused_rows=int(_number(fields, "refused_rows")),
         refused_ms=int(_number(fields, "refused_ms")),
@@ -91,6 +92,10 @@ def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
         post_s=_number(fields, "post_s"),
         duplicates=int(_number(fields, "duplicates")),
     )
+
+
+def _entry_ids(fields: Mapping[str, bytes], name: str) -> set[str]:
+    return {entry_id for part in fields.get(name, b"").split() if (entry_id := read_entry_id(part))}
 
 
 def _decode_attempt(blob: bytes) -> Attempt | None:

@@ -145,7 +145,7 @@ class Batches:
             left_out=books.left_out,
             failed=sorted(books.failed),
             received={backend_key(symbol): ms for symbol, ms in received.items()},
-            posts=1 + (earlier.posts if earlier else 0),
+            posts=1 + (earlier.posts if earlier else draft.entry_id in self.outbox.doubted),
         )
 
     async def _ingest(self, rows: Sequence[Record], attempt: Attempt, total: int) -> Accepted:

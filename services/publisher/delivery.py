@@ -173,7 +173,7 @@ class Delivery:
         attempt = self.outbox.attempt
         if attempt and attempt.entry_id != newest:
             await self.outbox.release(attempt)
-            self.metrics.duplicates.inc(attempt.posts)
+            self.metrics.duplicates.inc(attempt.posts - 1)
         if self._slow < SLOW_POSTS or not self._stores:
             return
         thinned = [e for e in earlier if entry_order(e) > entry_order(self.outbox.delivered_id)]

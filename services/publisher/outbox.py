@@ -66,12 +66,14 @@ class Outbox:
         self.waiting: list[str] = []
         self.delivered_id = BEGINNING  # the newest entry ever delivered
         self.attempt: Attempt | None = None  # in flight, outcome unknown
+        self.doubted: set[str] = set()  # of those that wait: may have arrived once already
 
     async def recall(self) -> Kept:
         """Take up what an earlier process, or a hand, left in ``oi:publisher``."""
         async with redis_faults():
             kept = decode_kept(cast("dict[bytes, bytes]", await self._redis.hgetall(PUBLISHER)))
         self.attempt, self.delivered_id, self.waiting = kept.attempt, kept.delivered_id, kept.waiting
+        self.doubted = kept.doubted
         return kept
 
     async def open(self) -> Lost | None:
@@ -174,9 +176,9 @@ class Outbox:
         """
         if entry_order(entry_id) > entry_order(self.delivered_id):
             self.delivered_id = entry_id
+        self.doubted.discard(entry_id)
         async with self._at_once() as pipe:
-            if not keep:
-                self._acknowledge(pipe, entry_id)
+            self._acknowledge(pipe, *[] if keep else [entry_id])
             pipe.hdel(PUBLISHER, "attempt")
             pipe.hset(PUBLISHER, mapping=dict([("delivered", self.delivered_id), *fields.items()]))
             if posts > 1:
@@ -188,10 +190,12 @@ class Outbox:
         self.attempt = None
 
     async def release(self, attempt: Attempt) -> None:
-        """It makes way: its entry waits on, and each of its POSTs counts as a duplicate of the one that is to come."""
+        """It makes way: its entry waits on. All of its POSTs but one are duplicates, whatever becomes of it."""
+        self.doubted.add(attempt.entry_id)
         async with self._at_once() as pipe:
             pipe.hdel(PUBLISHER, "attempt")
-            pipe.hincrby(PUBLISHER, "duplicates", attempt.posts)
+            pipe.hincrby(PUBLISHER, "duplicates", attempt.posts - 1)
+            self._remember_waiting(pipe)
         self.attempt = None
 
     async def give_up(self, *entry_ids: str) -> None:
@@ -214,11 +218,14 @@ class Outbox:
 
     def _acknowledge(self, pipe: Pipeline, *entry_ids: str) -> None:
         self.waiting = [entry_id for entry_id in self.waiting if entry_id not in entry_ids]
-        pipe.xack(SWEEPS, GROUP, *entry_ids)
+        if entry_ids:
+            pipe.xack(SWEEPS, GROUP, *entry_ids)
         self._remember_waiting(pipe)
 
     def _remember_waiting(self, pipe: Pipeline) -> None:
-        pipe.hset(PUBLISHER, "waiting", " ".join(self.waiting))
+        self.doubted.intersection_update(self.waiting)
+        fields = {"waiting": self.waiting, "doubted": sorted(self.doubted)}
+        pipe.hset(PUBLISHER, mapping={name: " ".join(entry_ids) for name, entry_ids in fields.items()})
 
 
 def _before(entry_id: str) -> str:

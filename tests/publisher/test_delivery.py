@@ -133,10 +133,13 @@ async def test_a_backend_slower_than_its_own_timeout_is_found_slow(desk: Make) -
     assert one.duplicates == 0
 
 
-async def test_a_doubt_makes_way_for_the_newest(desk: Make) -> None:
+@pytest.mark.parametrize(("slow", "thinned"), [(1, False), (3, True)])
+async def test_a_doubt_makes_way_for_the_newest(desk: Make, slow: int, thinned: bool) -> None:
+    """Where it is thinned it went out once, and is no duplicate."""
     one = desk()
     one.node.post_s = 9.0
-    await one.cycle()
+    for _ in range(slow):
+        await one.cycle()
     one.node.answers = [502]
     one.clock.advance(10)
     await one.land()
@@ -150,8 +153,13 @@ async def test_a_doubt_makes_way_for_the_newest(desk: Make) -> None:
     for _ in range(3):
         await one.cycle()
 
-    assert sorted(one.node.stored()) == one.timestamps()
-    assert one.duplicates == 1
+    assert one.count("pipeline_thinned_sweeps_total") == thinned
+    expected = one.timestamps()
+    if thinned:
+        del expected[slow]
+    assert sorted(one.node.stored()) == expected
+    assert one.duplicates == (not thinned)
+    assert await one.redis.hget("oi:publisher", "duplicates") == (b"0" if thinned else b"1")
 
 
 async def test_a_slow_backend_keeps_what_an_outage_left_until_there_is_time(desk: Make) -> None:

@@ -62,6 +62,24 @@ async def test_all_posts_but_one_are_duplicates(other_db: Redis) -> None:
     assert (await outbox.recall()).duplicates == 2
 
 
+async def test_a_doubt_that_made_way_is_remembered_until_its_entry_is_done_with(other_db: Redis) -> None:
+    """One of its POSTs may be the one that counts, if it is never posted again."""
+    await opened(other_db)
+    await land(other_db, 3)
+    outbox = await opened(other_db)
+    first, second, third = outbox.waiting
+    for entry_id in (first, second, third):
+        await outbox.release(attempt(entry_id, posts=2))
+
+    after = await opened(other_db)
+    assert (after.doubted, (await after.recall()).duplicates) == ({first, second, third}, 3)
+    await after.give_up(first)
+    await finish(after, second, posts=2)
+    await finish(after, third, keep=True)
+    kept = await Outbox(other_db).recall()
+    assert (kept.doubted, kept.waiting, kept.duplicates) == (set(), [third], 4)
+
+
 async def test_delivering_an_older_sweep_does_not_move_the_newest_back(other_db: Redis) -> None:
     outbox = Outbox(other_db)
     for entry_id in ("9-1", "10-0", "9-2"):
@@ -101,13 +119,14 @@ async def test_a_later_sweep_is_seen_before_it_is_taken(other_db: Redis) -> None
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "{"])
 async def test_what_a_hand_wrote_there_is_learned_anew(other_db: Redis, value: str) -> None:
     """A crash over one field would be a crash at every start."""
-    names = ["attempt", "delivered", "waiting", "max_rows", "merges", "post_s", "duplicates"]
+    names = ["attempt", "delivered", "waiting", "doubted", "max_rows", "merges", "post_s", "duplicates"]
     await other_db.hset("oi:publisher", mapping=dict.fromkeys(names, value))
     await other_db.hset("oi:served", mapping={"BTCUSDT": value})
 
     kept = await Outbox(other_db).recall()
 
     assert kept.delivered_id == "0-0"
+    assert (kept.waiting, kept.doubted) == ([], set())
     assert (kept.attempt, kept.max_rows, kept.merges, kept.post_s, kept.duplicates) == (None, 0, "unknown", 0.0, 0)
     assert await Outbox(other_db).last_served() == {}
 
