@@ -181,25 +181,24 @@ class Publisher:
         """Timestamps of the batches whose rows stand in the database, each once, in order of arrival."""
         return list(dict.fromkeys(batch["timestamp"] for batch in self.batches() if batch["stored"]))
 
-    async def until(self, condition: Callable[[], Any], within_s: float = 15.0) -> Any:
+    async def until(self, condition: Callable[[], Any]) -> Any:
         """`eventually`, with the publisher's own words when it does not come true."""
         try:
-            return await eventually(condition, within_s)
+            return await eventually(condition)
         except AssertionError as e:
             raise AssertionError(f"{e}\n{self.child.tail(25)}") from None
 
-    async def until_delivered(self, within_s: float = 15.0) -> None:
-        """Every sweep that was landed is acknowledged."""
+    async def until_delivered(self) -> None:
+        """Sweeps land until none waits: late ones go out before a newer one, while there is time for them."""
 
         async def all_delivered() -> bool:
-            groups = await self.redis.xinfo_groups("oi:sweeps")
-            newest = (await self.redis.xinfo_stream("oi:sweeps"))["last-generated-id"]
-            done = bool(groups) and groups[0]["pending"] == 0 and groups[0]["last-delivered-id"] == newest
-            return done and self.stored()[-1:] == self.poller.timestamps()[-1:]
+            await self.poller.land()
+            await self.until_verdict("VERIFIED")
+            return bool((await self.redis.xpending("oi:sweeps", "publisher"))["pending"] == 0)
 
-        await self.until(all_delivered, within_s)
+        await self.until(all_delivered)
 
-    async def until_verdict(self, verdict: str, within_s: float = 15.0) -> dict[str, Any]:
+    async def until_verdict(self, verdict: str) -> dict[str, Any]:
         """The health once the newest sweep was delivered with this verdict."""
         newest = self.poller.timestamps()[-1]
 
@@ -207,7 +206,7 @@ class Publisher:
             health = await self.health_or_none()
             return health if health.get("verdict") == verdict and health.get("batch") == newest else None
 
-        found: dict[str, Any] = await self.until(judged, within_s)
+        found: dict[str, Any] = await self.until(judged)
         return found
 
     def served(self) -> dict[str, float]:
