@@ -45,7 +45,7 @@ async def ours(results: Results) -> None:
         await rig.start_exchange(LATENCY_MS)
         await rig.start_backend()
         for name in SERVICES:
-            await rig.start_service(name, **({"FUNDING_API_PORT": "0"} if name == "funding_api" else {}))
+            await rig.start_service(name, FUNDING_API_PORT="0")
         book = Book(rig)
         await book.follow(ALONE_S + SECONDS)
         for name in SERVICES:

@@ -47,7 +47,8 @@ class Rig:
         self._exchange_args = exchange_args
         self.children: dict[str, Child] = {}
         self.ports: dict[str, int] = {}
-        self.env = {"BACKEND_API_KEY": KEY, "OI_MAX_INTERVAL_SEC": "60", **env}
+        own = {"BACKEND_API_KEY": KEY, "HISTORY_PATH": f"{self._folder.name}/history.db", "OI_MAX_INTERVAL_SEC": "60"}
+        self.env = {**own, **env}
 
     async def __aenter__(self) -> Rig:
         self.api = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))

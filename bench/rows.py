@@ -16,7 +16,7 @@ class Row:
     floor: str = ""
 
 
-SERVICES = ("ws_daemon", "oi_poller", "publisher", "oi_alerter", "funding_api")
+SERVICES = ("ws_daemon", "oi_poller", "publisher", "oi_alerter", "funding_api", "oi_keeper")
 
 ROWS = (
     Row("sweep_cpu", "CPU of one sweep, 341 symbols, 50 ms latency", "s", 0.12, "bare libraries, measured beside it"),

@@ -24,6 +24,7 @@ UNITS = {
     "publisher": "oi-publisher",
     "oi_alerter": "oi-alerter",
     "funding_api": "oi-funding-api",
+    "oi_keeper": "oi-keeper",
 }
 
 
@@ -233,3 +234,16 @@ def funding(seen: Snapshot, _: Settings) -> Hop:
     cause = trouble(seen, "funding_api")
     when = seen.age_s(stamp_ms(beat.get("lastSuccess", "")))
     return Hop("funding", DEGRADED if cause else GOOD, when, beat.get("address", ""), beat.get("since"), cause)
+
+
+def history(seen: Snapshot, _: Settings) -> Hop:
+    if "oi_keeper" not in seen.beats and "keeper" not in seen.groups:
+        return Hop("history", OFF, cause="oi_keeper has not run here: the past is not kept")
+    cause = trouble(seen, "oi_keeper")
+    series, size, oldest_ms, newest_ms = (
+        seen.count("oi_keeper", name) for name in ("series", "bytes", "oldest_ms", "newest_ms")
+    )
+    counts = "" if series is None else f"{series} series, {(size or 0) / 1e6:.1f} MB"
+    counts += f", since {iso(oldest_ms)[:16]}Z" if oldest_ms else ""
+    state = GOOD if not cause else DEGRADED if "oi_keeper" in seen.beats else DOWN
+    return Hop("history", state, seen.age_s(newest_ms), counts, _since(seen, "oi_keeper"), cause)

@@ -67,6 +67,7 @@ class Settings:
     max_interval_s: float = take(agreed.MAX_INTERVAL)
     enter_quote: float = take(agreed.ENTER_QUOTE)
     exit_quote: float = take(agreed.EXIT_QUOTE)
+    history_path: str = take(agreed.HISTORY_PATH)
 
     @property
     def key_may_travel(self) -> bool:

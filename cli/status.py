@@ -26,6 +26,7 @@ JUDGED = (
     hops.alerts,
     hops.budget,
     hops.funding,
+    hops.history,
 )
 
 

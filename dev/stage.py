@@ -71,6 +71,7 @@ class Stage:
             self.add("redis", server_command(port, str(FOLDER)), {}, port)
             url = f"redis://127.0.0.1:{port}/0"
         self.env["REDIS_URL"] = url
+        self.env["HISTORY_PATH"] = os.environ.get("HISTORY_PATH") or str(FOLDER / "history.db")
 
     def exchange(self, seed: int) -> None:
         port = free_port()

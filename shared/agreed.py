@@ -7,7 +7,14 @@ from shared.settings import Setting, integer, number, origin, switch, text
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Of /metrics and /healthz; for each the one common setting whose default differs.
-METRICS_PORTS = {"ws_daemon": 9101, "oi_poller": 9102, "publisher": 9103, "oi_alerter": 9104, "funding_api": 9105}
+METRICS_PORTS = {
+    "ws_daemon": 9101,
+    "oi_poller": 9102,
+    "publisher": 9103,
+    "oi_alerter": 9104,
+    "funding_api": 9105,
+    "oi_keeper": 9106,
+}
 
 
 def backend_origin(value: str) -> str:
@@ -68,6 +75,12 @@ ENTER_QUOTE = Setting(
 )
 EXIT_QUOTE = Setting(
     "OI_LIQUID_EXIT_QUOTE_24H", "2000000", "24 h quote volume under which it is no longer", number(0, 1e15)
+)
+HISTORY_PATH = Setting(
+    "HISTORY_PATH",
+    "/var/lib/oi-pipeline/oi_keeper/history.db",
+    "the file of open interest's past; its folder must exist",
+    text,
 )
 
 

@@ -19,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     inside.redis,
     inside.keeping,
     inside.services,
+    inside.history,
     exchange.rest,
     backend.serving,
     backend.key,

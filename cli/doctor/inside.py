@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
 from cli.doctor.finding import Finding, Patient
 from cli.hops import UNITS, silent
-from cli.show import DEGRADED, DOWN, GOOD
+from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from shared.errors import Transient
+from shared.history.file import integrity
 from shared.store import redis_faults, server_version, too_old
 
 
@@ -85,3 +88,20 @@ async def services(p: Patient) -> list[Finding]:
             fix = f"docs/runbook.md; journalctl -u {unit} -p warning"
             found.append(Finding(service, DEGRADED, beat.get("detail", ""), f"since {beat.get('since', '?')}", fix))
     return found or [Finding("services", GOOD, f"all {len(UNITS)} services do their job")]
+
+
+async def history(p: Patient) -> list[Finding]:
+    """The whole file of the past, read as SQLite checks it; seconds where a year is in it."""
+    keeps = p.seen is None or "oi_keeper" in p.seen.beats
+    return [await asyncio.to_thread(_examined, p.given.settings.history_path, keeps)]
+
+
+def _examined(path: str, keeps: bool) -> Finding:
+    if not keeps and not Path(path).exists():
+        return Finding("history", UNKNOWN, "the past is not kept here", path)
+    wrong = integrity(path)
+    if wrong:
+        fix = "docs/history.md, When the file is damaged"
+        return Finding("history", DEGRADED, f"the file is damaged: {wrong[0]}", path, fix)
+    size = f"{Path(path).stat().st_size / 1e6:.1f} MB"
+    return Finding("history", GOOD, "the file of the past is sound", f"{path}, {size}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from cli.doctor.finding import Check, Finding, Patient
 from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from cli.state import read_or_none
+from services.oi_keeper.schema import open_to_write
 from shared import store
 from shared.clock import SystemClock
 from tests.cli.world import World
@@ -101,9 +104,11 @@ async def test_the_publisher_tells_whether_the_backend_merges(redis: Redis, merg
     assert says in finding.what
 
 
-async def of_world(check: Check, world: World, redis: Redis, answer: Answer = pytest.fail) -> dict[str, Finding]:
+async def of_world(
+    check: Check, world: World, redis: Redis, answer: Answer = pytest.fail, **environ: str
+) -> dict[str, Finding]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        patient = Patient(find(ENVIRON), redis, client, await world.seen(redis), "")
+        patient = Patient(find({**ENVIRON, **environ}), redis, client, await world.seen(redis), "")
         return {finding.check: finding for finding in await check(patient)}
 
 
@@ -159,6 +164,31 @@ async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url:
     assert "NOPERM" in findings["keeping"].evidence or "no permissions" in findings["keeping"].evidence
     assert findings["redis"].state == GOOD
     assert {"backend", "key", "services", "writers"} <= set(findings)
+
+
+def whole(_: Path) -> None:
+    """As it was made."""
+
+
+def hurt(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\xa5" * 512)
+
+
+@pytest.mark.parametrize(("spoil", "state"), [(whole, GOOD), (hurt, DEGRADED), (Path.unlink, UNKNOWN)])
+async def test_the_file_of_the_past_is_checked_as_a_whole(
+    spoil: Callable[[Path], None], state: str, redis: Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.db"
+    shutil.copy(Path(__file__).parents[1] / "oi_keeper/files/history-1.db", path)
+    open_to_write(str(path)).close()
+    spoil(path)
+    world = World()
+    del world.beats["oi_keeper"]
+    finding = (await of_world(inside.history, world, redis, HISTORY_PATH=str(path)))["history"]
+    assert finding.state == state
+    assert str(path) in finding.evidence
 
 
 async def test_a_server_that_is_too_old_is_named_with_what_is_needed() -> None:

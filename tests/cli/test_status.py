@@ -34,7 +34,7 @@ async def test_all_is_well(redis: Redis) -> None:
 
     assert set(hops(found).values()) == {GOOD}
     assert (found.state, found.exit_status) == (GOOD, 0)
-    assert len(found.hops) == 10
+    assert len(found.hops) == 11
 
 
 def kill(service: str) -> Callable[[World], object]:
@@ -84,6 +84,8 @@ CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
     ("stretched", says("oi_poller", interval_s="61.5"), {"budget": DEGRADED}, DEGRADED),
     ("no funding API", kill("funding_api"), {"funding": OFF}, GOOD),
     ("funding API ill", says("funding_api", state="degraded"), {"funding": DEGRADED}, DEGRADED),
+    ("keeper never ran", kill("oi_keeper"), {"history": OFF}, GOOD),
+    ("keeper ill", says("oi_keeper", state="degraded"), {"history": DEGRADED}, DEGRADED),
 ]  # fmt: skip
 
 

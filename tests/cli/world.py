@@ -15,7 +15,7 @@ from shared.store import CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, 
 from shared.sweeplog import append
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "龙虾USDT")
-SERVICES = ("ws_daemon", "oi_poller", "publisher", "oi_alerter", "funding_api")
+SERVICES = ("ws_daemon", "oi_poller", "publisher", "oi_alerter", "funding_api", "oi_keeper")
 
 
 class World:

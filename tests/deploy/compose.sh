@@ -98,7 +98,7 @@ refused() { # commands that must fail inside; `! command` alone would not end th
 
 hardened() {
   local id
-  for name in ws_daemon oi_poller publisher oi_alerter funding_api; do
+  for name in ws_daemon oi_poller publisher oi_alerter funding_api oi_keeper; do
     id=$(compose ps -q $name)
     [ "$(docker inspect -f '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$id")" = '65532:65532 true [ALL]' ]
   done

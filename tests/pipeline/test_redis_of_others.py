@@ -35,7 +35,7 @@ async def test_all_of_it_works_with_a_limited_user(server: str, user: str, tmp_p
     url = "redis://oi:a-long-password@127.0.0.1:{redis}/0"
     pipeline = Pipeline(tmp_path, redis_binary=servers()[server], REDIS_URL=url)
     pipeline.start()
-    for name in ("oi_alerter", "funding_api"):
+    for name in ("oi_alerter", "funding_api", "oi_keeper"):
         pipeline.start_service(name)
     try:
         await eventually(pipeline.redis.ping)

@@ -11,6 +11,7 @@ const KNOWN = {
   publisher: ['Delivery', 'joins, posts, and reads back what is served'],
   oi_alerter: ['Alerts', 'spikes and dumps of open interest'],
   funding_api: ['Funding', 'answers this host’s scripts'],
+  oi_keeper: ['History', 'keeps open interest of the last year'],
 };
 /** On the way from the exchange to this page; the others stand beside it. */
 export const PATH = ['ws_daemon', 'oi_poller', 'publisher'];

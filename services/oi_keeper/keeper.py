@@ -1,0 +1,156 @@
+"""The keeper's loop: sweeps into the file, acknowledged when they are in it.
+
+What the file does not take stays in ``oi:sweeps`` for three hours, and is kept as soon as the file takes it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from services.oi_keeper.metrics import Metrics
+from services.oi_keeper.readings import Listings, readings_of
+from services.oi_keeper.schema import open_to_write
+from services.oi_keeper.settings import Settings
+from services.oi_keeper.writer import Reading, Writer
+from shared.backoff import Backoff
+from shared.errors import Refused, Transient, WireError
+from shared.history.file import file_faults
+from shared.logs import EventLog
+from shared.runner import THREADS
+from shared.service import Service
+from shared.store import UNIVERSE
+from shared.sweeplog import Entry, SweepReader
+
+GROUP = "keeper"
+AT_ONCE = 16
+UNKEPT = "the file takes nothing: what comes waits in Redis, three hours at most"
+UNLISTED = "symbols whose listing is not known are not kept"
+T = TypeVar("T")
+log = EventLog("oi_keeper")
+
+
+class FileAway(Exception):
+    """The file cannot be opened or written now; the text says why."""
+
+
+@dataclass
+class Keeper:
+    settings: Settings
+    service: Service
+    metrics: Metrics
+
+    def __post_init__(self) -> None:
+        self._clock = self.service.clock
+        self._backoff = Backoff(0.5, 20.0)
+        self._heard_s = self._clock.monotonic_s()
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
+
+    async def run(self) -> NoReturn:
+        while True:
+            try:
+                await self._keep()
+            except FileAway as e:
+                self.metrics.write_failures.inc()
+                self.service.health.bad(UNKEPT, e)
+            except Transient as e:
+                self.metrics.redis_failures.inc()
+                self.service.health.bad("waiting for Redis", e)
+            await self._clock.sleep(self._backoff.next_s())
+
+    async def _keep(self) -> NoReturn:
+        """Raises `FileAway`, or `Transient` while Redis is away."""
+        db = await self._in_file(lambda: open_to_write(self.settings.path))
+        try:
+            writer = await self._in_file(lambda: Writer(db))
+            listings = Listings(writer.numbers)
+            reader = SweepReader(self.service.redis, GROUP, GROUP)
+            log.info("file opened", path=self.settings.path, series=len(writer.numbers))
+            while True:
+                await self._turn(reader, writer, listings)
+        finally:
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._aside, db.close))
+
+    async def _turn(self, reader: SweepReader, writer: Writer, listings: Listings) -> None:
+        """What was handed out before and not kept, else what is new."""
+        entries = await reader.unacknowledged(AT_ONCE) or await reader.wait(AT_ONCE)
+        if not entries:
+            return self._silent()
+        listings.learn(await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis))
+        readings = self._readings(entries, listings)
+        begun_s = self._clock.monotonic_s()
+        added = await self._in_file(lambda: writer.add(readings))
+        await reader.acknowledge(*(entry.entry_id for entry in entries))
+        self.metrics.write.observe(self._clock.monotonic_s() - begun_s)
+        await self._tidy(writer)
+        return await self._kept(writer, readings, added)
+
+    def _readings(self, entries: list[Entry], listings: Listings) -> list[Reading]:
+        found: list[Reading] = []
+        unlisted: set[str] = set()
+        for entry in entries:
+            if isinstance(entry.sweep, WireError):
+                self.metrics.bad_in_redis(entry.sweep)
+                continue
+            for reading in readings_of(entry.sweep, listings):
+                if isinstance(reading, Reading):
+                    found.append(reading)
+                else:
+                    unlisted.add(reading)
+                    self.metrics.unlisted.inc()
+        if unlisted:
+            self.service.health.aside(UNLISTED, count=len(unlisted), example=min(unlisted))
+        return found
+
+    async def _tidy(self, writer: Writer) -> None:
+        """Once a day a day that is over becomes blocks; sweeps wait in Redis meanwhile."""
+        now_ms = self._clock.now_ms()
+        while (day := await self._in_file(lambda: writer.over(now_ms))) is not None:
+            self.service.health.quiet(60.0)
+            begun_s = self._clock.monotonic_s()
+            await self._in_file(lambda day=day: writer.fold(day))  # type: ignore[misc]
+            await self._in_file(lambda: writer.let_go(now_ms))
+            log.info("day folded", day=day, took_s=self._clock.monotonic_s() - begun_s)
+
+    async def _kept(self, writer: Writer, readings: list[Reading], added: int) -> None:
+        self._backoff.reset()
+        self._heard_s = self._clock.monotonic_s()
+        if not readings:
+            return self.service.health.bad("the last sweep has no fresh reading", "oi status says why")
+        size, oldest_ms = await self._in_file(lambda: (_size(self.settings.path), writer.oldest_ms()))
+        newest_ms = max(reading.row.received_ms for reading in readings)
+        self.metrics.rows.inc(added)
+        self.metrics.series.set(len(writer.numbers))
+        self.metrics.bytes.set(size)
+        self.metrics.last_row.set(newest_ms / 1000)
+        self.metrics.oldest_row.set(oldest_ms / 1000)
+        facts = {"series": len(writer.numbers), "bytes": size, "oldest_ms": oldest_ms, "newest_ms": newest_ms}
+        self.service.facts.update({name: str(value) for name, value in facts.items()})
+        return self.service.health.good(f"{len({r.series for r in readings})} symbols, {size / 1e6:.1f} MB")
+
+    def _silent(self) -> None:
+        silent_s = self._clock.monotonic_s() - self._heard_s
+        if silent_s > self.service.health.limit_s:
+            self.service.health.bad("no sweep comes", f"none for {silent_s:.0f} s: is oi_poller running?")
+
+    async def _in_file(self, work: Callable[[], T]) -> T:
+        """In the one thread that uses the file, for a disk may take its time."""
+
+        def named() -> T:
+            with file_faults(self.settings.path):
+                return work()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._aside, named)
+        except (Transient, Refused) as e:
+            raise FileAway(str(e)) from e
+        except (WireError, OSError) as e:
+            raise FileAway(f"HISTORY_PATH={self.settings.path}: {e}") from e
+
+
+def _size(path: str) -> int:
+    return sum(file.stat().st_size for file in (Path(path), Path(f"{path}-wal")) if file.exists())

@@ -1,0 +1,27 @@
+"""oi_keeper's counters and gauges; ``symbol`` is never a label."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from shared.meters import Meters
+
+
+class Metrics(Meters):
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.rows = self.counter("pipeline_history_rows", "Rows added to the file")
+        self.unlisted = self.counter(
+            "pipeline_history_unlisted", "Readings of which nobody knows when their symbol was listed: not kept"
+        )
+        self.write_failures = self.counter("pipeline_history_write_failures", "Turns that the file did not take")
+        self.redis_failures = self.counter("pipeline_redis_failures", "Turns that Redis did not take part in")
+        self.last_row = self.gauge("pipeline_history_last_row_timestamp_seconds", "When the newest row was received")
+        self.oldest_row = self.gauge("pipeline_history_oldest_timestamp_seconds", "When the oldest row was received")
+        self.series = self.gauge("pipeline_history_series", "Series in the file: a symbol and the day it was listed")
+        self.bytes = self.gauge("pipeline_history_file_bytes", "Size of the file, with what is not yet merged into it")
+        self.write = self.histogram(
+            "pipeline_history_write_seconds",
+            "Time of one write to the file",
+            buckets=(0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0),
+        )

@@ -1,0 +1,87 @@
+"""Questions to the file, each one transaction: rows of one series, and of all the rows nearest to an instant."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from shared.history.block import Row, decode, nearest
+from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
+
+# The minutes one by one: a look-up each, where a range would bring every series of them.
+_MINUTES = """
+WITH RECURSIVE wanted (minute) AS (SELECT :first UNION ALL SELECT minute + 1 FROM wanted WHERE minute < :last)
+SELECT received_ms, contracts, mark FROM wanted JOIN minute USING (minute) WHERE series = :series ORDER BY 1
+"""
+_DAYS = """
+SELECT day, step_s, rows FROM day
+WHERE step_s IN (60, 300) AND day BETWEEN ? AND ? AND series = ? ORDER BY day, step_s
+"""
+
+
+def series_of(db: sqlite3.Connection, symbol: str) -> list[tuple[int, Series]]:
+    """Every series that ever had this name, the newest first, by its number in the file."""
+    found = db.execute("SELECT id, symbol, onboard_ms FROM series WHERE symbol = ? ORDER BY onboard_ms DESC", (symbol,))
+    return [(number, Series(name, onboard_ms)) for number, name, onboard_ms in found]
+
+
+def rows_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_s: int = EACH_MINUTE_S) -> list[Row]:
+    """One series between two instants (the last excluded), oldest first: the first row of each step of time.
+
+    Where single minutes are no longer kept, a finer step gets what there is.
+    """
+    rows = {row.received_ms // MINUTE_MS: row for row in _minutes(db, number, from_ms, to_ms)}
+    for row in _of_days(db, number, from_ms, to_ms, step_s):
+        rows.setdefault(row.received_ms // MINUTE_MS, row)
+    wanted = (rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms)
+    return first_of_each(wanted, step_s)
+
+
+def first_of_each(rows: Iterable[Row], step_s: int) -> list[Row]:
+    """Of each step of time the first row. A step without one stays without."""
+    kept: dict[int, Row] = {}
+    for row in rows:
+        kept.setdefault(row.received_ms // (step_s * 1000), row)
+    return list(kept.values())
+
+
+def _of_days(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_s: int) -> Iterator[Row]:
+    """Of each day its minutes where they are wanted and still kept, else its five minutes."""
+    blocks: dict[int, bytes] = {}
+    for day, each_s, blob in db.execute(_DAYS, (from_ms // DAY_MS, to_ms // DAY_MS, number)):
+        if each_s == EACH_FIVE_S and step_s < EACH_FIVE_S:
+            blocks.setdefault(day, blob)
+        elif each_s == EACH_FIVE_S or step_s < EACH_FIVE_S:
+            blocks[day] = blob
+    for blob in blocks.values():
+        yield from decode(blob)
+
+
+def _minutes(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) -> Iterator[Row]:
+    oldest, newest = db.execute("SELECT min(minute), max(minute) FROM minute").fetchone()
+    if oldest is not None:
+        first, last = max(oldest, from_ms // MINUTE_MS), min(newest, to_ms // MINUTE_MS)
+        yield from (Row(*row) for row in db.execute(_MINUTES, {"first": first, "last": last, "series": number}))
+
+
+def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:
+    """Number of a series -> its row nearest to an instant; those without one within the tolerance are left out."""
+    found: dict[int, Row] = {}
+    for number, row in _all_around(db, target_ms - tolerance_ms, target_ms + tolerance_ms, target_ms):
+        off_ms = abs(row.received_ms - target_ms)
+        if off_ms <= tolerance_ms and (number not in found or off_ms < abs(found[number].received_ms - target_ms)):
+            found[number] = row
+    return found
+
+
+def _all_around(db: sqlite3.Connection, from_ms: int, to_ms: int, target_ms: int) -> Iterator[tuple[int, Row]]:
+    """The minutes of every series between two instants, and of each block there the row nearest to the target."""
+    between = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute BETWEEN ? AND ?"
+    for number, *row in db.execute(between, (from_ms // MINUTE_MS, to_ms // MINUTE_MS)):
+        yield number, Row(*row)
+    days = (EACH_FIVE_S, from_ms // DAY_MS, to_ms // DAY_MS)
+    for number, blob in db.execute("SELECT series, rows FROM day WHERE step_s = ? AND day BETWEEN ? AND ?", days):
+        block = decode(blob)
+        row = nearest(block, target_ms)
+        if row is not None:
+            yield number, row

@@ -1,0 +1,160 @@
+"""The keeper as `__main__` wires it, against a real Redis: what lands in ``oi:sweeps`` gets into the file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.oi_keeper.__main__ import serve
+from services.oi_keeper.readings import Listings, readings_of
+from services.oi_keeper.settings import Settings
+from services.oi_keeper.writer import Reading
+from shared.clock import SystemClock
+from shared.codec import encode_sweep
+from shared.errors import Refused
+from shared.health import Health
+from shared.history.block import Row
+from shared.history.file import Series, open_to_read
+from shared.history.read import rows_of, series_of
+from shared.model import Member, Sweep
+from shared.service import Service
+from shared.settings import load
+from shared.store import SWEEPS, UNIVERSE, round_trip
+from tests.builders import reading, sweep
+from tests.waiting import eventually
+
+NOW_MS = SystemClock().now_ms() // 60_000 * 60_000 - 1_200_000  # lately: an older day would be folded at once
+
+
+@asynccontextmanager
+async def keeping(redis: Redis, path: Path) -> AsyncIterator[Service]:
+    settings, clock = load(Settings, {"HISTORY_PATH": str(path)}), SystemClock()
+    service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
+    job = asyncio.create_task(serve(settings, service))
+    try:
+        yield service
+        assert not job.done(), job.exception()
+    finally:
+        job.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await job
+
+
+async def listed(redis: Redis, **onboard_ms: int) -> None:
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, {s: Member(s, Decimal(5_000_000), NOW_MS, NOW_MS, ms) for s, ms in onboard_ms.items()})
+
+
+async def land(redis: Redis, at_ms: int = NOW_MS, failures: dict[str, str] | None = None, **contracts: str) -> None:
+    rows = {s: reading(s, text, received_ms=at_ms) for s, text in contracts.items()}
+    await redis.xadd(SWEEPS, {"sweep": encode_sweep(Sweep(f"s{at_ms}", at_ms - 900, at_ms, rows, failures or {}))})
+
+
+def told(path: Path, symbol: str = "BTCUSDT") -> list[tuple[int, str]]:
+    """Minutes since `NOW_MS` and contracts, of the newest series of this name."""
+    try:
+        db = open_to_read(str(path))
+    except Refused:
+        return []
+    with contextlib.closing(db):
+        numbers = [number for number, _ in series_of(db, symbol)][:1]
+        rows = [row for number in numbers for row in rows_of(db, number, 0, 10**14)]
+    return [((row.received_ms - NOW_MS) // 60_000, row.contracts) for row in rows]
+
+
+async def all_acknowledged(redis: Redis) -> bool:
+    groups = await redis.xinfo_groups(SWEEPS)
+    return [(group["pending"], group["lag"]) for group in groups] == [(0, 0)]
+
+
+async def test_sweeps_of_before_and_after_the_start_are_kept(redis: Redis, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    await listed(redis, BTCUSDT=5)
+    await land(redis, BTCUSDT="1.5")
+    async with keeping(redis, path) as service:
+        await eventually(lambda: told(path) == [(0, "1.5")])
+        await land(redis, NOW_MS + 10_000, BTCUSDT="1.6")
+        await redis.xadd(SWEEPS, {"sweep": b"no sweep"})
+        await land(redis, NOW_MS + 60_000, BTCUSDT="1.7")
+        await eventually(lambda: told(path) == [(0, "1.5"), (1, "1.7")])
+        await eventually(lambda: all_acknowledged(redis))
+        assert service.health.report().healthy
+        assert service.registry.get_sample_value("pipeline_history_rows_total") == 2
+        assert service.registry.get_sample_value("pipeline_history_last_row_timestamp_seconds") == NOW_MS / 1000 + 60
+        assert service.facts["series"] == "1"
+
+
+async def test_what_the_file_does_not_take_is_kept_when_it_takes_it(redis: Redis, tmp_path: Path) -> None:
+    """Its folder is not there: as good as a full disk, or a file of a newer version."""
+    path = tmp_path / "later" / "history.db"
+    await listed(redis, BTCUSDT=5)
+    async with keeping(redis, path) as service:
+        for minute in range(3):
+            await land(redis, NOW_MS + minute * 60_000, BTCUSDT=f"{minute}.5")
+        await eventually(lambda: service.registry.get_sample_value("pipeline_history_write_failures_total"))
+        report = service.health.report()
+        assert not report.healthy
+        assert f"HISTORY_PATH={path}: unable to open" in report.detail
+
+        path.parent.mkdir()
+        await eventually(lambda: told(path) == [(0, "0.5"), (1, "1.5"), (2, "2.5")])
+        await eventually(lambda: service.health.report().healthy)
+
+
+async def test_a_kill_between_file_and_acknowledgement_repeats_nothing(redis: Redis, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    await listed(redis, BTCUSDT=5)
+    await land(redis, BTCUSDT="1.5")
+    async with keeping(redis, path):
+        await eventually(lambda: all_acknowledged(redis))
+    await redis.xgroup_setid(SWEEPS, "keeper", "0")
+    await land(redis, NOW_MS + 60_000, BTCUSDT="1.6")
+    async with keeping(redis, path) as service:
+        await eventually(lambda: told(path) == [(0, "1.5"), (1, "1.6")])
+        await eventually(lambda: service.registry.get_sample_value("pipeline_history_rows_total") == 1)
+
+
+async def test_a_ticker_used_again_begins_a_new_series(redis: Redis, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    await listed(redis, LITUSDT=5)
+    await land(redis, LITUSDT="7.5")
+    async with keeping(redis, path):
+        await eventually(lambda: told(path, "LITUSDT") == [(0, "7.5")])
+        await listed(redis, LITUSDT=NOW_MS + 600_000)
+        await land(redis, NOW_MS + 900_000, LITUSDT="900.5")
+        await eventually(lambda: told(path, "LITUSDT") == [(15, "900.5")])
+
+
+async def test_a_symbol_nobody_knows_the_listing_of_is_counted_and_costs_only_itself(
+    redis: Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.db"
+    await listed(redis, BTCUSDT=5)
+    await land(redis, BTCUSDT="1.5", ETHUSDT="2.5")
+    async with keeping(redis, path) as service:
+        await eventually(lambda: told(path) == [(0, "1.5")])
+        await eventually(lambda: service.registry.get_sample_value("pipeline_history_unlisted_total") == 1)
+    assert told(path, "ETHUSDT") == []
+
+
+def test_what_was_carried_is_no_row() -> None:
+    one, other = reading("BTCUSDT", "1.5"), reading("ETHUSDT", "2.5", price=None, received_ms=NOW_MS)
+    listings = Listings([Series("BTCUSDT", 0), Series("ETHUSDT", 0)])
+    found = list(readings_of(sweep(one, other, failures={"BTCUSDT": "timeout"}), listings))
+
+    assert found == [Reading(Series("ETHUSDT", 0), Row(NOW_MS, "2.5", None))]
+
+
+@pytest.mark.parametrize(("at_ms", "onboard_ms"), [(99, None), (100, 100), (499, 100), (500, 500), (900, 500)])
+def test_a_reading_is_of_the_contract_that_had_the_name_then(at_ms: int, onboard_ms: int | None) -> None:
+    listings = Listings([Series("LITUSDT", 500), Series("LITUSDT", 100), Series("BTCUSDT", 0)])
+
+    assert listings.series("LITUSDT", at_ms) == (None if onboard_ms is None else Series("LITUSDT", onboard_ms))

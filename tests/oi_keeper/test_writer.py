@@ -1,0 +1,168 @@
+"""What gets into the file, and what a day becomes when it is over; time passed in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.oi_keeper.schema import open_to_write
+from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
+from shared.history.block import Row
+from shared.history.file import DAY_MS, MINUTE_MS, Series
+from shared.history.read import nearest_of_all, rows_of, series_of
+
+BTC = Series("BTCUSDT", 1_567_965_420_000)
+ETH = Series("ETHUSDT", 1_567_965_420_000)
+DAY = 20_424
+START = DAY * DAY_MS
+OVER = START + DAY_MS + OPEN_MS
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    db = open_to_write(str(tmp_path / "history.db"))
+    yield db
+    db.close()
+
+
+@pytest.fixture
+def writer(db: sqlite3.Connection) -> Writer:
+    return Writer(db)
+
+
+def row(at_ms: int, contracts: str = "82345.120", mark: str | None = "93041.35202390") -> Row:
+    return Row(at_ms, contracts, mark)
+
+
+def a_day(every_ms: int = MINUTE_MS, day: int = DAY) -> list[Row]:
+    return [row(day * DAY_MS + at, f"{1000 + at // MINUTE_MS}.5", "1.10") for at in range(3000, DAY_MS, every_ms)]
+
+
+def kept(writer: Writer, series: Series = BTC, from_ms: int = 0, to_ms: int = 10**15, step_s: int = 60) -> list[Row]:
+    number = writer.numbers[series]
+    return rows_of(writer.db, number, from_ms, to_ms, step_s)
+
+
+def test_of_each_minute_the_first_is_kept_whatever_the_start(writer: Writer) -> None:
+    """A sweep that is read again after a crash adds nothing, and changes nothing."""
+    first, second, third = row(START + 4000), row(START + 14_000, "1.000"), row(START + 64_000, "2.000")
+
+    assert writer.add([Reading(BTC, first), Reading(BTC, second), Reading(ETH, second)]) == 2
+    assert writer.add([Reading(BTC, third)]) == 1
+    assert Writer(writer.db).add([Reading(BTC, second), Reading(BTC, third)]) == 0
+    assert kept(writer) == [first, third]
+    assert kept(writer, ETH) == [second]
+
+
+def test_a_missing_mark_stays_missing_and_a_zero_stays_a_zero(writer: Writer) -> None:
+    told = row(START, "0.000", None)
+    writer.add([Reading(BTC, told)])
+
+    assert kept(writer) == [told]
+
+
+def test_two_series_of_one_ticker_never_touch(writer: Writer) -> None:
+    """The name is used again for another asset."""
+    again = Series("BTCUSDT", START + DAY_MS // 2)
+    before, after = row(START + MINUTE_MS, "5.0"), row(START + DAY_MS // 2, "900.0")
+    writer.add([Reading(BTC, before), Reading(again, after)])
+    writer.fold(DAY)
+
+    assert kept(writer, BTC) == [before]
+    assert kept(writer, again) == [after]
+    assert [series for _, series in series_of(writer.db, "BTCUSDT")] == [again, BTC]
+
+
+def test_a_day_that_is_over_becomes_blocks_of_the_same_rows(writer: Writer) -> None:
+    rows, late = a_day(), row(START + DAY_MS + 1000)
+    writer.add([*(Reading(BTC, one) for one in rows), Reading(ETH, rows[7]), Reading(BTC, late)])
+
+    assert writer.over(OVER - 1) is None
+    assert writer.over(OVER) == DAY
+    before = {step_s: kept(writer, step_s=step_s) for step_s in (60, 300, 3600)}
+    writer.fold(DAY)
+
+    assert writer.over(OVER) is None
+    assert before[60] == [*rows, late]
+    assert before[300] == [*rows[::5], late]
+    assert {step_s: kept(writer, step_s=step_s) for step_s in before} == before
+    assert kept(writer, ETH) == [rows[7]]
+    assert kept(writer, from_ms=START + 600_000, to_ms=START + 780_000) == rows[10:13]
+
+
+def test_a_gap_is_a_gap(writer: Writer) -> None:
+    rows = [one for one in a_day() if not START + 3_600_000 <= one.received_ms < START + 7_200_000]
+    writer.add([Reading(BTC, one) for one in rows])
+    writer.fold(DAY)
+
+    assert kept(writer) == rows
+    assert len(kept(writer, step_s=1800)) == 46
+    assert nearest_of_all(writer.db, START + 5_400_000, 900_000) == {}
+
+
+class Killed(Exception):
+    """In place of kill -9."""
+
+
+@pytest.mark.parametrize("after", range(1, 48, 5))
+def test_a_fold_that_was_cut_off_anywhere_is_done_again(writer: Writer, after: int) -> None:
+    """One transaction for the blocks here, 45 for the rows that go."""
+    rows = a_day()
+    writer.add([Reading(BTC, one) for one in rows])
+    left = [after]
+
+    class Dying(Writer):
+        def _transaction(self):  # type: ignore[no-untyped-def]
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return super()._transaction()
+
+    try:
+        Dying(writer.db).fold(DAY)
+    except Killed:
+        assert kept(writer) == rows
+    again = Writer(writer.db)
+    while again.over(OVER) is not None:
+        again.fold(DAY)
+    assert kept(again) == rows
+
+
+def test_minutes_are_kept_eight_days_and_five_minutes_four_hundred(writer: Writer) -> None:
+    writer.add([Reading(BTC, one) for one in a_day(300_000 // 2)])
+    writer.fold(DAY)
+    minutes, fives = kept(writer), kept(writer, step_s=300)
+    assert len(minutes) == 2 * len(fives)
+
+    writer.let_go(START + MINUTES_KEPT_DAYS * DAY_MS)
+    assert kept(writer) == minutes
+    writer.let_go(START + (MINUTES_KEPT_DAYS + 1) * DAY_MS)
+    assert kept(writer) == fives, "a finer step gets what there is"
+    writer.let_go(START + KEPT_DAYS * DAY_MS)
+    assert kept(writer) == fives
+    writer.let_go(START + (KEPT_DAYS + 1) * DAY_MS)
+    assert kept(writer) == []
+
+
+def test_the_nearest_of_all_is_found_in_rows_and_in_blocks(writer: Writer) -> None:
+    rows, today = a_day(), [row(START + DAY_MS + at) for at in range(3000, 600_000, MINUTE_MS)]
+    writer.add([*(Reading(BTC, one) for one in rows + today), Reading(ETH, today[0])])
+    btc, eth = writer.numbers[BTC], writer.numbers[ETH]
+    writer.fold(DAY)
+
+    assert nearest_of_all(writer.db, START + 7_203_000, 60_000) == {btc: rows[120]}
+    assert nearest_of_all(writer.db, START + DAY_MS + 62_000, 30_000) == {btc: today[1]}
+    assert nearest_of_all(writer.db, START + DAY_MS + 3000, 120_000) == {btc: today[0], eth: today[0]}
+    assert nearest_of_all(writer.db, START - DAY_MS, 1_800_000) == {}
+
+
+def test_how_far_back_it_reaches(writer: Writer) -> None:
+    assert writer.oldest_ms() == 0
+    writer.add([Reading(BTC, row(START + DAY_MS + 90_000))])
+    assert writer.oldest_ms() == START + DAY_MS + 60_000
+    writer.add([Reading(BTC, one) for one in a_day(3_600_000)])
+    writer.fold(DAY)
+    assert writer.oldest_ms() == START
