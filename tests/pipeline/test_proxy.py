@@ -22,7 +22,7 @@ async def test_everything_that_goes_to_the_exchange_goes_through_the_proxy(tmp_p
             await pipeline.close()
 
         assert through.passed(f"CONNECT {exchange}") >= 2  # two streams
-        assert through.passed(f"{exchange}/fapi/v1/exchangeInfo") == asked["exchangeInfo"]
+        assert through.passed(f"{exchange}/fapi/v1/exchangeInfo") >= asked["exchangeInfo"] >= 1  # it may ask again
         assert through.passed(f"{exchange}/fapi/v1/openInterest") >= asked["openInterest"] > 300
         assert through.passed(backend) == 0
     assert [beat["proxy"] for beat in beats] == [through.where] * 2
