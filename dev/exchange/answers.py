@@ -70,34 +70,19 @@ NOT_TRADING = error(-4108, "Symbol is on delivering or delivered or settling or 
 MISSING_SYMBOL = error(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
 BAD_CHARACTERS = error(-1100, "Illegal characters found in a parameter.")
 INTERNAL = "Internal error; unable to process your request. Please try again."
-THROTTLED = (
-    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. Please try again."
-)
 MAINTENANCE = b'{"239999":"The system is under maintenance. Please try again later."}'
-TIMED_OUT = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
 
 ANSWERS: dict[str, Answer] = {
     "429": Answer(429, too_many(2400), retry_after=True),
-    "429_no_retry_after": Answer(429, too_many(2400)),
     "418": Answer(418, banned_short("{until}"), retry_after=True),
     "418_text_only": Answer(418, banned_short("{until}")),
-    "418_header_only": Answer(418, error(-1003, "Way too many requests."), retry_after=True),
-    "418_bare": Answer(418, error(-1003, "Way too many requests.")),
     "403_html": Answer(403, cloudfront("Request blocked."), HTML),
     "403_country": Answer(
         403, cloudfront("The Amazon CloudFront distribution is configured to block access from your country."), HTML
     ),
     "451": Answer(451, error(0, RESTRICTED)),
-    "408": Answer(408, error(-1007, TIMED_OUT)),
     "500": Answer(500, error(-1000, "An unknown error occurred while processing the request.")),
-    "502": Answer(502, b"<html><head><title>502 Bad Gateway</title></head><body></body></html>", HTML),
     "503_unknown": Answer(503, error(-1000, "Unknown error, please check your request or try again later.")),
-    "503_internal": Answer(503, error(-1001, INTERNAL)),
-    "503_throttled": Answer(503, error(-1008, THROTTLED)),
-    "503_unavailable": Answer(503, b"Service Unavailable.", "text/plain"),
-    "-1006": Answer(
-        400, error(-1006, "An unexpected response was received from the message bus. Execution status unknown.")
-    ),
     "-1016": Answer(400, error(-1016, "Service is under maintenance.")),
     "-1121": Answer(400, INVALID_SYMBOL),
     "-4108": Answer(400, NOT_TRADING),
@@ -106,8 +91,6 @@ ANSWERS: dict[str, Answer] = {
         200, b"<html><head><title>One moment</title></head><body>Checking your browser.</body></html>", HTML
     ),
     "error_body_200": Answer(200, error(-1001, INTERNAL)),
-    "empty_body_200": Answer(200, b""),
-    "empty_object_200": Answer(200, b"{}"),
     TRUNCATED: Answer(200, b""),
     EMPTY_SYMBOLS: Answer(200, b""),
     HANG: Answer(0, b""),

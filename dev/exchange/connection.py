@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 MOST_UNSENT = 32 << 20  # bytes
 DRIP_EVERY_S = 0.1
 MESSAGES_PER_S = 15

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from dev.exchange.faults import SPECS, BadFaultError, Fault, check
 from dev.exchange.hub import Hub
-from dev.exchange.market import Book, steps
+from dev.exchange.market import Book
 from dev.exchange.values import Move, token
 from dev.exchange.venue import Venue
 
@@ -91,7 +91,7 @@ class Control:
             params["only"] = self.hub.chosen(conn)[0].number
         until_s = None if seconds is None else time.monotonic() + seconds
         fault = self.venue.faults.add(name, params, until_s, times)
-        self._begin(fault)
+        self._settle(name)
         if seconds is not None:
             asyncio.get_running_loop().call_later(seconds, self.end, fault)
         return fault.told(time.monotonic())
@@ -100,30 +100,18 @@ class Control:
         """Take a fault away and bring its effects in line with those that stay."""
         if not self.venue.faults.drop(fault):
             return False
-        self._settle(fault.name, ending=fault)
+        self._settle(fault.name)
         return True
 
-    def _begin(self, fault: Fault) -> None:
-        if fault.name == "freeze":
-            self._hold(fault)
-        self._settle(fault.name)
-
-    def _settle(self, name: str, ending: Fault | None = None) -> None:
+    def _settle(self, name: str) -> None:
         """Make the state what the faults in force say."""
         venue = self.venue
         if name in LINKS:
             self.hub.apply_links()
         elif name == "clock_skew":
             venue.clock_skew_ms = float(sum(f.params["ms"] for f in venue.faults.of(name)))
-        elif name == "external_weight":
-            venue.limiter.external_per_minute = float(sum(f.params["per_minute"] for f in venue.faults.of(name)))
         elif name == "limits":
             self._rules()
-        elif name == "freeze":
-            if ending is not None:
-                venue.tweaks.held.clear()
-                for fault in venue.faults.of(name):
-                    self._hold(fault)
         elif name in (*TABLES, "volume_value"):
             self._overrides()
         venue.forget_quotes()
@@ -151,12 +139,6 @@ class Control:
                 if value is not None:
                     setattr(rules, key, value)
         self.venue.changed()
-
-    def _hold(self, fault: Fault) -> None:
-        now_ms, held = self.venue.now_ms(), self.venue.tweaks.held
-        for book in self.venue.books.values():
-            if fault.wants(book.contract.symbol):
-                held.setdefault(book.contract.symbol, book.mark(steps(now_ms)))
 
     def _book(self, params: dict[str, Any]) -> Book:
         book = self.venue.find(params["symbol"])
@@ -202,11 +184,6 @@ class Control:
         made = [self.venue.list_new(params["symbol"], params["usd_volume"]) for _ in range(params["count"])]
         self.venue.changed()
         return made
-
-    def do_relist(self, params: dict[str, Any]) -> str:
-        book = self._book(params)
-        self.venue.relist(book)
-        return book.contract.symbol
 
     def state(self) -> dict[str, Any]:
         """Everything a test may want to wait for."""

@@ -54,7 +54,7 @@ LASTING: dict[str, dict[str, Param]] = {  # in force until cleared, or for "seco
     "ws_drip": {"conn": CONN, "bytes_per_s": Param((int,), 200)},
     "ws_half_mute": {"share": Param(NUMBER, 0.0), "symbols": Param((list,), [])},
     "ws_rows": {
-        "kind": Param((str,), REQUIRED, (*SPOILS, "not_object")),
+        "kind": Param((str,), REQUIRED, tuple(SPOILS)),
         "symbols": Param(NAMES, "all"),
         "share": Param(NUMBER, 1.0),
     },
@@ -63,9 +63,7 @@ LASTING: dict[str, dict[str, Param]] = {  # in force until cleared, or for "seco
     "ws_time_back": {"ms": Param((int,), 60_000)},
     "ws_one_frame": {"keep": Param((str,), REQUIRED, ("crypto", "tradfi"))},
     "ws_refuse": {"status": Param((int,), 503)},
-    "freeze": {"symbols": Param(NAMES)},
     "clock_skew": {"ms": Param(NUMBER)},
-    "external_weight": {"per_minute": Param(NUMBER)},
     "oi_value": {"symbol": Param((str,)), "value": Param(ANY)},
     "oi_time": {"symbol": Param((str,)), "value": Param(ANY)},
     "mark_value": {"symbol": Param((str,)), "value": Param(ANY)},
@@ -88,7 +86,6 @@ AT_ONCE: dict[str, dict[str, Param]] = {  # done when asked for
     "oi_move": {"symbol": Param((str,)), "percent": Param(NUMBER), "over_s": Param(NUMBER, 0)},
     "delist": {"symbol": Param((str,)), "status": Param((str,), "SETTLING")},
     "list": {"count": Param((int,), 1), "symbol": Param((str,), ""), "usd_volume": Param(NUMBER, 2.5e7)},
-    "relist": {"symbol": Param((str,))},
 }
 SPECS = {**LASTING, **AT_ONCE}
 

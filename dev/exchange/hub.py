@@ -11,7 +11,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from dev.exchange import rows
-from dev.exchange.connection import BINARY, TEXT, Connection, frame
+from dev.exchange.connection import TEXT, Connection, frame
 from dev.exchange.faults import Fault
 from dev.exchange.rest import reset
 from dev.exchange.values import Quote
@@ -154,9 +154,9 @@ class Hub:
         wanted = [name for name, due in ((MARKS_1S, True), (MARKS_3S, third)) if due and name in self.topics]
         if wanted:
             made = self._spoiled([rows.mark(q, event_ms) for q in quotes])
-            payload, opcode = self._spoiled_frame(f"[{','.join(made)}]".encode())
+            payload = self._spoiled_frame(f"[{','.join(made)}]".encode())
             for name in wanted:
-                self.publish(name, payload, opcode)
+                self.publish(name, payload)
         for suffix, every_ms in SINGLES.items():
             if at_ms // 1000 % (every_ms // 1000) == 0 and any(name.endswith(suffix) for name in self.topics):
                 self._singles(quotes, suffix, event_ms)
@@ -181,13 +181,11 @@ class Hub:
             made = rows.spoil(made, fault.params["kind"], functools.partial(_spoils, fault))
         return made
 
-    def _spoiled_frame(self, payload: bytes) -> tuple[bytes, int]:
-        opcode = TEXT
+    def _spoiled_frame(self, payload: bytes) -> bytes:
         for fault in list(self.venue.faults.of("ws_frames")):
             payload = rows.spoil_frame(payload, fault.params["kind"])
-            opcode = BINARY if fault.params["kind"] == "binary" else opcode
             self.venue.faults.use(fault)
-        return payload, opcode
+        return payload
 
     def tickers(self, at_ms: int) -> None:
         """Contracts that traded in the last second, of both markets."""
@@ -218,7 +216,7 @@ class Hub:
             elif now_s - conn.pinged_s >= s.ping_s:
                 conn.ping(str(self.venue.now_ms()))
 
-    def publish(self, name: str, payload: bytes, opcode: int = TEXT) -> None:
+    def publish(self, name: str, payload: bytes) -> None:
         """One payload to all who have the stream, wrapped or bare as each asked."""
         subscribers = self.topics.get(name)
         if not subscribers:
@@ -227,7 +225,7 @@ class Hub:
         for conn in list(subscribers):
             if conn.combined not in made:
                 whole = b'{"stream":"' + name.encode() + b'","data":' + payload + b"}" if conn.combined else payload
-                made[conn.combined] = frame(opcode, whole)
+                made[conn.combined] = frame(TEXT, whole)
             if conn.deliver(made[conn.combined]):
                 self.sent[name if name.startswith("!") else name[name.index("@") :]] += 1
 

@@ -88,7 +88,7 @@ class Rest:
         """429 or 418, with as much of its end as the limiter tells."""
         if verdict.retry_after_s is not None:
             headers["Retry-After"] = str(verdict.retry_after_s)
-        body = ANSWERS["418_bare"].body
+        body = answers.error(-1003, "Way too many requests.")
         if verdict.status == 429:
             body = answers.too_many(self.venue.limiter.rules.limit)
         elif verdict.banned_until_ms:

@@ -45,17 +45,16 @@ class Move:
 
 @dataclass(slots=True)
 class Tweaks:
-    """Overrides by symbol: JSON tokens, USD volumes, staged moves, marks held where they were."""
+    """Overrides by symbol: JSON tokens, USD volumes, staged moves."""
 
     marks: dict[str, str] = field(default_factory=dict)
     interests: dict[str, str] = field(default_factory=dict)
     times: dict[str, str] = field(default_factory=dict)
     volumes: dict[str, float] = field(default_factory=dict)
     moves: dict[str, list[Move]] = field(default_factory=dict)
-    held: dict[str, float] = field(default_factory=dict)
 
     def clear(self) -> None:
-        for table in (self.marks, self.interests, self.times, self.volumes, self.moves, self.held):
+        for table in (self.marks, self.interests, self.times, self.volumes, self.moves):
             table.clear()
 
 
@@ -72,9 +71,7 @@ def clocked(level: float, at_ms: int) -> str:
 def quote(book: Book, where: Steps, at_ms: int, tweaks: Tweaks, clock_in_values: bool) -> Quote:
     """One row; delisted contracts keep a frozen mark and settle at zero."""
     c = book.contract
-    mark = tweaks.held.get(c.symbol) if tweaks.held else None
-    if mark is None:
-        mark = book.mark(where)
+    mark = book.mark(where)
     text = f'"{clocked(mark, at_ms)}"' if clock_in_values else f'"{mark:.8f}"'
     if tweaks.marks:
         text = tweaks.marks.get(c.symbol, text)

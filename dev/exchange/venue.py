@@ -166,18 +166,6 @@ class Venue:
         self._altered = True
         return made.symbol
 
-    def relist(self, book: Book) -> None:
-        """The same name for another asset: new onboard date, new price, TRADING."""
-        now_ms, old = self.now_ms(), book.contract
-        made = replace(old, status="TRADING", onboard_ms=now_ms, delivery_ms=universe.FOR_EVER_MS)
-        made = replace(
-            made, start_mark=old.start_mark * 3.7, start_oi=old.start_oi / 9, usd_volume=max(old.usd_volume, 2.5e7)
-        )
-        self.books[old.symbol] = Book(made, self.settings.seed + now_ms)
-        self.events.append(made)
-        self._altered = True
-        self.changed()
-
     def reset(self) -> None:
         """As after the start: contracts, values and limiter; counts stay."""
         self.tweaks.clear()

@@ -40,8 +40,7 @@ class Limiter:
     rules: Rules
     minute: int = -1
     own: int = 0  # weight of the requests seen here
-    burned: int = 0  # weight burned by others at once
-    external_per_minute: float = 0.0  # weight others burn steadily
+    burned: int = 0  # weight burned by others
     refused_in_minute: int = 0
     bans: int = 0
     ban_from_ms: int = 0
@@ -58,7 +57,7 @@ class Limiter:
     def used(self, now_ms: int) -> int:
         """Weight used in this minute, by us and by others."""
         self._turn(now_ms)
-        return self.own + self.burned + int(self.external_per_minute * (now_ms % MINUTE_MS) / MINUTE_MS)
+        return self.own + self.burned
 
     def charge(self, weight: int, now_ms: int) -> Verdict:
         """Count one request. Refused ones count as well."""

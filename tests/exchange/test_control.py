@@ -28,7 +28,11 @@ def test_a_malformed_fault_is_refused_with_the_reason_and_none_of_the_batch_is_a
     assert "NOSUCHUSDT" in reply.json()["error"]
     assert exchange.state()["faults"] == []
     assert exchange.http.post("/control", content=b"{").status_code == 400
-    for fault in ({"fault": "ws_mute", "conn": 9}, {"fault": "freeze", "symbols": ["NO"]}, {"fault": "ws_half_mute"}):
+    for fault in (
+        {"fault": "ws_mute", "conn": 9},
+        {"fault": "ws_rows", "kind": "nan", "symbols": ["NO"]},
+        {"fault": "ws_half_mute"},
+    ):
         assert exchange.http.post("/control", json=fault).status_code == 400
 
 
@@ -90,8 +94,7 @@ def test_volume_is_replaced(exchange: Exchange) -> None:
     assert float(rows["BTCUSDT"]["quoteVolume"]) > 1e9
 
 
-def test_delisting_shows_everywhere_and_relisting_is_another_asset(fast: Exchange) -> None:
-    old = {row["symbol"]: row for row in fast.get("/fapi/v1/exchangeInfo").json()["symbols"]}["DOGEUSDT"]
+def test_delisting_shows_everywhere(fast: Exchange) -> None:
     fast.control(fault="delist", symbol="DOGEUSDT")
     assert fast.get(INTEREST, symbol="DOGEUSDT").json()["code"] == -4108
     tickers = {row["symbol"] for row in fast.get("/fapi/v1/ticker/24hr").json()}
@@ -100,11 +103,6 @@ def test_delisting_shows_everywhere_and_relisting_is_another_asset(fast: Exchang
         first, second = next_rows(ws, "DOGEUSDT"), next_rows(ws, "DOGEUSDT")
     assert first["DOGEUSDT"]["p"] == second["DOGEUSDT"]["p"]
     assert first["DOGEUSDT"]["E"] < second["DOGEUSDT"]["E"]
-    fast.control(fault="relist", symbol="DOGEUSDT")
-    new = {row["symbol"]: row for row in fast.get("/fapi/v1/exchangeInfo").json()["symbols"]}["DOGEUSDT"]
-    assert (new["status"], new["deliveryDate"]) == ("TRADING", 4133404800000)
-    assert new["onboardDate"] > old["onboardDate"]
-    assert float(interest(fast, "DOGEUSDT")) > 0
 
 
 def test_new_listings_trade_at_once(exchange: Exchange) -> None:
@@ -126,8 +124,6 @@ def test_others_burn_weight_and_the_header_tells(exchange: Exchange) -> None:
     exchange.control(fault="weight_burn", weight=1000)
     used = [int(exchange.get("/fapi/v1/ping").headers["X-MBX-USED-WEIGHT-1M"]) for _ in range(2)]
     assert max(used) >= 1001 or used == [1, 2]  # the clock minute turned
-    exchange.control(fault="external_weight", per_minute=1e9)
-    assert exchange.get("/fapi/v1/ping").status_code == 429
 
 
 def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
@@ -150,21 +146,15 @@ def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
     ("answer", "status", "start", "retry_after"),
     [
         ("429", 429, '{"code":-1003', "7"),
-        ("429_no_retry_after", 429, '{"code":-1003', None),
         ("418", 418, '{"code":-1003', "7"),
         ("418_text_only", 418, '{"code":-1003', None),
-        ("418_bare", 418, '{"code":-1003', None),
         ("403_html", 403, "<!DOCTYPE", None),
         ("451", 451, '{"code":0', None),
-        ("408", 408, '{"code":-1007', None),
-        ("502", 502, "<html>", None),
-        ("503_unavailable", 503, "Service Unavailable.", None),
-        ("503_throttled", 503, '{"code":-1008', None),
+        ("503_unknown", 503, '{"code":-1000', None),
         ("-1016", 400, '{"code":-1016', None),
         ("239999", 200, '{"239999"', None),
         ("html_200", 200, "<html>", None),
         ("error_body_200", 200, '{"code":-1001', None),
-        ("empty_body_200", 200, "", None),
     ],
 )
 def test_canned_answers(exchange: Exchange, answer: str, status: int, start: str, retry_after: str | None) -> None:
@@ -258,13 +248,12 @@ def test_ack_mute_is_for_those_who_come_later(fast: Exchange) -> None:
                 late.recv(timeout=0.01)
 
 
-def test_half_mute_one_frame_time_back_and_freeze(fast: Exchange) -> None:
+def test_half_mute_one_frame_and_time_back(fast: Exchange) -> None:
     for fault in (
         {"fault": "ws_half_mute", "share": 0.5},
         {"fault": "ws_half_mute", "symbols": ["ETHUSDT"]},
         {"fault": "ws_one_frame", "keep": "crypto"},
         {"fault": "ws_time_back", "ms": 60_000},
-        {"fault": "freeze", "symbols": "all"},
     ):
         fast.control(**fault)
     with fast.stream(MARKS) as ws:
@@ -273,7 +262,6 @@ def test_half_mute_one_frame_time_back_and_freeze(fast: Exchange) -> None:
     assert "ETHUSDT" not in {row["s"] for row in first}
     assert second[0]["E"] - first[0]["E"] == 1000, "no TradFi frame between"
     assert abs(first[0]["E"] + 60_000 - fast.state()["now_ms"]) < 10_000
-    assert [row["p"] for row in first] == [row["p"] for row in second]
 
 
 def test_spoiled_rows_and_frames(fast: Exchange) -> None:
@@ -290,10 +278,6 @@ def test_spoiled_rows_and_frames(fast: Exchange) -> None:
         while len(large) < 1 << 20:
             large = ws.recv(timeout=30)
         assert len(large) > 3 << 20
-        fast.control(fault="ws_frames", kind="not_json", times=1)
-        assert next(said for said in iter(lambda: ws.recv(timeout=30), None) if "upstream" in str(said))
-        fast.control(fault="ws_frames", kind="binary", times=1)
-        assert next(said for said in iter(lambda: ws.recv(timeout=30), None) if isinstance(said, bytes))
 
 
 def test_closes_cuts_notices_and_resets(exchange: Exchange) -> None:

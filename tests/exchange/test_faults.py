@@ -52,7 +52,7 @@ def test_a_fault_that_would_silently_do_nothing_is_refused(asked: dict[str, Any]
 
 def test_times_run_out_and_ended_faults_are_gone() -> None:
     faults = Faults()
-    fault = faults.add("ws_frames", {"kind": "null"}, None, 2)
+    fault = faults.add("ws_frames", {"kind": "truncated"}, None, 2)
     faults.use(fault)
     assert list(faults.of("ws_frames")) == [fault]
     faults.use(fault)
@@ -78,8 +78,6 @@ OTHER = ROW.replace("BTCUSDT", "ETHUSDT")
         ("nan", {"p": "NaN"}),
         ("zero", {"p": "0.00000000"}),
         ("negative", {"p": "-90378.45045090"}),
-        ("number_p", {"p": 90378.4504509}),
-        ("string_E", {"E": "1795450683000"}),
         ("empty_r", {"r": ""}),
         ("ticker_event", {"e": "24hrTicker", "p": "-54.1500"}),
     ],
