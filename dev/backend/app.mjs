@@ -13,7 +13,7 @@ import { BatchLog } from './log.mjs';
 import { pageFile } from './page.mjs';
 import { ROUTES, requireKey } from './routes.mjs';
 import { Store } from './store.mjs';
-import { Held, play, resetWhileReading } from './trouble.mjs';
+import { Held, play } from './trouble.mjs';
 import { describe } from './ingest.mjs';
 import { Refusal, json, readBody, send } from './wire.mjs';
 
@@ -119,10 +119,6 @@ export class App {
     this.requests[counter] = (this.requests[counter] ?? 0) + 1;
     res.once('finish', () => Object.assign(entry, { status: res.statusCode, answeredAt: Date.now() }));
     res.once('close', () => (entry.status ??= 'gone'));
-    if (faults.ending?.kind === 'reset-reading') {
-      entry.status = 'reset';
-      return resetWhileReading(req, faults.ending);
-    }
     const body = req.method === 'POST' ? await readBody(req, this.settings.bodyLimit) : null;
     entry.bytes = body?.length ?? null;
     await this.respond({ app: this, req, res, url, body, entry, faults, route });

@@ -31,13 +31,13 @@ const SETTERS = {
   faults: (value) => {
     const faults = check('faults', value, Array.isArray(value)).map(parseFault);
     return (app) => {
-      app.faults.set(faults.map((fault) => freeze(app, fault)));
+      app.faults.set(faults);
       app.held.release();
     };
   },
   fault: (value) => {
     const fault = parseFault(value);
-    return (app) => app.faults.add(freeze(app, fault));
+    return (app) => app.faults.add(fault);
   },
   write: (value) => {
     const values = check('write', value, numbers(value));
@@ -56,12 +56,6 @@ const SETTERS = {
     return (app) => app.goAway(seconds);
   },
 };
-
-/** An `asOf` that is to stand still does so from now on, not from the next look at it. */
-function freeze(app, fault) {
-  if (fault.kind !== 'stale-asof') return fault;
-  return { ...fault, asOf: fault.asOf ?? app.store.asOf() ?? undefined };
-}
 
 function set(name, value) {
   return (app) => {

@@ -4,8 +4,6 @@
 // stage "instead": answers in place of the backend, which does no work
 // stage "after":   the backend does its work, and the answer goes wrong
 
-import { parseBytes } from './settings.mjs';
-
 export class ControlError extends Error {}
 
 const ROUTES = ['ingest', 'read', 'universe', 'alerts', 'any'];
@@ -15,27 +13,18 @@ const flag = (value) => typeof value === 'boolean';
 const text = (value) => typeof value === 'string' && value !== '';
 const numbers = (value) =>
   value !== null && typeof value === 'object' && !Array.isArray(value) && Object.values(value).every(Number.isFinite);
-const symbols = (value) => Array.isArray(value) && value.every(text);
-const size = (value) => parseBytes(value) !== null;
 const httpError = numberIn(400, 599);
 
 // field: [default, check]; a default of undefined that has to be given is marked `required`.
 const KINDS = {
   slow: { stage: 'with', fields: { delay: [10, numberIn(0, 3600)] } },
   lost: { stage: 'with', fields: {} },
-  'reject-rows': { stage: 'with', fields: { symbols: [undefined, symbols, 'required'] } },
   'second-writer': { stage: 'with', fields: { values: [undefined, numbers, 'required'] } },
   'wrong-value': { stage: 'with', route: 'read', fields: { symbols: [undefined, numbers, 'required'] } },
-  'stale-asof': { stage: 'with', route: 'read', fields: { asOf: [undefined, numberIn(0, 8.64e15)] } },
   status: { stage: 'instead', fields: { status: [500, httpError], html: [undefined, flag], retryAfter: [undefined, (v) => text(v) || numberIn(0, 86_400)(v)], mitigated: [undefined, text] } },
-  html: { stage: 'instead', fields: {} },
-  garbage: { stage: 'instead', fields: {} },
-  huge: { stage: 'instead', fields: { bytes: ['32mb', size] } },
   redirect: { stage: 'instead', fields: { status: [307, numberIn(301, 308)], location: [undefined, text, 'required'] } },
   hang: { stage: 'instead', fields: {} },
-  'reset-reading': { stage: 'instead', fields: { bytes: [1024, size] } },
   'reset-answering': { stage: 'after', fields: {} },
-  'processed-then-status': { stage: 'after', fields: { status: [500, httpError], html: [undefined, flag] } },
   'processed-then-hang': { stage: 'after', fields: {} },
 };
 

@@ -27,7 +27,7 @@ async function ingest({ app, body, entry, faults }) {
   const batch = parseBatch(parseJson(body), Date.now());
   entry.skipped = batch.skipped;
   if (faults.of('lost')) return accepted(app, batch.rows.length, app.store.sizeWith(batch.rows), []);
-  const errors = await insert(app, batch, entry, faults.of('reject-rows')?.symbols ?? []);
+  const errors = await insert(app, batch, entry);
   entry.cached = app.store.cacheRows(batch.rows, batch.timestampMs);
   app.events.batch(batch);
   const second = faults.of('second-writer');
@@ -44,15 +44,14 @@ function accepted(app, inserted, cached, errors) {
 }
 
 /** Rows go into the database one after another; a slow one makes the POST last seconds. */
-async function insert(app, { rows, timestampMs }, entry, rejected) {
+async function insert(app, { rows, timestampMs }, entry) {
   const errors = [];
   const start = performance.now();
   const { signal } = app.underway;
   for (const [index, row] of rows.entries()) {
     const early = start + (index + 1) * app.settings.rowDelayMs - performance.now();
     if (early > 0) await sleep(early, undefined, { signal });
-    const refused = app.settings.databaseDown || rejected.includes(row.symbol);
-    if (refused) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
+    if (app.settings.databaseDown) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
     else app.log.addRow(entry, row, timestampMs);
   }
   app.log.trim();
@@ -60,7 +59,7 @@ async function insert(app, { rows, timestampMs }, entry, rejected) {
 }
 
 function read({ app, faults }) {
-  return json(200, app.store.served(app.faults.factors(faults.all), faults.of('stale-asof')?.asOf));
+  return json(200, app.store.served(app.faults.factors(faults.all)));
 }
 
 /** Two queries a symbol, one after another, each seen at once; then whoever is not listed is deleted. */

@@ -53,7 +53,8 @@ export class Store {
   }
 
   /** Body of GET open-interest; `factors` falsifies values, `asOf` the time, when a fault asks for it. */
-  served(factors = new Map(), asOf = this.asOf()) {
+  served(factors = new Map()) {
+    const asOf = this.asOf();
     const shown = this.settings.valuesAs === 'text' ? String : (value) => value;
     const data = Object.fromEntries(
       [...this.cache].map(([symbol, row]) => [symbol, shown(row.openInterestUsd * (factors.get(symbol) ?? 1))]),

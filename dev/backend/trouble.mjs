@@ -1,8 +1,5 @@
 // What a fault looks like to the client.
 
-import { Readable, pipeline } from 'node:stream';
-
-import { parseBytes } from './settings.mjs';
 import { html, json, proxyPage, reset, send } from './wire.mjs';
 
 const FROM_PROXY = new Set([413, 502, 503, 504]);
@@ -14,21 +11,6 @@ function statusReply(fault) {
   if (fault.mitigated) headers['cf-mitigated'] = fault.mitigated;
   if (fault.html ?? FROM_PROXY.has(fault.status)) return proxyPage(fault.status, headers);
   return json(fault.status, { error: ERRORS[fault.status] ?? 'Internal server error' }, headers);
-}
-
-const LOGIN_PAGE = '<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>';
-
-function* filler(bytes) {
-  const chunk = 'x'.repeat(65_536);
-  yield '{"data":{},"stale":false,"asOf":0,"dangerouslyStale":false,"padding":"';
-  for (let left = bytes; left > 0; left -= chunk.length) yield left < chunk.length ? chunk.slice(0, left) : chunk;
-  yield '"}';
-}
-
-function sendHuge(fault, res) {
-  res.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8' });
-  // A client that has read enough hangs up; that ends the stream and is no error here.
-  pipeline(Readable.from(filler(parseBytes(fault.bytes))), res, () => {});
 }
 
 function sendHalf(res, reply) {
@@ -63,25 +45,9 @@ export function play(fault, res, reply, held) {
       return held.hold(res);
     case 'reset-answering':
       return sendHalf(res, reply);
-    case 'huge':
-      return sendHuge(fault, res);
-    case 'html':
-      return send(res, html(200, LOGIN_PAGE));
-    case 'garbage':
-      return send(res, { status: 200, headers: { 'Content-Type': 'application/json' }, body: '{"data": {"BTCUSDT": 76615' });
     case 'redirect':
       return send(res, html(fault.status, '', { Location: fault.location }));
     default:
       return send(res, statusReply(fault));
   }
-}
-
-/** Takes the first bytes of the body and cuts the connection. */
-export async function resetWhileReading(req, fault) {
-  let size = 0;
-  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
-    size += chunk.length;
-    if (size >= parseBytes(fault.bytes)) break;
-  }
-  reset(req.socket);
 }

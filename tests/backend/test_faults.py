@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.backend.stand_in import ALERTS, OPEN_INTEREST, STAMP_MS, Backend, alert, row, until
+from tests.backend.stand_in import ALERTS, OPEN_INTEREST, Backend, alert, row, until
 
 
 def last_batch(backend: Backend) -> dict[str, object]:
@@ -117,16 +117,6 @@ def test_a_hanging_backend_never_answers(backend: Backend, kind: str, stored: in
     assert len(backend.read()["data"]) == stored
 
 
-def test_a_reset_while_the_body_is_read_stores_nothing(backend: Backend) -> None:
-    backend.fault("reset-reading", times=1)
-
-    with pytest.raises(httpx.TransportError):
-        backend.ingest([row(f"S{index}USDT") for index in range(5000)])
-
-    assert (last_batch(backend)["status"], last_batch(backend)["stored"]) == ("reset", 0)
-    assert backend.ingest([row()]).status_code == 200
-
-
 def test_a_reset_in_mid_answer_has_done_the_work(backend: Backend) -> None:
     backend.fault("reset-answering", times=1)
 
@@ -144,15 +134,6 @@ def test_a_reset_in_mid_answer_of_the_read_route(backend: Backend) -> None:
     with pytest.raises(httpx.TransportError):
         backend.read()
 
-    assert len(backend.read()["data"]) == 1
-
-
-def test_processed_then_500_has_stored_the_rows(backend: Backend) -> None:
-    backend.fault("processed-then-status", times=1)
-
-    assert backend.ingest([row()]).status_code == 500
-
-    assert (last_batch(backend)["status"], last_batch(backend)["stored"], last_batch(backend)["cached"]) == (500, 1, 1)
     assert len(backend.read()["data"]) == 1
 
 
@@ -175,21 +156,6 @@ def test_lost_holds_for_universe_and_alerts_too(backend: Backend) -> None:
     assert backend.http.get(ALERTS).json()["count"] == 0
 
 
-def test_rejected_rows_are_named(backend: Backend) -> None:
-    backend.fault("reject-rows", symbols=["BUSDT"])
-
-    answer = backend.ingest([row("AUSDT"), row("BUSDT")])
-
-    assert answer.status_code == 200
-    assert answer.json() == {
-        "success": False,
-        "inserted": 1,
-        "cached": 2,
-        "errors": ["Failed to insert BUSDT: the database refused the row"],
-    }
-    assert backend.rows("BUSDT") == []
-
-
 def test_a_wrong_value_is_served_for_the_named_symbol(backend: Backend) -> None:
     backend.ingest([row("AUSDT", 1.0, 8.0), row("BUSDT", 1.0, 8.0)])
     backend.fault("wrong-value", symbols={"AUSDT": 1.25}, times=1)
@@ -206,40 +172,6 @@ def test_a_second_writer_follows_each_batch(backend: Backend, mode: str, left: d
     backend.ingest([row("AUSDT", 1.0, 2.0), row("BUSDT", 1.0, 2.0)])
 
     assert backend.read()["data"] == left
-
-
-def test_a_stale_as_of_stands_still(backend: Backend) -> None:
-    backend.control(asOf="batch")
-    backend.ingest([row()], "2025-12-03T05:10:00Z")
-    backend.fault("stale-asof")
-
-    backend.ingest([row(contracts=1.0, mark=2.0)], "2025-12-03T05:11:00Z")
-
-    assert backend.read() == {"data": {"BTCUSDT": 2.0}, "stale": True, "asOf": STAMP_MS, "dangerouslyStale": True}
-    backend.control(faults=[{"kind": "stale-asof", "asOf": 123}])
-    assert backend.read()["asOf"] == 123
-
-
-def test_a_sign_in_page_and_broken_json_are_200(backend: Backend) -> None:
-    backend.fault("html", route="read", times=1)
-    backend.fault("garbage", route="read", times=1)
-
-    page, garbage = backend.http.get(OPEN_INTEREST), backend.http.get(OPEN_INTEREST)
-
-    assert (page.status_code, page.headers["content-type"]) == (200, "text/html")
-    assert (garbage.status_code, garbage.headers["content-type"]) == (200, "application/json")
-    with pytest.raises(ValueError, match="delimiter"):
-        garbage.json()
-
-
-def test_a_huge_answer_may_be_left_in_the_middle(backend: Backend) -> None:
-    backend.fault("huge", route="read", bytes="64mb", times=1)
-
-    with backend.http.stream("GET", OPEN_INTEREST) as answer:
-        first = next(answer.iter_bytes())
-
-    assert first.startswith(b'{"data":{}')
-    assert backend.read()["data"] == {}
 
 
 def test_a_redirect_points_elsewhere(backend: Backend) -> None:
