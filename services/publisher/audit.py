@@ -97,10 +97,8 @@ def was_taken(attempt: Attempt, snapshot: Snapshot, now_ms: int) -> bool:
 
 def is_replaced(pieces: Sequence[Set[str]], result: Audit) -> bool:
     """Whether only the last of several POSTs is served: the backend replaces its cache with each."""
-    if len(pieces) < 2:
-        return False
-    last = pieces[-1]
-    earlier: set[str] = set().union(*pieces[:-1]) - last
+    *before, last = pieces
+    earlier: set[str] = set().union(*before) - last
     return bool(earlier) and earlier <= (result.missing | result.outdated) and not last & result.missing
 
 
@@ -111,10 +109,11 @@ def merged(attempt: Attempt, snapshot: Snapshot, seen: Set[str]) -> bool | None:
     return bool(kept) if unsent and kept in (unsent, set()) else None
 
 
-def served_rows(proof: Proof, ledger: Ledger, now_ms: int) -> dict[str, Served]:
-    """What ``oi:served`` is to hold after this audit, by the backend's spelling."""
-    values = proof.snapshot.values if proof.snapshot else {}
-    result = proof.audit
+def served_rows(proof: Proof, ledger: Ledger, now_ms: int) -> dict[str, Served] | None:
+    """What ``oi:served`` is to hold after this audit, by the backend's spelling; None: as before, nothing was seen."""
+    if proof.snapshot is None:
+        return None
+    values, result = proof.snapshot.values, proof.audit
     groups: tuple[tuple[str, Iterable[str]], ...] = (
         ("kept", values.keys()),
         ("verified", proof.attempt.sent.keys()),

@@ -220,7 +220,7 @@ class Delivery:
         """A cycle has ended: what it taught is kept, all of it is written in one step, and told."""
         batches, attempt, now_ms = self.batches, proof.attempt, self.service.clock.now_ms()
         batches.learn_from(proof)
-        served = served_rows(proof, batches.ledger, now_ms) if proof.snapshot else None
+        served = served_rows(proof, batches.ledger, now_ms)
         facts: dict[str, str | float] = {
             "post_s": batches.post_s,
             "post_status": proof.post_status,

@@ -7,6 +7,7 @@ While trying, never fewer rows are served than before: a size that is refused (4
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from services.publisher.attempt import Kept, Merges
 from services.publisher.join import Record
@@ -17,17 +18,17 @@ CLOSE = 16  # a limit is known well enough when what fits and what is refused di
 LOOKS = 2  # in a row, before it counts as known that the backend replaces its cache
 
 
+@dataclass
 class BatchLimits:
     """``configured`` is BACKEND_MAX_ROWS; 0: none. Instants are Unix ms, ours."""
 
-    def __init__(self, configured: int) -> None:
-        self._configured = configured
-        self.fits = 0  # most rows that were taken at once
-        self.refused = 0  # fewest rows that were answered with 413; 0: none were
-        self.refused_ms = 0
-        self.merges: Merges = "unknown"
-        self._tried_ms = 0
-        self._replaced_looks = 0
+    configured: int
+    fits: int = 0  # most rows that were taken at once
+    refused: int = 0  # fewest rows that were answered with 413; 0: none were
+    refused_ms: int = 0
+    merges: Merges = "unknown"
+    _tried_ms: int = 0
+    _replaced_looks: int = 0
 
     def recall(self, kept: Kept) -> None:
         self.fits, self.refused, self.refused_ms = kept.max_rows, kept.refused_rows, kept.refused_ms
@@ -43,7 +44,7 @@ class BatchLimits:
 
     def size(self, rows: int, now_ms: int) -> int:
         """How many of ``rows`` the next POST is to hold; a backend that replaces is never sent pieces by choice."""
-        configured = 0 if self.merges == "no" else self._configured
+        configured = 0 if self.merges == "no" else self.configured
         return min(configured or rows, self._learned(rows, now_ms))
 
     def _learned(self, rows: int, now_ms: int) -> int:

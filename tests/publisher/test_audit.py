@@ -305,6 +305,7 @@ def test_each_symbol_served_has_the_word_of_its_audit() -> None:
     snapshot = Snapshot({"GOOD": 1.0, "OLD": 1.0, "GHOST": 3.0, "KEPT": 4.0, "X": 7.0}, NOW_MS, frozenset({"ODD"}))
     rows = served_rows(Proof(one, audit(one, snapshot, ledger, NOW_MS), snapshot, ""), ledger, NOW_MS)
 
+    assert rows is not None
     assert list(rows) == sorted(rows)
     assert {key: row.verdict for key, row in rows.items()} == {
         "GOOD": "verified",
@@ -327,8 +328,10 @@ def test_what_was_left_out_is_sorted_by_reason_and_failures_are_among_it() -> No
 
 def test_what_is_not_as_it_should_be_is_said_in_words() -> None:
     assert shortfall(judged({"A": 1.0}, {"A": 1.0}), 1) == ""
+    assert shortfall(Audit("PARTIAL", 0), 0) == "nothing was fit to be sent"
     bad = Audit("FOREIGN", 0, frozenset("A"), frozenset("B"), frozenset("C"), frozenset("D"), as_of_right=False)
 
+    assert bad.wrong == set("ABCD")
     assert shortfall(bad, 0) == (
         "1 served with values nobody here sent (D); 1 not served (A); 1 still served with an earlier value (B); "
         "1 served in a form that cannot be read (C); asOf is not this batch's; nothing was fit to be sent"

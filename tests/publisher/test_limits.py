@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from services.publisher.attempt import decode_kept
 from services.publisher.join import Record
-from services.publisher.limits import AGAIN_MS, BatchLimits
+from services.publisher.limits import BatchLimits
 from shared.errors import Refused
 from tests.builders import NOW_MS
 
+AGAIN_MS = 600_000
 ROWS = [Record(f"S{n}", 1.0, float(n + 1), 1.0, None) for n in range(10)]  # ascending notional
 
 
@@ -42,6 +43,37 @@ def test_it_closes_in_on_the_limit_and_never_serves_less_again(limit: int, rows:
         best = taken
 
     assert best * 17 >= 16 * min(limit, rows) - 17
+
+
+@pytest.mark.parametrize(
+    ("fits", "refused", "size"),
+    [(160, 170, 160), (160, 171, 165), (5, 6, 5), (0, 2, 1), (200, 0, 300), (0, 400, 200)],
+)
+def test_a_limit_is_known_when_what_fits_and_what_is_refused_lie_close(fits: int, refused: int, size: int) -> None:
+    """A sixteenth apart is close enough: each try more is a POST refused."""
+    assert BatchLimits(0, fits, refused, NOW_MS).size(300, NOW_MS) == size
+
+
+@pytest.mark.parametrize(
+    ("rows", "known"),
+    [(99, (99, 100)), (100, (100, 0)), (120, (120, 0))],
+)
+def test_what_is_taken_ends_a_limit_that_was_raised(rows: int, known: tuple[int, int]) -> None:
+    limits = BatchLimits(0, 50, 100, NOW_MS)
+    limits.taken(rows)
+
+    assert (limits.fits, limits.refused) == known
+
+
+@pytest.mark.parametrize(
+    ("rows", "known"),
+    [(120, (50, 100)), (80, (50, 80)), (50, (0, 50)), (40, (0, 40))],
+)
+def test_what_is_refused_ends_a_limit_that_was_lowered(rows: int, known: tuple[int, int]) -> None:
+    limits = BatchLimits(0, 50, 100, NOW_MS - 1)
+    limits.too_large(rows, NOW_MS)
+
+    assert (limits.fits, limits.refused, limits.refused_ms) == (*known, NOW_MS)
 
 
 def test_a_raised_limit_is_found_when_it_is_tried_again() -> None:
