@@ -47,6 +47,7 @@ volumes = st.builds(QuoteVolume, symbols, unsigned, instants)
 contracts = st.builds(OpenInterest, symbols, unsigned, instants, instants)
 readings = st.builds(Reading, contracts, st.none() | above_zero)
 members = st.builds(Member, symbols, unsigned, instants, instants, instants)
+served = st.builds(Served, st.none() | st.floats(allow_nan=False, allow_infinity=False), instants, st.text(max_size=9))
 sweeps = st.builds(
     Sweep,
     st.text(max_size=40),
@@ -57,11 +58,13 @@ sweeps = st.builds(
 )
 
 Decode = Callable[[str, bytes], Any]
+MEMBER = Member(SYMBOL, Decimal("5000000.10"), NOW_MS, NOW_MS + 1, 1_569_398_400_000)
 DECODERS: dict[str, tuple[Decode, dict[str, Any]]] = {
     "stored_mark": (decode_mark, json.loads(encode_mark(mark()))),
     "stored_volume": (decode_volume, json.loads(encode_volume(volume()))),
     "stored_contracts": (decode_reading, json.loads(encode_reading(reading()))),
-    "stored_universe": (decode_member, json.loads(encode_member(Member(SYMBOL, Decimal(1), 0, 0, 0)))),
+    "stored_universe": (decode_member, json.loads(encode_member(MEMBER))),
+    "stored_served": (decode_served, json.loads(encode_served(Served(1.5, NOW_MS, "verified")))),
 }
 FIELDS = sorted({field for _, row in DECODERS.values() for field in row})
 
@@ -72,41 +75,28 @@ values = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    ("facts", "encode", "decode"),
+    [
+        (marks, encode_mark, decode_mark),
+        (volumes, encode_volume, decode_volume),
+        (readings, encode_reading, decode_reading),
+        (members, encode_member, decode_member),
+        (served, encode_served, decode_served),
+    ],
+)
 @few
-@given(marks)
-def test_a_mark_survives_redis_unchanged(item: MarkPrice) -> None:
-    line = encode_mark(item)
+@given(st.data())
+def test_a_fact_survives_redis_unchanged(
+    facts: st.SearchStrategy[Any], encode: Callable[[Any], bytes], decode: Decode, data: st.DataObject
+) -> None:
+    item = data.draw(facts)
+    line = encode(item)
+    symbol = item.open_interest.symbol if isinstance(item, Reading) else getattr(item, "symbol", SYMBOL)
 
-    assert decode_mark(item.symbol, line) == item
-    assert encode_mark(decode_mark(item.symbol, line)) == line  # trailing zeros too, which == does not see
+    assert decode(symbol, line) == item
+    assert encode(decode(symbol, line)) == line  # trailing zeros too, which == does not see
     assert b"\n" not in line
-
-
-@few
-@given(volumes)
-def test_a_volume_survives_redis_unchanged(item: QuoteVolume) -> None:
-    line = encode_volume(item)
-
-    assert decode_volume(item.symbol, line) == item
-    assert encode_volume(decode_volume(item.symbol, line)) == line
-
-
-@few
-@given(readings)
-def test_a_reading_survives_redis_unchanged(item: Reading) -> None:
-    line = encode_reading(item)
-
-    assert decode_reading(item.open_interest.symbol, line) == item
-    assert encode_reading(decode_reading(item.open_interest.symbol, line)) == line
-
-
-@few
-@given(members)
-def test_a_member_survives_redis_unchanged(item: Member) -> None:
-    line = encode_member(item)
-
-    assert decode_member(item.symbol, line) == item
-    assert encode_member(decode_member(item.symbol, line)) == line
 
 
 @few
@@ -121,8 +111,6 @@ def test_a_sweep_survives_redis_unchanged(item: Sweep) -> None:
 
 def test_the_stored_lines_are_the_documented_ones() -> None:
     """Other versions and people with redis-cli read these names; a renamed field is a broken neighbour."""
-    member = Member(SYMBOL, Decimal("5000000.10"), NOW_MS, NOW_MS + 1, 1_569_398_400_000)
-
     assert json.loads(encode_mark(mark(funding_rate=None))) == {
         "mark": "93041.35202399",
         "index": "93010.00000000",
@@ -138,7 +126,7 @@ def test_the_stored_lines_are_the_documented_ones() -> None:
         "at": NOW_MS,
         "mark": "93041.35202399",
     }
-    assert json.loads(encode_member(member)) == {
+    assert json.loads(encode_member(MEMBER)) == {
         "quoteVolume24h": "5000000.10",
         "enteredAt": "2025-12-03T00:00:00.000Z",
         "lastSeenAt": "2025-12-03T00:00:00.001Z",
@@ -169,25 +157,6 @@ def test_a_mark_that_is_only_passed_on_keeps_its_text(item: MarkPrice) -> None:
     line = encode_mark(item)
 
     assert encode_mark_text(decode_mark_text(item.symbol, line)) == line
-
-
-@pytest.mark.parametrize("bad", [{"mark": "0"}, {"mark": "NaN"}, {"index": "1e5"}, {"funding": "x"}, {"t": -1}])
-def test_a_mark_that_is_only_passed_on_is_checked_all_the_same(bad: dict[str, object]) -> None:
-    line = json.dumps(DECODERS["stored_mark"][1] | bad).encode()
-
-    for decode in (decode_mark, decode_mark_text):
-        with pytest.raises(WireError, match="stored_mark: BTCUSDT: ") as refused:
-            decode(SYMBOL, line)
-        assert refused.value.reason == "stored_mark"
-
-
-@pytest.mark.parametrize("usd", [1.5, None])
-def test_what_is_served_survives_redis_unchanged(usd: float | None) -> None:
-    served = Served(usd, NOW_MS, "verified")
-
-    assert decode_served("BTCUSDT", encode_served(served)) == served
-    with pytest.raises(WireError, match="stored_served: BTCUSDT: "):
-        decode_served("BTCUSDT", b'{"usd":"1.5","since":0,"verdict":"verified"}')
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -308,59 +277,50 @@ def test_messagepack_nested_without_end_is_refused() -> None:
         decode_sweep(b"\x81\xa1v" + b"\x91" * 100_000)
 
 
+@pytest.mark.parametrize("decode", [decode_mark, decode_mark_text])
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("mark", "0"),
-        ("mark", "0.00000000"),
-        ("mark", "-54.1500"),
-        ("mark", "NaN"),
-        ("mark", "1e5"),
-        ("mark", 93041.35),
-        ("mark", None),
+        *(("mark", bad) for bad in ("0", "0.00000000", "-54.1500", "NaN", "1e5", 93041.35, None)),
         ("index", "Infinity"),
-        ("funding", ""),
-        ("t", "1764720000000"),
-        ("t", 1.5),
+        ("index", "1e5"),
+        ("funding", "x"),
+        *(("t", bad) for bad in ("1764720000000", 1.5, -1)),
         ("at", None),
     ],
 )
-def test_a_mark_that_could_be_published_wrongly_is_refused(field: str, value: object) -> None:
-    """Zero, negative, NaN: each has stood on a dashboard as somebody's open interest."""
+def test_a_mark_that_could_be_published_wrongly_is_refused(decode: Decode, field: str, value: object) -> None:
+    """Zero, negative, NaN: each has stood on a dashboard. One that is only passed on is checked all the same."""
     row = {**DECODERS["stored_mark"][1], field: value}
 
-    with pytest.raises(WireError):
-        decode_mark(SYMBOL, json.dumps(row).encode())
+    with pytest.raises(WireError, match="stored_mark: BTCUSDT: "):
+        decode(SYMBOL, json.dumps(row).encode())
 
 
-@pytest.mark.parametrize("field", sorted(DECODERS["stored_mark"][1]))
-def test_a_mark_that_lacks_a_field_is_refused(field: str) -> None:
-    row = {name: value for name, value in DECODERS["stored_mark"][1].items() if name != field}
+def test_an_empty_rate_is_not_taken_for_none() -> None:
+    with pytest.raises(WireError, match="stored_mark"):
+        decode_mark(SYMBOL, json.dumps({**DECODERS["stored_mark"][1], "funding": ""}).encode())
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name in DECODERS for field in DECODERS[name][1]])
+def test_a_row_that_lacks_a_field_is_refused(name: str, field: str) -> None:
+    decode, row = DECODERS[name]
 
     with pytest.raises(WireError, match=field):
-        decode_mark(SYMBOL, json.dumps(row).encode())
+        decode(SYMBOL, json.dumps({other: value for other, value in row.items() if other != field}).encode())
 
 
-def test_one_number_gone_wrong_costs_only_its_symbol() -> None:
-    """A sweep is hundreds of symbols: none of the others may wait for the one that cannot be read."""
-    document = msgpack.unpackb(encode_sweep(sweep(reading("BTCUSDT"), reading("ETHUSDT"), reading("SOLUSDT"))))
-    document["oi"]["ETHUSDT"][0] = "NaN"
-    document["oi"]["SOLUSDT"][3] = "-5"
+@pytest.mark.parametrize(("column", "value"), [(0, "NaN"), (0, "-1"), (3, "-5"), (1, NOW_MS * 1000), (2, -1)], ids=str)
+def test_one_number_gone_wrong_costs_only_its_symbol(column: int, value: object) -> None:
+    """None of hundreds may wait for the one that cannot be read, or that tells of another century."""
+    document = msgpack.unpackb(encode_sweep(sweep(reading("BTCUSDT"), reading("ETHUSDT"))))
+    document["oi"]["ETHUSDT"][column] = value
 
     item = decode_sweep(msgpack.packb(document))
 
     assert item.readings.keys() == {"BTCUSDT"}
-    assert item.failures == {"ETHUSDT": "unreadable", "SOLUSDT": "unreadable"}
-    assert item.universe() == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
-
-
-def test_an_instant_out_of_this_century_costs_only_its_symbol() -> None:
-    """Written by another version, or by an exchange that went over to microseconds."""
-    document = msgpack.unpackb(encode_sweep(sweep(reading("BTCUSDT"), reading("ETHUSDT"), reading("SOLUSDT"))))
-    document["oi"]["ETHUSDT"][1] = NOW_MS * 1000
-    document["oi"]["SOLUSDT"][2] = -1
-
-    assert decode_sweep(msgpack.packb(document)).failures == {"ETHUSDT": "unreadable", "SOLUSDT": "unreadable"}
+    assert item.failures == {"ETHUSDT": "unreadable"}
+    assert item.universe() == {"BTCUSDT", "ETHUSDT"}
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -368,7 +328,7 @@ def test_an_instant_out_of_this_century_costs_only_its_symbol() -> None:
 def test_an_instant_out_of_this_century_is_refused(name: str, ms: int) -> None:
     """A row from the future would be fresh for ever."""
     decode, row = DECODERS[name]
-    field = {"stored_universe": "onboardDate"}.get(name, "t")
+    field = {"stored_universe": "onboardDate", "stored_served": "since"}.get(name, "t")
 
     with pytest.raises(WireError, match=field):
         decode(SYMBOL, json.dumps({**row, field: ms}).encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from shared.clock import iso
@@ -9,94 +11,60 @@ from shared.health import Health, Report
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 
+Step = float | Callable[[Health], object]  # seconds that pass, or what is told or asked
 
-def test_a_service_that_has_done_nothing_is_not_healthy(clock: FakeClock) -> None:
-    """Connected, subscribed, "no error": none of them is a number on the page."""
+
+def good(detail: str) -> Step:
+    return lambda health: health.good(detail)
+
+
+def bad(what: str) -> Step:
+    return lambda health: health.bad(what)
+
+
+MARKS, AWAY = good("745 marks"), bad("Redis is away")
+STALLED = "nothing done for more than 5 s; last: 745 marks"
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "since_s", "success_s", "detail"),
+    [
+        # Connected, subscribed, "no error": none of them is a number on the page.
+        ([], "starting", 0, None, "nothing done yet"),
+        ([3, bad("waiting for Redis")], "starting", 0, None, "waiting for Redis"),
+        ([2, MARKS], "ok", 2, 2, "745 marks"),
+        ([MARKS, 1, AWAY], "degraded", 1, 0, "Redis is away"),
+        # A hung loop reports nothing bad; only the age of the last success gives it away.
+        ([MARKS, 5], "ok", 0, 0, "745 marks"),
+        ([MARKS, 5.001], "stalled", 5.001, 0, STALLED),
+        ([MARKS, 5.001, Health.report, 60], "stalled", 5.001, 0, STALLED),
+        ([MARKS, 6, Health.report, AWAY], "degraded", 6, 0, "Redis is away"),
+        ([MARKS, 6, Health.report, AWAY, 1, good("again")], "ok", 7, 7, "again"),
+        # "Degraded since 03:12" is the first thing an operator asks; each new detail must not restart it.
+        ([MARKS, 1, good("two")], "ok", 0, 1, "two"),
+        ([MARKS, 2, AWAY, 1, bad("Redis is loading")], "degraded", 2, 0, "Redis is loading"),
+    ],
+)
+def test_how_it_stands(
+    clock: FakeClock, steps: list[Step], state: str, since_s: float, success_s: float | None, detail: str
+) -> None:
+    """Doing the job is what makes it ok; trouble and silence end that, and the state says since when."""
     health = Health(clock, limit_s=5)
+    for step in steps:
+        if callable(step):
+            step(health)
+        else:
+            clock.advance(step)
 
-    assert health.report() == Report("starting", clock.now_ms(), None, "nothing done yet")
-    assert not health.report().healthy
-
-
-def test_trouble_before_the_first_success_is_still_starting_and_says_why(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
-    started_ms = clock.now_ms()
-    clock.advance(3)
-
-    health.bad("waiting for Redis")
-
-    assert health.report() == Report("starting", started_ms, None, "waiting for Redis")
+    success_ms = None if success_s is None else NOW_MS + round(success_s * 1000)
+    assert health.report() == Report(state, NOW_MS + round(since_s * 1000), success_ms, detail)
+    assert health.report().healthy is (state == "ok")
 
 
-def test_doing_the_job_is_what_makes_it_ok(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
-    clock.advance(2)
-
-    health.good("745 marks")
-
-    assert health.report() == Report("ok", clock.now_ms(), clock.now_ms(), "745 marks")
-    assert health.report().healthy
-
-
-def test_trouble_after_a_success_is_degraded_and_keeps_the_last_success(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
-    health.good("745 marks")
-    success_ms = clock.now_ms()
-    clock.advance(1)
-
-    health.bad("Redis is away")
-
-    assert health.report() == Report("degraded", clock.now_ms(), success_ms, "Redis is away")
-    assert not health.report().healthy
-
-
-def test_silence_alone_stalls_it(clock: FakeClock) -> None:
-    """A hung loop reports nothing bad; only the age of the last success gives it away."""
-    health = Health(clock, limit_s=5)
-    health.good("745 marks")
-    success_ms = clock.now_ms()
-    clock.advance(5)
-    at_the_limit = health.report()
-    clock.advance(0.001)
-
-    stalled = health.report()
-
-    assert at_the_limit.state == "ok"
-    assert stalled == Report("stalled", clock.now_ms(), success_ms, "nothing done for more than 5 s; last: 745 marks")
-    clock.advance(60)
-    assert health.report() == stalled
-
-
-def test_it_recovers_from_stalled_and_from_degraded(clock: FakeClock) -> None:
-    health = Health(clock, limit_s=5)
-    health.good("first")
-    clock.advance(6)
-    assert health.report().state == "stalled"
-    health.bad("stream lost")
-    assert health.report().state == "degraded"
-    clock.advance(1)
-
-    health.good("again")
-
-    assert health.report() == Report("ok", clock.now_ms(), clock.now_ms(), "again")
-
-
-def test_since_changes_only_with_the_state(clock: FakeClock) -> None:
-    """ "Degraded since 03:12" is the first thing an operator asks; each new detail must not restart it."""
-    health = Health(clock, limit_s=5)
-    health.good("one")
-    ok_ms = clock.now_ms()
-    clock.advance(1)
-    health.good("two")
-    still_ok = health.report()
-    clock.advance(1)
-    health.bad("Redis is away")
-    bad_ms = clock.now_ms()
-    clock.advance(1)
-    health.bad("Redis is loading")
-
-    assert (still_ok.since_ms, still_ok.detail) == (ok_ms, "two")
-    assert (health.report().since_ms, health.report().detail) == (bad_ms, "Redis is loading")
+@pytest.fixture
+def health(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Health:
+    caplog.set_level("INFO")
+    return Health(clock, limit_s=5)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, object]]:
@@ -107,11 +75,9 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, object]]:
 
 
 def test_what_is_wrong_is_said_once_and_again_after_a_minute_and_when_it_is_over(
-    clock: FakeClock, caplog: pytest.LogCaptureFixture
+    health: Health, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every loop comes by several times a second; a log of that is read by nobody."""
-    caplog.set_level("INFO")
-    health = Health(clock, limit_s=5)
     health.good("745 marks")
     for second in range(61):
         health.bad("waiting for Redis", f"cause {second}")
@@ -129,9 +95,9 @@ def test_what_is_wrong_is_said_once_and_again_after_a_minute_and_when_it_is_over
     ]
 
 
-def test_what_comes_and_goes_is_said_no_more_often(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    health = Health(clock, limit_s=5)
+def test_what_comes_and_goes_is_said_no_more_often(
+    health: Health, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(240):
         health.good("745 marks")
         health.bad("waiting for Redis", "away")
@@ -141,11 +107,9 @@ def test_what_comes_and_goes_is_said_no_more_often(clock: FakeClock, caplog: pyt
 
 
 def test_what_is_waited_for_at_a_start_is_no_warning_before_a_minute(
-    clock: FakeClock, caplog: pytest.LogCaptureFixture
+    health: Health, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The services start in any order: one that waits for another's first word needs nobody's hand."""
-    caplog.set_level("INFO")
-    health = Health(clock, limit_s=5)
     health.bad("waiting for marks", "none yet")
     clock.advance(60)
     health.bad("waiting for marks", "none yet")
@@ -153,9 +117,7 @@ def test_what_is_waited_for_at_a_start_is_no_warning_before_a_minute(
     assert [level for level, _, _ in lines(caplog)] == ["INFO", "WARNING"]
 
 
-def test_another_trouble_takes_the_place_of_the_first(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    health = Health(clock, limit_s=5)
+def test_another_trouble_takes_the_place_of_the_first(health: Health, caplog: pytest.LogCaptureFixture) -> None:
     health.good("745 marks")
     health.bad("no stream delivers", "mute")
     health.bad("waiting for Redis", "away")
@@ -167,9 +129,7 @@ def test_another_trouble_takes_the_place_of_the_first(clock: FakeClock, caplog: 
     ]
 
 
-def test_a_trouble_aside_is_said_alike_and_changes_no_state(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    health = Health(clock, limit_s=5)
+def test_a_trouble_aside_is_said_alike_and_changes_no_state(health: Health, caplog: pytest.LogCaptureFixture) -> None:
     health.over("ticker24h gave nothing")
     health.good("745 marks")
     for _ in range(3):
@@ -183,9 +143,7 @@ def test_a_trouble_aside_is_said_alike_and_changes_no_state(clock: FakeClock, ca
     ]
 
 
-def test_a_cause_that_its_caller_told_of_is_not_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    health = Health(clock, limit_s=5)
+def test_a_cause_that_its_caller_told_of_is_not_logged(health: Health, caplog: pytest.LogCaptureFixture) -> None:
     health.bad("PARTIAL: 3 of 343 served")
 
     assert (health.report().detail, lines(caplog)) == ("PARTIAL: 3 of 343 served", [])
