@@ -32,6 +32,12 @@ async def test_the_whole_universe_is_served_and_nothing_at_zero(pipeline: Pipeli
     assert min(served.values()) > 0
     assert batch["rows"] == len(universe)
 
+    async def listed() -> bool:
+        told = await pipeline.get("backend", "/api/market/open-interest/liquid-universe")
+        return {entry["symbol"] for entry in told["symbols"]} == universe
+
+    await eventually(listed)
+
 
 async def test_one_line_of_redis_is_readable(pipeline: Pipeline) -> None:
     line = (await pipeline.redis.hget("oi:mark", "BTCUSDT")).decode()

@@ -10,8 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
-import msgpack
-from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -40,25 +38,15 @@ class Poller:
         self.symbols = [f"S{n:03}USDT" for n in range(symbols)]
         self.landed: list[Sweep] = []
 
-    async def land(self, *, without_mark: str = "", carried: str = "", carried_s: float = 40) -> Sweep:
-        """``carried``: a symbol whose request failed; its last good reading is so many seconds old."""
+    async def land(self) -> Sweep:
         stamp_ms = max(now_ms(), self.landed[-1].ended_ms + 1 if self.landed else 0)
         prices = {s: Decimal(self._random.randint(10_000, 99_999)) / 1000 + n for n, s in enumerate(self.symbols)}
-        prices.pop(without_mark, None)
         marks = {s: MarkPrice(s, price, None, Decimal("0.0001"), 0, stamp_ms, stamp_ms) for s, price in prices.items()}
         readings = {
-            s: Reading(
-                OpenInterest(s, Decimal(1000 + n + len(self.landed)), stamp_ms - 500, stamp_ms - 100), prices.get(s)
-            )
+            s: Reading(OpenInterest(s, Decimal(1000 + n + len(self.landed)), stamp_ms - 500, stamp_ms - 100), prices[s])
             for n, s in enumerate(self.symbols)
         }
-        failures = {}
-        if carried:
-            failures[carried] = "timeout"
-            young = readings[carried]
-            received_ms = young.open_interest.received_ms - int(carried_s * 1000)
-            readings[carried] = replace(young, open_interest=replace(young.open_interest, received_ms=received_ms))
-        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, failures)
+        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, {})
         members = {s: Member(s, Decimal(5_000_000), stamp_ms - 60_000, stamp_ms, 0) for s in self.symbols}
         async with round_trip(self._redis) as pipe:
             pipe.delete(MARKS.key, UNIVERSE.key)
@@ -67,20 +55,6 @@ class Poller:
             append(pipe, sweep)
         self.landed.append(sweep)
         return sweep
-
-    async def alert(self, n: int) -> None:
-        alert = {
-            "symbol": "BTCUSDT",
-            "direction": "UP",
-            "baseline": 1000 + n,
-            "current": 1100.0,
-            "pctChange": 0.1,
-            "absChange": 100.0,
-            "timeframe": "5 min",
-            "timestamp": iso(now_ms() + n),
-            "source": "oi_realtime_poller",
-        }
-        await self._redis.xadd("oi:alerts", {"alert": msgpack.packb(alert)})
 
     async def keep_landing(self, every_s: float) -> None:
         while True:
@@ -162,17 +136,6 @@ class Publisher:
     async def text(self, path: str) -> str:
         return (await self._api.get(path)).text
 
-    def universe(self) -> dict[str, Any]:
-        """Symbol -> entry of the universe the backend tells its users."""
-        document = self.stand_in.http.get("/api/market/open-interest/liquid-universe").json()
-        return {entry["symbol"]: entry for entry in document["symbols"]}
-
-    def alerts(self) -> list[dict[str, Any]]:
-        """Oldest first, as a user with a session sees them."""
-        self.stand_in.control(alertsSession=False)
-        document = self.stand_in.http.get("/api/open-interest-alerts", params={"limit": 100}).json()
-        return list(reversed(document["alerts"]))
-
     def batches(self) -> Batches:
         """Everything that came in by POST, as it came."""
         return [batch for batch in self.stand_in.batches() if batch["writer"] == "post"]
@@ -208,10 +171,6 @@ class Publisher:
 
         found: dict[str, Any] = await self.until(judged)
         return found
-
-    def served(self) -> dict[str, float]:
-        data: dict[str, float] = self.stand_in.read()["data"]
-        return data
 
 
 def _total(samples: dict[str, float], name: str) -> float:

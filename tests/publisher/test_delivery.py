@@ -215,6 +215,19 @@ async def test_an_unclear_post_is_looked_for_and_not_repeated(desk: Make) -> Non
     assert one.duplicates == 0
 
 
+async def test_a_refused_key_is_said_once_and_names_what_to_check(desk: Make, caplog: pytest.LogCaptureFixture) -> None:
+    one = desk()
+    await one.cycle()
+    one.node.answers = [401] * 5
+    one.clock.advance(10)
+    await one.land()
+    for _ in range(4):
+        await one.step()
+
+    assert "BACKEND_API_KEY" in one.service.health.report().detail
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["the backend refuses everything"]
+
+
 async def test_an_unclear_post_that_never_shows_is_repeated_and_counted_once(desk: Make) -> None:
     one = desk()
     await one.cycle()

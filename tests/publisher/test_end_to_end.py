@@ -19,7 +19,6 @@ from tests.publisher.harness import Publisher
 from tests.waiting import eventually
 
 Make = Callable[..., Publisher]
-SYMBOLS = 20
 
 
 @asynccontextmanager
@@ -87,20 +86,6 @@ async def test_a_post_of_ten_seconds_is_waited_for(publisher: Make) -> None:
     assert len(one.batches()) == 1
 
 
-@pytest.mark.parametrize("kind", ["processed-then-hang", "reset-answering"])
-async def test_a_post_that_was_taken_is_found_and_not_repeated(publisher: Make, kind: str) -> None:
-    """Each repetition would be 343 rows twice in the backend's database."""
-    one = publisher()
-    await one.start()
-    one.stand_in.control(fault={"kind": kind, "times": 1})
-
-    await one.poller.land()
-    await one.until_verdict("VERIFIED")
-
-    assert len(one.batches()) == 1
-    assert await one.metric("pipeline_duplicate_posts_total") == 0
-
-
 async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publisher: Make) -> None:
     """kill -9 twenty times under load: at least once, counted when twice, and never a wrong number."""
     one = publisher()
@@ -117,18 +102,6 @@ async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publishe
     assert_rows_are_right(one)
     repeated = sum(1 for batch in one.batches() if batch["repeated"])
     assert repeated <= await one.metric("pipeline_duplicate_posts_total")
-
-
-async def test_a_refused_key_is_said_once_and_names_what_to_check(publisher: Make) -> None:
-    one = publisher(BACKEND_API_KEY="not-the-key-at-all")
-    await one.start()
-    await one.poller.land()
-
-    await one.until(lambda: len(one.batches()) >= 4)
-    health = await one.health()
-
-    assert one.log().count("BACKEND_API_KEY") == 1
-    assert (health["status"], "BACKEND_API_KEY" in health["detail"]) == (503, True)
 
 
 async def test_the_key_is_nowhere_to_be_seen(publisher: Make) -> None:
@@ -148,20 +121,6 @@ async def test_the_key_is_nowhere_to_be_seen(publisher: Make) -> None:
     assert "redirect" in one.log()
     for place in (one.log(), str(await one.health()), await one.text("/metrics"), str(redis), command):
         assert one.KEY not in place
-
-
-async def test_the_universe_and_the_alerts_arrive_once_and_in_order(publisher: Make) -> None:
-    one = publisher()
-    await one.start()
-    await one.poller.land()
-
-    for n in range(4):
-        await one.poller.alert(n)
-    await one.until(lambda: len(one.alerts()) >= 4)
-    await one.until(lambda: len(one.universe()) == SYMBOLS)
-
-    assert [float(alert["baseline"]) for alert in one.alerts()] == [1000.0, 1001.0, 1002.0, 1003.0]
-    assert one.universe()["S000USDT"]["enteredAt"].endswith("Z")
 
 
 async def test_a_second_publisher_stands_by_and_takes_over(publisher: Make) -> None:
