@@ -217,7 +217,7 @@ def test_mute_one_of_two_and_then_all(fast: Exchange) -> None:
         next(frames(first))
         index = [conn["streams"] != [] for conn in fast.state()["sockets"]["connections"]].index(True)
         number = fast.control(fault="ws_mute", conn=index)["id"]
-        at = next_rows(second)["BTCUSDT"]["E"]
+        at = max(next_rows(second)["BTCUSDT"]["E"], pending(second))  # past what a busy machine has not read yet
         assert next_rows(second)["BTCUSDT"]["E"] == at + 1000, "the other goes on"
         assert pending(first) <= at
         assert first.ping().wait(2), "a muted connection still answers pings"
