@@ -31,7 +31,7 @@ $(VENV)/.test: requirements/test.lock $(VENV)/.dev
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/test.lock
 	@touch $@
 
-demo: setup ## the whole pipeline on the stand-ins; Ctrl-C ends it
+demo: setup ## the whole pipeline on the stand-ins; VENUES=all: with other venues; Ctrl-C ends it
 	@$(PY) -m dev.demo
 
 run: setup ## the live exchange, embedded Redis, local backend unless BACKEND_URL is set

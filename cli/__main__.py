@@ -68,15 +68,19 @@ async def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = Non
     symbol
         BTCUSDT, or btc
     """
+    import msgspec
+
     from cli import explain as explaining
-    from cli import outside
+    from cli import outside, venues
     from cli.state import SWEEPS_READ, read
+    from shared.venuelines import read_venues
 
     async with opened(env_file) as (given, redis), http.client(connections=1) as client:
         settings = given.settings
         seen = await read(redis, sweeps=1, proxy=settings.proxy)
         meant, near = explaining.resolve(symbol, seen)
         live: outside.Live | str | None = None
+        told = await read_venues(redis, lambda _: None) if seen.venues else None
         if meant:
             seen = await read(redis, wanted=[meant], sweeps=SWEEPS_READ, proxy=settings.proxy)
         if meant and settings.backend_url:
@@ -85,12 +89,16 @@ async def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = Non
             except Transient as e:
                 live = str(e)
     found = explaining.explain(meant, seen, settings, live) if meant else explaining.unknown(symbol, near)
+    over = venues.over_venues(meant, told, seen.now_ms) if meant and told else None
+    found = msgspec.structs.replace(found, venues=over)
     if json:
         show.emit(found)
         return found.exit_status
     show.say(Text(found.answer, show.STYLE[found.state]))
     if found.hops:
         show.say("", show.hop_table(found.hops))
+    if found.venues:
+        show.say("", venues.table(found.venues))
     if found.look:
         show.say("", Text(f"look  {found.look}", "dim"))
     return found.exit_status

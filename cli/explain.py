@@ -15,6 +15,7 @@ from cli.outside import Live
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, UNKNOWN, Hop, age, clock, money
 from cli.state import Snapshot
+from cli.venues import OverVenues
 from cli.words import FAILURES, LEFT_OUT, SERVED, sentence
 from shared.clock import iso
 from shared.model import backend_key
@@ -35,6 +36,7 @@ class Explained(msgspec.Struct, frozen=True):
     usd: float | None = None
     hops: list[Hop] = []
     near: list[str] = []
+    venues: OverVenues | None = None
 
     @property
     def exit_status(self) -> int:

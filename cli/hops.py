@@ -25,6 +25,7 @@ UNITS = {
     "oi_alerter": "oi-alerter",
     "funding_api": "oi-funding-api",
     "oi_keeper": "oi-keeper",
+    "venue_poller": "oi-venue-poller",
 }
 
 

@@ -68,6 +68,7 @@ class Settings:
     enter_quote: float = take(agreed.ENTER_QUOTE)
     exit_quote: float = take(agreed.EXIT_QUOTE)
     history_path: str = take(agreed.HISTORY_PATH)
+    venues: str = take(agreed.VENUES)
 
     @property
     def key_may_travel(self) -> bool:

@@ -24,6 +24,7 @@ from shared.proxy import Proxy
 from shared.store import ALERTS, CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, SWEEPS, UNIVERSE, VOLUMES
 from shared.store import redis_faults as faults
 from shared.sweeplog import entry_order, read_entry_id, sweep_entry
+from shared.venuelines import VENUE_LINES, VENUES, VenueLine
 
 SWEEPS_READ = 20  # an explanation looks this far back for why a symbol failed
 Beat = Mapping[str, str]
@@ -60,6 +61,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     alerts: int
     alerts_waiting: int
     unreadable: int
+    venues: dict[str, VenueLine] = {}  # how other venues stand; empty: none is read
 
     def fact(self, service: str, name: str) -> str:
         return self.beats.get(service, {}).get(name, "")
@@ -89,7 +91,7 @@ async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, pro
     async with faults(), redis.pipeline(transaction=False) as pipe:
         for service in SERVICES:
             pipe.hgetall(STATUS + service)
-        for key in (UNIVERSE.key, MARKS.key, CONTRACTS.key, SERVED.key, LEFT_OUT, PUBLISHER):
+        for key in (UNIVERSE.key, MARKS.key, CONTRACTS.key, SERVED.key, LEFT_OUT, PUBLISHER, VENUES):
             pipe.hgetall(key)
         names = [*wanted]
         pipe.hmget(VOLUMES.key, names or [""])
@@ -113,7 +115,9 @@ def _checked(reply: Any) -> Any:
 def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
     answers, bad = iter(replies), list[WireError]()
     beats = {service: _texts(fields) for service, fields in zip(SERVICES, answers, strict=False) if fields}
-    universe, marks, contracts, served, left_out, publisher, volumes, entries, ban, groups, alerts, readers = answers
+    universe, marks, contracts, served, left_out, publisher, venues, volumes, *others = answers
+    entries, ban, groups, alerts, readers = others
+    stands = VENUE_LINES.decoded(venues, bad.append)
     members = UNIVERSE.decoded(universe, bad.append)
     asked = {name.encode(): blob for name, blob in zip(names, volumes, strict=False) if blob is not None}
     kept_ms = whole(ban) or 0
@@ -134,6 +138,7 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
         alerts=int(alerts),
         alerts_waiting=sum(int(reader["pending"]) + int(reader.get("lag") or 0) for reader in readers),
         unreadable=len(bad),
+        venues=stands,
     )
 
 

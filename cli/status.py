@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from cli import hops
+from cli import hops, venues
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, OFF, UNKNOWN, Hop
 from cli.state import Snapshot
@@ -43,6 +43,7 @@ class Status(msgspec.Struct, frozen=True):
 
 def status(seen: Snapshot, settings: Settings, source: str) -> Status:
     found = [judge(seen, settings) for judge in JUDGED]
+    found += [beside] if (beside := venues.hop(seen)) else []
     return Status(overall(found), iso(seen.now_ms), source, found)
 
 

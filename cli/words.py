@@ -50,6 +50,22 @@ VERDICTS = {
     "UNAUDITED": "BACKEND_AUDIT=off: nobody looks at what is served",
 }
 
+DOUBTS = {
+    "stale": "too old to be added up: it was last believed more than 30 s ago",
+    "unknown_sides": "nobody tells whether it counts one side or both, so it is not added up",
+    "both_sides": "it counts both sides",
+    "no_mark": "it has no price",
+    "no_price": "nothing proves which coin it is",
+    "price_off": "its price is another coin's, or its figure is in another unit",
+    "absurd": "far more than Binance has; believed when it was so for a day",
+    "jump": "it changed more at once than a market does; believed when it was so for a day",
+    "frozen": "its figure stands still while its price moves",
+    "time_back": "its time went back",
+    "astray": "the venue's rows do not belong to their names",
+    "late": "the venue sends an old answer",
+    "meaning_changed": "all of the venue's figures changed at once: they count something else now",
+}
+
 
 def sentence(table: dict[str, str], word: str) -> str:
     return table.get(word, word)

@@ -19,7 +19,7 @@ READY_WITHIN_S=${READY_WITHIN_S:-90}
 ETC=$DESTDIR/etc/oi-pipeline
 HOME_DIR=$DESTDIR$PREFIX
 # The publisher last: by then what it reads is flowing again.
-SERVICES=(oi-ws-daemon oi-poller oi-alerter oi-keeper oi-funding-api oi-publisher)
+SERVICES=(oi-ws-daemon oi-poller oi-alerter oi-keeper oi-funding-api oi-venue-poller oi-publisher)
 
 say() { echo "oi-pipeline: $*"; }
 manager_runs() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }

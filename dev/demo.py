@@ -29,6 +29,7 @@ def start(stage: Stage, args: argparse.Namespace) -> None:
         require_exchange(os.environ.get("BINANCE_REST_URL") or LIVE_REST)
     else:
         stage.exchange(args.seed)
+    stage.venues(os.environ.get("VENUES", ""), None if args.live else args.seed)
     if not (args.live and os.environ.get("BACKEND_URL")):
         stage.backend(args.port, args.cache_mode)
     for name in PORTS:
@@ -43,6 +44,8 @@ def introduce(stage: Stage) -> None:
     redis_cli = f"redis-cli -p {urlsplit(stage.env['REDIS_URL']).port}" if embedded else 'redis-cli -u "$REDIS_URL"'
     print(f"\n  page      {page}/")
     print(f"  redis     {redis_cli} HGET oi:mark BTCUSDT      (more: docs/inspecting.md)")
+    if stage.env.get("VENUES"):
+        print(f"  venues    http://127.0.0.1:{stage.api_port}/open-interest/venues/BTC      (more: docs/venues.md)")
     for name, url in stage.health.items():
         print(f"  health    {url}  {name}")
     print("  look      .venv/bin/oi status      (also: top, explain ETHUSDT, tail, doctor; more: docs/cli.md)")

@@ -15,6 +15,7 @@ from pathlib import Path
 from dev.node import require_node
 from dev.processes import Child
 from dev.redis_server import free_port, server_command
+from dev.venues.market import LISTS
 from shared.agreed import METRICS_PORTS as PORTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +54,7 @@ class Stage:
         self.children: list[Child] = []
         self.health: dict[str, str] = {}
         self.ports = {name: preferred_port(port) for name, port in PORTS.items()}
+        self.api_port = preferred_port(8888)
         claim(FOLDER)
 
     def add(self, name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Child:
@@ -79,20 +81,31 @@ class Stage:
         self.add("exchange", argv, {}, port)
         self.env |= {"BINANCE_WS_URL": f"ws://127.0.0.1:{port}", "BINANCE_REST_URL": f"http://127.0.0.1:{port}"}
 
+    def venues(self, chosen: str, seed: int | None) -> None:
+        """Other venues, where any are ``chosen``: the stand-in of all, or with no seed the venues themselves."""
+        if not chosen:
+            return
+        self.env["VENUES"] = chosen
+        if seed is not None:
+            port = free_port()
+            self.add("venues", [sys.executable, "-m", "dev.venues", "--port", str(port), "--seed", str(seed)], {}, port)
+            self.env["VENUE_URLS"] = ",".join(f"{name}=http://127.0.0.1:{port}/{name}" for name in LISTS)
+
     def backend(self, preferred: int, cache_mode: str) -> None:
         port, key = preferred_port(preferred), secrets.token_hex(16)
         self.env |= {"BACKEND_URL": f"http://127.0.0.1:{port}", "BACKEND_API_KEY": key}
         env = {"PORT": str(port), "HOST": "127.0.0.1", "API_KEY": key, "CACHE_MODE": cache_mode}
         env["PIPELINE_HEALTH"] = ",".join(f"{name}=http://127.0.0.1:{at}/healthz" for name, at in self.ports.items())
+        if self.env.get("VENUES"):
+            env["VENUES_FROM"] = f"http://127.0.0.1:{self.api_port}/open-interest/aggregate"
         self.add("backend", [require_node(), "dev/backend/server.mjs"], env, port)
 
     def service(self, name: str, **env: str) -> None:
         port = self.ports[name]
         self.health[name] = f"http://127.0.0.1:{port}/healthz"
         if name == "funding_api":
-            api = preferred_port(8888)
-            self.health["funding_api"] += f"   http://127.0.0.1:{api}/funding/BTCUSDT"
-            env["FUNDING_API_PORT"] = str(api)
+            self.health["funding_api"] += f"   http://127.0.0.1:{self.api_port}/funding/BTCUSDT"
+            env["FUNDING_API_PORT"] = str(self.api_port)
         self.add(name, [sys.executable, "-m", f"services.{name}"], {**env, "METRICS_PORT": str(port)})
 
     def write_env(self) -> None:

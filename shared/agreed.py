@@ -14,6 +14,7 @@ METRICS_PORTS = {
     "oi_alerter": 9104,
     "funding_api": 9105,
     "oi_keeper": 9106,
+    "venue_poller": 9107,
 }
 
 
@@ -80,6 +81,13 @@ HISTORY_PATH = Setting(
     "HISTORY_PATH",
     "/var/lib/oi-pipeline/oi_keeper/history.db",
     "the file of open interest's past; its folder must exist",
+    text,
+)
+
+VENUES = Setting(
+    "VENUES",
+    "",
+    "other venues whose open interest is read, comma-separated, or all; empty: none, and venue_poller idles",
     text,
 )
 

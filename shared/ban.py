@@ -1,6 +1,7 @@
 """``oi:ban``: until when the exchange wants to hear nothing from this address; a restart does not forget it.
 
 The address is what the exchange sees: through a proxy it is the proxy's, whose ban stands under ``oi:ban:host:port``.
+What another venue said stands under ``oi:ban:<venue>``.
 
 A 429's Retry-After is kept here too: what one service was told, the other must obey.
 """
@@ -34,9 +35,9 @@ class Ban:
     end as this host's wall clock told it then, in Unix ms; 0: nothing was ever said.
     """
 
-    def __init__(self, redis: Redis, clock: Clock, proxy: Proxy | None = None) -> None:
+    def __init__(self, redis: Redis, clock: Clock, proxy: Proxy | None = None, *, venue: str = "") -> None:
         self._redis = redis
-        self._key = ban_key(proxy)
+        self._key = f"{BAN}:{venue}" if venue else ban_key(proxy)
         self._clock = clock
         self.until_ms = 0
         self._ends_s = -math.inf  # monotonic

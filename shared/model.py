@@ -79,6 +79,34 @@ class Served(msgspec.Struct, frozen=True):
     verdict: str
 
 
+class VenueOpenInterest(msgspec.Struct, frozen=True, gc=False):
+    """Open interest of one perpetual at another venue: as told there, and brought to one convention.
+
+    ``base`` is one side's only while ``sides`` is ``one``: a row of both or of unknown sides is never added up.
+    """
+
+    venue: str
+    symbol: str  # the venue's own name of the contract
+    coin: str  # of which `base` counts single units: PEPE, where the contract says 1000PEPE or kPEPE
+    multiplier: int  # coins in one of what the venue calls its base
+    told: Decimal  # the figure itself
+    unit: str  # what the figure counts: base, contracts, usd
+    told_usd: Decimal | None  # its worth as the venue tells it; None: it does not
+    base: Decimal  # coins
+    sides: str  # one, both, unknown: whose positions the figure counts
+    mark_price: Decimal | None  # of one coin; None: the venue tells none here
+    mark_of: str  # who said so: venue, or binance where the venue is silent
+    funding_rate: Decimal | None  # fraction per interval, which differs from venue to venue; None: not told here
+    venue_ms: int | None  # the venue's own stamp; None: it sends none
+    received_ms: int
+    past: tuple[Decimal | None, Decimal | None, Decimal | None] = (None, None, None)  # `base` at each of PAST_S before
+
+    @property
+    def usd(self) -> Decimal | None:
+        return None if self.mark_price is None else notional(self.base, self.mark_price)
+
+
+PAST_S = (300, 900, 3600)
 LONGEST_SYMBOL = 40
 
 

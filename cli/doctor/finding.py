@@ -15,7 +15,7 @@ from cli.settings import Given
 from cli.show import DEGRADED, DOT, DOWN, EXIT, GOOD, STYLE, UNKNOWN
 from cli.state import Snapshot
 
-NAME_WIDTH = len("● funding_api")
+NAME_WIDTH = len("● venue_poller")
 ORDER = (DOWN, DEGRADED, UNKNOWN, GOOD)
 
 

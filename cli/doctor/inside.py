@@ -79,6 +79,8 @@ async def services(p: Patient) -> list[Finding]:
     found = []
     for service, unit in UNITS.items():
         beat = p.seen.beats.get(service)
+        if beat is None and service == "venue_poller" and not p.given.settings.venues:
+            continue  # it would do nothing
         if beat is None:
             state = DOWN if service in {"ws_daemon", "oi_poller", "publisher"} else DEGRADED
             found.append(
@@ -87,7 +89,7 @@ async def services(p: Patient) -> list[Finding]:
         elif beat.get("state") != "ok":
             fix = f"docs/runbook.md; journalctl -u {unit} -p warning"
             found.append(Finding(service, DEGRADED, beat.get("detail", ""), f"since {beat.get('since', '?')}", fix))
-    return found or [Finding("services", GOOD, f"all {len(UNITS)} services do their job")]
+    return found or [Finding("services", GOOD, f"all {len(UNITS.keys() & p.seen.beats.keys())} services do their job")]
 
 
 async def history(p: Patient) -> list[Finding]:

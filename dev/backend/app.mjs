@@ -14,6 +14,7 @@ import { pageFile } from './page.mjs';
 import { ROUTES, requireKey } from './routes.mjs';
 import { Store } from './store.mjs';
 import { Held, play } from './trouble.mjs';
+import { Venues } from './venues.mjs';
 import { describe } from './ingest.mjs';
 import { Refusal, json, readBody, send } from './wire.mjs';
 
@@ -29,6 +30,7 @@ export class App {
     this.held = new Held();
     this.edge = new Edge(this.settings);
     this.pipeline = new Pipeline(settings.pipeline);
+    this.venues = new Venues(settings.venuesFrom, (view) => this.events.venues(view));
     this.events = new Events(this);
     this.requests = {};
     this.underway = new AbortController(); // ends what still waits when everything is forgotten
@@ -53,10 +55,12 @@ export class App {
     await once(this.server, 'listening'); // rejects when the address cannot be had
     this.settings.port = this.server.address().port;
     this.pipeline.start();
+    this.venues.start();
   }
 
   close() {
     this.pipeline.close();
+    this.venues.close();
     this.events.close();
     this.server.close();
     this.server.closeAllConnections();

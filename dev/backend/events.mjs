@@ -38,6 +38,7 @@ export class Events {
       hops: pipeline.view(),
       universe: this.universeView(),
       alerts: store.recentAlerts({ limit: ALERTS_SHOWN }),
+      venues: this.app.venues.view(),
     };
   }
 
@@ -82,6 +83,10 @@ export class Events {
 
   universe() {
     this.send('universe', this.universeView());
+  }
+
+  venues(view) {
+    this.send('venues', { venues: view });
   }
 
   alert(alert) {

@@ -26,6 +26,8 @@ Settings come from the environment:
   EDGE_OBEYS    on: that cache obeys Cache-Control: no-cache  (off)
   PIPELINE_HEALTH  the services the page is to show, in order, as
                 name=http://127.0.0.1:9101/healthz,...       (none)
+  VENUES_FROM   where the page's other venues come from, such as
+                http://127.0.0.1:8888/open-interest/aggregate (none)
 
 Faults are set while it runs: see dev/backend/README.md.`;
 
@@ -74,6 +76,11 @@ function addresses(name, value) {
   });
 }
 
+function address(name, value) {
+  if (value !== '' && !/^https?:\/\//.test(value)) throw new SettingsError(`${name}=${value}: an http address is wanted`);
+  return value;
+}
+
 const flag = (name, value) => choice(name, value, ['on', 'off']) === 'on';
 
 function seconds(name, value) {
@@ -102,6 +109,7 @@ export function readSettings(env) {
     edgeTtlSec: seconds('EDGE_TTL_SEC', env.EDGE_TTL_SEC ?? '0'),
     edgeObeys: flag('EDGE_OBEYS', env.EDGE_OBEYS ?? 'off'),
     pipeline: addresses('PIPELINE_HEALTH', env.PIPELINE_HEALTH ?? ''),
+    venuesFrom: address('VENUES_FROM', env.VENUES_FROM ?? ''),
     reportCached: true, // false: an older backend, whose answer has no `cached`
     databaseDown: false, // true: 200, `success` false, no row stored, and the cache filled all the same
     alertsSchema: 'new', // old: rows without time frame, price change and funding rate

@@ -15,6 +15,7 @@ from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
 from services.funding_api.state_file import replace
+from services.funding_api.venues import Venues
 from shared.clock import Clock
 from shared.errors import Transient
 from shared.logs import EventLog
@@ -28,7 +29,9 @@ log = EventLog("funding_api")
 
 async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry)
-    api = Api(settings, Reader(service.redis, metrics, service.clock), metrics, service.clock)
+    reader = Reader(service.redis, metrics, service.clock)
+    venues = Venues(service.redis, metrics, service.clock)
+    api = Api(settings, reader, venues, metrics, service.clock)
     state_file = Path(settings.state_file) if settings.state_file else None
     async with listen(api.app(), settings.host, settings.port) as address:
         service.facts["address"] = address

@@ -1,7 +1,7 @@
 """The routes: what a request asks for -> one of the `Answers`, as JSON.
 
 aiohttp.web, because the project carries aiohttp anyway (sweeps travel by it): another framework and its server
-would cost packages, memory and start-up time, and give these ten routes nothing.
+would cost packages, memory and start-up time, and give these twelve routes nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from services.funding_api.answers import Answer, Answers, parse_symbols, redis_a
 from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
+from services.funding_api.venues import Venues
 from shared.clock import Clock
 from shared.errors import Refused, Transient
 
@@ -34,8 +35,9 @@ Ask = Callable[[Answers, web.Request], Answer]
 
 
 class Api:
-    def __init__(self, settings: Settings, reader: Reader, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, reader: Reader, venues: Venues, metrics: Metrics, clock: Clock) -> None:
         self._max_age_s = settings.max_age_s
+        self._venues = venues
         self._reader = reader
         self._metrics = metrics
         self._clock = clock
@@ -57,6 +59,11 @@ class Api:
                 web.get("/funding/all", self._from(lambda a, _: a.funding_all())),
                 web.get("/funding/{symbol}", self._from(lambda a, r: a.funding(r.match_info["symbol"]))),
                 web.get("/open-interest/all", self._from(lambda a, _: a.open_interest_all())),
+                web.get("/open-interest/aggregate", self._over_venues(lambda _: self._venues.aggregate())),
+                web.get(
+                    "/open-interest/venues/{base}",
+                    self._over_venues(lambda r: self._venues.coin(r.match_info["base"])),
+                ),
                 web.get("/open-interest/{symbol}", self._from(lambda a, r: a.open_interest(r.match_info["symbol"]))),
             ]
         )
@@ -72,6 +79,15 @@ class Api:
                 return _respond(ask(await self.answers(), request))
             except Transient as e:
                 return _respond(away(e))
+
+        return handle
+
+    def _over_venues(self, ask: Callable[[web.Request], Awaitable[Answer]]) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                return _respond(await ask(request))
+            except Transient as e:
+                return _respond(redis_away(e))
 
         return handle
 

@@ -101,3 +101,75 @@ class Several(Struct, frozen=True):
     found: int
     missing: int
     total: int
+
+
+Coins = Annotated[float, Meta(description="One unit each: PEPE, also where the contract is of 1000PEPE")]
+Age = Annotated[float, Meta(description="Since it was received")]
+Unit = Annotated[str, Meta(description="What the figure told counts: base, contracts, usd")]
+Sides = Annotated[str, Meta(description="Whose positions the figure counts: one, both, unknown; only one is added up")]
+MarkOf = Annotated[str, Meta(description="Whose mark the value is made with: venue, or binance where it tells none")]
+Why = Annotated[str | None, Meta(description="Why it is not in the sum, one word of docs/venues.md; null: it is")]
+Past = Annotated[float | None, Meta(description="Fraction, over the members that were there then; null: none was")]
+
+
+class VenueContract(Struct, frozen=True, rename="camel"):
+    """One perpetual at one venue, brought to one convention."""
+
+    venue: str
+    symbol: str
+    open_interest: Coins
+    open_interest_usd: float
+    sides: Sides
+    told: float
+    unit: Unit
+    mark_price: float
+    mark_of: MarkOf
+    funding_rate: float | None
+    updated_at: Received
+    age_seconds: Age
+    why_not_summed: Why
+
+
+class LeftOut(Struct, frozen=True, rename="camel"):
+    """A contract that is not in the sum, and why."""
+
+    venue: str
+    symbol: str
+    why: str
+    evidence: str | UnsetType = UNSET
+    since: float | UnsetType = UNSET
+
+
+class VenueSum(Struct, frozen=True, rename="camel"):
+    """Open interest of one coin over venues. Null where no row can be added up: nothing is known, which is not 0."""
+
+    coin: str
+    open_interest: float | None
+    open_interest_usd: float | None
+    members: list[VenueContract]
+    left_out: list[LeftOut]
+    shown: list[VenueContract]
+    oldest_seconds: float | None
+    change5m: Past
+    change15m: Past
+    change1h: Past
+
+
+class VenueState(Struct, frozen=True, rename="camel"):
+    """How a venue stands. ``believed_at``: Unix seconds of the last round that was believed; null: none yet."""
+
+    venue: str
+    believed_at: float | None
+    contracts: int
+    coins: int
+    refused: int
+    trouble: str
+    warning: str
+
+
+class Aggregated(Struct, frozen=True, rename="camel"):
+    """Every coin that another venue has, and each venue that is read."""
+
+    venues: list[VenueState]
+    data: list[VenueSum]
+    at: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,13 +29,21 @@ ROUTES = {
         "open interest of a symbol, and the audit's verdict", {200: "OpenInterest", 404: "Refusal", 503: "Refusal"}
     ),
     "/open-interest/all": Route("the same of every symbol polled", {200: "OpenInterestRows", 503: "Refusal"}),
+    "/open-interest/aggregate": Route(
+        "open interest of every coin over all venues that are read, with the members of each sum",
+        {200: "Aggregated", 404: "Refusal", 503: "Refusal"},
+    ),
+    "/open-interest/venues/{base}": Route(
+        "open interest of a coin at each venue, and why one is not in the sum",
+        {200: "VenueSum", 404: "Refusal", 503: "Refusal"},
+    ),
     "/openapi.json": Route("this API in OpenAPI 3.1", {200: "Document"}),
     "/": Route("this list", {200: "Document"}),
 }
 MEANING = {
     200: "The answer; of several symbols, one without data has its error in its place",
     400: "No symbols, or more than are answered at once",
-    404: "No such symbol",
+    404: "No such symbol or coin; or no other venue is read",
     503: "Stale or not to be had; the cause is named",
 }
 SYMBOL = {
@@ -44,6 +53,7 @@ SYMBOL = {
     "schema": {"type": "string"},
     "description": "Upper or lower case; percent-encoded UTF-8 where it is not ASCII",
 }
+BASE = {**SYMBOL, "name": "base", "description": "A coin, such as BTC or PEPE; 1000PEPE is PEPE too"}
 SYMBOLS = {**SYMBOL, "name": "symbols", "in": "query", "description": "Comma-separated, 2000 at most"}
 REFERENCE = "#/components/schemas/{name}"
 
@@ -56,7 +66,7 @@ def _rows(row: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    types = [bodies.Funding, bodies.OpenInterest, bodies.Refusal, bodies.Health]
+    types = [bodies.Funding, bodies.OpenInterest, bodies.Refusal, bodies.Health, bodies.Aggregated]
     _, schemas = msgspec.json.schema_components(types, ref_template=REFERENCE)
     rows = {f"{name}Rows": _rows(name) for name in ("Funding", "OpenInterest")}
     return {**schemas, **rows, "Document": {"type": "object"}}
@@ -70,7 +80,8 @@ def _operation(path: str, route: Route) -> dict[str, Any]:
         }
         for status, name in route.answers.items()
     }
-    parameters = [SYMBOL] if "{symbol}" in path else [SYMBOLS] if path.endswith("batch") else []
+    in_path = [{"symbol": SYMBOL, "base": BASE}[name] for name in re.findall(r"{(\w+)}", path)]
+    parameters = in_path or ([SYMBOLS] if path.endswith("batch") else [])
     return {"summary": route.about, "parameters": parameters, "responses": responses}
 
 

@@ -41,9 +41,12 @@ class Services:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
     def setting(self) -> str:
-        port = self._server.server_address[1]
-        return ",".join(f"{name}=http://127.0.0.1:{port}/{name}/healthz" for name in NAMES)
+        return ",".join(f"{name}={self.origin}/{name}/healthz" for name in NAMES)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -9,6 +9,8 @@ import * as format from '../../dev/backend/page/format.mjs';
 import * as lines from '../../dev/backend/page/lines.mjs';
 import { Book, comparator, movers, verdict } from '../../dev/backend/page/model.mjs';
 import { hopOf, strip } from '../../dev/backend/page/pipeline.mjs';
+import { bars, members } from '../../dev/backend/page/venues.mjs';
+import { readAggregate } from '../../dev/backend/venues.mjs';
 
 const NOW = Date.UTC(2025, 11, 3, 12, 3, 30);
 const NO_UNIVERSE = { updatedAt: null, symbols: [] };
@@ -307,4 +309,47 @@ test('ticks are round and within, and written as short as they can be', () => {
   assert.ok(low < 100 && high > 100, 'a still value has a scale');
   assert.equal(lines.nearest([[0], [10], [20]], 14), 1);
   assert.equal(lines.nearest([], 14), -1);
+});
+
+const contract = (venue, symbol, openInterestUsd, sides = 'one', whyNotSummed = null) => {
+  return { venue, symbol, openInterestUsd, sides, whyNotSummed, updatedAt: NOW / 1000 - 4 };
+};
+const BTC_SUM = {
+  coin: 'BTC',
+  openInterestUsd: 11e9,
+  members: [contract('binance', 'BTCUSDT', 8e9), contract('gate', 'BTC_USDT', 3e9)],
+  shown: [contract('okx', 'BTC-USDT-SWAP', 2e9, 'one', 'stale'), contract('bitget', 'BTCUSDT', 2.5e9, 'unknown', 'unknown_sides')],
+  leftOut: [{ venue: 'okx', symbol: 'BTC-USDT-SWAP', why: 'jump' }, { venue: 'gate', symbol: 'NEW_USDT', why: 'absurd' }],
+};
+const ALONE = { coin: 'XYZ', openInterestUsd: 5e6, members: [contract('gate', 'XYZ_USDT', 5e6)], shown: [], leftOut: [] };
+const view = (...data) => readAggregate(JSON.stringify({ at: NOW / 1000, venues: [], data }));
+
+test('the sum over venues stands by Binance\u2019s symbol, and what is not in it with its reason', () => {
+  const { at, others, rows } = view(BTC_SUM, ALONE);
+  assert.deepEqual([at, others, Object.keys(rows)], [NOW, 3e9 + 5e6, ['BTCUSDT']]);
+  assert.equal(rows.BTCUSDT.usd, 11e9);
+  assert.deepEqual(rows.BTCUSDT.contracts[2], ['okx', 'BTC-USDT-SWAP', 2e9, 'one', NOW - 4000, 'jump']);
+  for (const body of ['', '[]', '{"data":1}', '{"detail":{}}']) assert.equal(readAggregate(body), null);
+});
+
+test('the members of a sum in words, and as bars', () => {
+  const venues = view(BTC_SUM);
+  assert.equal(members(venues, 'BTCUSDT', NOW).split('\n')[3], 'Bitget BTCUSDT: $2.500B, 4 s; not in the sum: sides unknown');
+  assert.equal(members(venues, 'ETHUSDT', NOW), 'no other venue is known to have it');
+  const shown = bars(venues.rows.BTCUSDT);
+  assert.deepEqual(shown.map(({ label, out }) => [label, out]), [
+    ['Binance BTCUSDT', false], ['Gate BTC_USDT', false], ['Bitget BTCUSDT', true], ['OKX BTC-USDT-SWAP', true],
+  ]);
+  assert.deepEqual([shown[0].share, shown[1].share, shown[3].side], [1, 0.375, 'jumped']);
+});
+
+test('a sum that is not known is no zero, and one that is old is dropped', () => {
+  const book = new Book();
+  book.snapshot({ rows: [['BTCUSDT', 8e9, 1, 1, 0, NOW, 0, 0, 0], ['ETHUSDT', 1, 1, 1, 0, NOW, 0, 0, 0]], universe: NO_UNIVERSE, batchMs: NOW });
+  book.overVenues(view({ ...BTC_SUM, openInterestUsd: null }));
+  assert.deepEqual([book.rows.get('BTCUSDT').all, book.rows.get('ETHUSDT').all], [null, null]);
+  book.overVenues(view(BTC_SUM));
+  assert.equal(book.rows.get('BTCUSDT').all, 11e9);
+  assert.deepEqual([book.expireVenues(NOW + 29_000), book.expireVenues(NOW + 30_000), book.venues], [false, true, null]);
+  assert.equal(book.rows.get('BTCUSDT').all, null);
 });

@@ -29,6 +29,7 @@ SETTINGS = (
     "EDGE_TTL_SEC",
     "EDGE_OBEYS",
     "PIPELINE_HEALTH",
+    "VENUES_FROM",
 )
 OPEN_INTEREST = "/api/market/open-interest"
 ALERTS = "/api/open-interest-alerts"

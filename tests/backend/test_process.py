@@ -47,6 +47,7 @@ def test_sigterm_ends_it_at_once_whatever_is_open(start_backend: Callable[..., B
         ("ROW_DELAY_MS", "-1"),
         ("ROW_DELAY_MS", "soon"),
         ("PIPELINE_HEALTH", "http://127.0.0.1:9101/healthz"),
+        ("VENUES_FROM", "127.0.0.1:8888"),
         ("PIPELINE_HEALTH", "publisher=ftp://x"),
     ],
 )

@@ -149,6 +149,16 @@ async def test_a_silent_service_is_named_with_its_unit(redis: Redis) -> None:
     assert "systemctl restart oi-publisher" in found["publisher"].fix
 
 
+async def test_a_venue_poller_is_missed_only_where_venues_are_wanted(redis: Redis) -> None:
+    assert set(await of_world(inside.services, World(), redis)) == {"services"}
+
+    async with httpx.AsyncClient() as client:
+        patient = Patient(find({**ENVIRON, "VENUES": "okx"}), redis, client, await World().seen(redis), "")
+        (finding,) = await inside.services(patient)
+
+    assert (finding.check, finding.state) == ("venue_poller", DEGRADED)
+
+
 async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url: str) -> None:
     """Most managed servers let nobody ask for INFO or CONFIG."""
     await redis.execute_command("ACL", "SETUSER", "guest", "on", ">word", "~oi:*", "+@all", "-@dangerous", "-@admin")

@@ -76,7 +76,7 @@ until_true() { # seconds, what, command...
 }
 three_more() { [ "$(verified || echo 0)" -ge $(($1 + 3)) ]; }
 healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = healthy ]; }
-scrapes_all() { curl -fsS "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/query?query=sum(up)" | grep -q '"5"'; }
+scrapes_all() { curl -fsS "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/query?query=sum(up)" | grep -q '"7"'; }
 restarted() { [ "$(docker inspect -f '{{.RestartCount}}' "$1")" -gt "$2" ] && healthy "$1"; }
 
 killed_comes_back() { # as the kernel would kill it, not as `docker kill`, which counts as asked for
@@ -98,7 +98,7 @@ refused() { # commands that must fail inside; `! command` alone would not end th
 
 hardened() {
   local id
-  for name in ws_daemon oi_poller publisher oi_alerter funding_api oi_keeper; do
+  for name in ws_daemon oi_poller publisher oi_alerter funding_api oi_keeper venue_poller; do
     id=$(compose ps -q $name)
     [ "$(docker inspect -f '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$id")" = '65532:65532 true [ALL]' ]
   done

@@ -15,6 +15,7 @@ from services.funding_api.app import Api, listen
 from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
+from services.funding_api.venues import Venues
 from shared.settings import load
 from tests.fakes import FakeClock
 
@@ -39,6 +40,6 @@ async def api(redis: Redis, clock: FakeClock) -> AsyncIterator[Client]:
     """Its clock is the test's, so that a shared read stays fresh until the test moves on."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    served = Api(load(Settings, {}), Reader(redis, metrics, clock), metrics, clock)
+    served = Api(load(Settings, {}), Reader(redis, metrics, clock), Venues(redis, metrics, clock), metrics, clock)
     async with listen(served.app(), "127.0.0.1", 0) as origin, aiohttp.ClientSession() as session:
         yield Client(origin, session, registry)

@@ -98,6 +98,8 @@ def test_every_route_and_status_is_listed() -> None:
         "/funding/health": {200, 503},
         "/open-interest/{symbol}": {200, 404, 503},
         "/open-interest/all": {200, 503},
+        "/open-interest/aggregate": {200, 404, 503},
+        "/open-interest/venues/{base}": {200, 404, 503},
     }
 
 
@@ -130,7 +132,7 @@ async def test_the_routes_of_the_document_are_those_that_are_served(api: Client)
     assert await api.get("/openapi.json") == (200, DOCUMENT)
     assert (await api.get("/"))[1]["routes"].keys() == DOCUMENT["paths"].keys()
     for path in DOCUMENT["paths"]:
-        _, body = await api.get(path.replace("{symbol}", "BTCUSDT"))
+        _, body = await api.get(path.replace("{symbol}", "BTCUSDT").replace("{base}", "BTC"))
         assert body.get("detail") != "Not Found", path
 
 
@@ -152,6 +154,7 @@ async def test_what_is_answered_is_what_the_document_says(api: Client, redis: Re
         ("/open-interest/{symbol}", "/open-interest/nope", 404),
         ("/open-interest/{symbol}", "/open-interest/XUSDT", 503),
         ("/open-interest/all", "/open-interest/all", 200),
+        ("/open-interest/aggregate", "/open-interest/aggregate", 404),
         ("/", "/", 200),
     ]
     for route, path, expected in asked:

@@ -20,6 +20,7 @@ from services.funding_api.app import Api
 from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import FRESH_S, Reader
+from services.funding_api.venues import Venues
 from shared import store
 from shared.clock import SystemClock
 from shared.errors import Refused
@@ -42,7 +43,8 @@ async def test_a_look_writes_what_is_fresh_and_says_what_cannot_be_relied_on(
     """A feed that died, a Redis that is away, a folder that is gone: each with its cause, and well again by itself."""
     redis, path = store.connect(own_redis.url), tmp_path / "state.json"
     metrics = Metrics(fakes.service(clock).registry)
-    api = Api(load(Settings, {"FUNDING_MAX_AGE_SEC": "3"}), Reader(redis, metrics, clock), metrics, clock)
+    settings = load(Settings, {"FUNDING_MAX_AGE_SEC": "3"})
+    api = Api(settings, Reader(redis, metrics, clock), Venues(redis, metrics, clock), metrics, clock)
 
     async def seen(path: Path | None) -> str | None:
         clock.advance(FRESH_S)

@@ -5,6 +5,7 @@ import { Chart } from './chart.mjs';
 import { element, say, set } from './dom.mjs';
 import * as format from './format.mjs';
 import { CHANGES } from './model.mjs';
+import { Bars } from './venues.mjs';
 import { TAGS, changeClass, changeText } from './table.mjs';
 
 const FACTS = [
@@ -33,6 +34,7 @@ export class Drawer {
     this.symbol = null;
     const find = (name) => dialog.querySelector(name);
     [this.title, this.tag, this.told, this.hint] = [find('h2'), find('.tag'), find('.told'), find('.hint')];
+    this.venues = new Bars(find('.venues'));
     this.chart = new Chart(find('.chart'), find('.reading'));
     this.values = FACTS.map(([name]) => {
       const value = element('dd');
@@ -66,6 +68,7 @@ export class Drawer {
     const mark = row ? book.mark(row) : 'missing';
     if (row) this.join(row);
     this.write(row, mark, nowMs);
+    this.venues.show(book.venues?.rows[this.symbol] ?? null, nowMs);
     const own = feed.of(this.symbol);
     this.chart.show(this.points, own, nowMs);
     this.told.replaceChildren(...own.slice(0, 10).map((alert) => alerts.item(alert, nowMs)));
@@ -94,6 +97,7 @@ export class Drawer {
     const { book, nowMs } = this.facts();
     const row = book.rows.get(this.symbol);
     this.write(row, row ? book.mark(row) : 'missing', nowMs);
+    this.venues.show(book.venues?.rows[this.symbol] ?? null, nowMs);
     alerts.tick(this.told, nowMs);
   }
 }

@@ -10,6 +10,7 @@ const LEAST_MOVE = 0.0001; // what rounds to nothing is no move
 export const COLUMNS = {
   symbol: { first: 'ascending' },
   usd: { first: 'descending' },
+  all: { first: 'descending' },
   d5: { first: 'descending' },
   d15: { first: 'descending' },
   d60: { first: 'descending' },
@@ -30,18 +31,35 @@ export class Book {
     this.rows = new Map(); // symbol -> row; served, or in the liquid universe, or both
     this.universeKnown = false;
     this.batchMs = null;
+    this.venues = null; // what other venues have, by symbol; null: none is read, or it is too old
   }
 
   row(symbol) {
-    if (!this.rows.has(symbol)) this.rows.set(symbol, { symbol, ...EMPTY, spark: '', volume: null, liquid: false });
+    if (!this.rows.has(symbol)) {
+      this.rows.set(symbol, { symbol, ...EMPTY, spark: '', volume: null, liquid: false, all: this.venues?.rows[symbol]?.usd ?? null });
+    }
     return this.rows.get(symbol);
   }
 
-  snapshot({ rows, universe, batchMs, sparks = {} }) {
+  snapshot({ rows, universe, batchMs, sparks = {}, venues = null }) {
     this.rows.clear();
+    this.venues = venues;
     this.universe(universe);
     this.batch({ rows, batchMs, replaces: true });
     this.sparks(sparks);
+  }
+
+  /** Open interest over all venues; null: there is none to show. */
+  overVenues(view) {
+    this.venues = view;
+    for (const row of this.rows.values()) row.all = view?.rows[row.symbol]?.usd ?? null;
+  }
+
+  /** Drops what is too old to be shown as if it were now; true when there was something. */
+  expireVenues(nowMs) {
+    if (this.venues === null || nowMs - this.venues.at < OLD_MS) return false;
+    this.overVenues(null);
+    return true;
   }
 
   /** Symbol -> its last hour, a letter a minute. */

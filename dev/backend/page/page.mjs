@@ -8,6 +8,7 @@ import { Book, verdict } from './model.mjs';
 import { Movers } from './movers.mjs';
 import { strip } from './pipeline.mjs';
 import { Strip } from './strip.mjs';
+import { members } from './venues.mjs';
 import { Table, changeClass } from './table.mjs';
 
 // The server says something every 2 s; after this long the line is dead even if nobody closed it.
@@ -17,7 +18,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 const open = (symbol) => drawer.open(symbol);
 
 const book = new Book();
-const table = new Table($('table'), $('scroller'), open);
+const table = new Table($('table'), $('scroller'), open, (symbol) => members(book.venues, symbol, now()));
 const alerts = new Alerts($('alerts'), all('#alerts .count, #views .count'), open);
 const movers = new Movers($('movers'), open);
 const pipeline = new Strip($('strip').firstElementChild, $('tip'));
@@ -62,6 +63,15 @@ function writeHeader() {
   document.body.dataset.level = level;
   document.title = level === 'good' ? `${format.usd(counts.total)} open interest` : `${text} – open interest`;
   writeChanges(counts.total);
+  writeVenues(counts.total);
+}
+
+/** The column, the figure and the bars are there only where other venues are read. */
+function writeVenues(total) {
+  document.body.toggleAttribute('data-venues', book.venues !== null);
+  $('everywhere').hidden = book.venues === null;
+  say($('total-all'), format.usd(book.venues === null || total === null ? null : total + book.venues.others));
+  say($('total-label'), book.venues === null ? 'Total open interest' : 'Open interest, Binance');
 }
 
 function writeChanges(total) {
@@ -114,6 +124,12 @@ const HANDLERS = {
     alerts.add(event, now());
     drawer.update();
   },
+  venues({ venues }) {
+    book.overVenues(venues);
+    table.update(book, now());
+    drawer.update();
+    writeHeader();
+  },
   tick(event) {
     hops = event.hops;
     writeStrip();
@@ -152,6 +168,7 @@ function everySecond() {
     line.close();
     lost(line);
   }
+  if (book.expireVenues(now())) redraw();
   table.tick(now());
   movers.update(book, now()); // what grew too old is no move
   alerts.refresh(now());

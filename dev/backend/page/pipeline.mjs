@@ -12,6 +12,7 @@ const KNOWN = {
   oi_alerter: ['Alerts', 'spikes and dumps of open interest'],
   funding_api: ['Funding', 'answers this host’s scripts'],
   oi_keeper: ['History', 'keeps open interest of the last year'],
+  venue_poller: ['Venues', 'open interest of other venues'],
 };
 /** On the way from the exchange to this page; the others stand beside it. */
 export const PATH = ['ws_daemon', 'oi_poller', 'publisher'];

@@ -6,7 +6,7 @@ import { sparkPath, sparkTrend } from './lines.mjs';
 import { CHANGES, COLUMNS, comparator } from './model.mjs';
 
 export const TAGS = { missing: 'not served', ghost: 'not liquid', stale: 'stale' };
-const WRITERS = { usd: format.usd, contracts: format.contracts, mark: format.price, funding: format.percent, volume: format.usd };
+const WRITERS = { usd: format.usd, all: format.usd, contracts: format.contracts, mark: format.price, funding: format.percent, volume: format.usd };
 const [SPARK_WIDTH, SPARK_HEIGHT] = [64, 20];
 const FLASH_MS = 900;
 
@@ -30,7 +30,7 @@ class Line {
     const head = withRole(element('th', 'symbol', element('i', 'dot'), this.name, this.tag), 'rowheader');
     head.scope = 'row';
     this.cells = {};
-    for (const key of ['usd', 'spark', ...Object.keys(COLUMNS).slice(2)]) this.cells[key] = withRole(element('td', key), 'cell');
+    for (const key of ['usd', 'all', 'spark', ...Object.keys(COLUMNS).slice(3)]) this.cells[key] = withRole(element('td', key), 'cell');
     this.path = svg('path');
     this.cells.spark.append(svg('svg', { viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`, 'aria-hidden': 'true' }, this.path));
     this.tr.append(head, ...Object.values(this.cells));
@@ -81,10 +81,12 @@ class Line {
 }
 
 export class Table {
-  constructor(table, scroller, onSymbol) {
+  /** `tellMembers(symbol)`: the contracts of the sum over venues, as text. */
+  constructor(table, scroller, onSymbol, tellMembers) {
     this.body = table.tBodies[0];
     this.scroller = scroller;
     this.onSymbol = onSymbol;
+    this.tellMembers = tellMembers;
     this.headers = [...table.tHead.rows[0].cells].filter((th) => th.dataset.key in COLUMNS);
     this.lines = new Map();
     this.shown = [];
@@ -196,6 +198,7 @@ export class Table {
     const cell = target.closest('td');
     const row = cell && this.lineOf(cell)?.row;
     if (!row || cell.classList.contains('spark')) return;
+    if (cell.classList.contains('all')) return void (cell.title = this.tellMembers(row.symbol));
     const value = cell.classList.contains('age') ? row.at && new Date(row.at).toISOString() : row[cell.classList[0]];
     cell.title = value ?? 'not known';
   }

@@ -1,0 +1,110 @@
+"""Other venues in `oi status` and `oi explain`: how each stands, and each one's rows of a coin. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from cli.show import DEGRADED, DOWN, GOOD, NONE, STYLE, Hop, age, money
+from cli.state import Snapshot
+from cli.words import DOUBTS, sentence
+from shared.aggregate import age_s, why_out
+from shared.venuelines import BINANCE, AllVenues, VenueLine
+
+OLD_S = 60.0  # a venue that was not believed for so long is told of
+
+
+class VenueRow(msgspec.Struct, frozen=True, rename="camel"):
+    """A contract at a venue. ``why``: one word, empty while it is in the sum; ``cause`` the same in a sentence."""
+
+    venue: str
+    symbol: str
+    base: Decimal | None
+    usd: Decimal | None
+    sides: str
+    age_s: float | None
+    why: str
+    cause: str
+
+
+class OverVenues(msgspec.Struct, frozen=True, rename="camel"):
+    """One coin over venues; ``base`` is None where nothing can be added up."""
+
+    coin: str
+    base: Decimal | None
+    usd: Decimal | None
+    oldest_s: float | None
+    rows: list[VenueRow]
+
+
+def hop(seen: Snapshot) -> Hop | None:
+    """None where no other venue is read: there is nothing to tell of."""
+    chosen = [name for name in seen.fact("venue_poller", "venues").split(",") if name]
+    lines = {venue: line for venue, line in seen.venues.items() if venue != BINANCE}
+    if not chosen and (not lines or "venue_poller" in seen.beats):
+        return None
+    causes = [f"{venue}: {said}" for venue in chosen or lines if (said := _trouble(seen, lines.get(venue)))]
+    if "venue_poller" not in seen.beats:
+        causes = ["venue_poller is not running, or cannot reach Redis: no heartbeat (systemctl status oi-venue-poller)"]
+    own = seen.venues.get(BINANCE)
+    causes += [own.warning] if own and own.warning else []
+    believed = sum(line.rows for line in lines.values())
+    refused = sum(len(line.refused) + line.more_refused for line in lines.values())
+    counts = f"{len(chosen or lines)} venues, {believed} contracts, {refused} not believed"
+    newest = max((line.at for line in lines.values() if line.at), default=None)
+    state = GOOD if not causes else DOWN if len(causes) >= len(chosen or lines) else DEGRADED
+    return Hop(
+        "venues", state, seen.age_s(newest), counts, seen.fact("venue_poller", "since") or None, "; ".join(causes)
+    )
+
+
+def _trouble(seen: Snapshot, line: VenueLine | None) -> str:
+    if line is None:
+        return "not read yet"
+    when = seen.age_s(line.at) if line.at else None
+    if when is not None and when <= OLD_S:
+        return ""
+    last = "never believed" if when is None else f"not believed for {age(when)}"
+    return f"{last}{f', {line.trouble}' if line.trouble else ''}"
+
+
+def over_venues(symbol: str, told: AllVenues, now_ms: int) -> OverVenues | None:
+    """The coin that Binance lists under this symbol; None where no other venue has it, or none is read."""
+    own = told.rows.get(BINANCE, {})
+    coin = next((coin for coin, rows in own.items() if symbol in {row.symbol for row in rows}), None)
+    if coin is None:
+        return None
+    found, refused = told.sum(coin, now_ms), told.refused(coin)
+    out = {(one.venue, one.symbol): one.why for one in found.out}
+    rows = []
+    for row in told.of(coin):
+        key = row.venue, row.symbol
+        why = out.pop(key, "") or why_out(row, now_ms)
+        cause = sentence(DOUBTS, why) + (f": {refused[key].detail}" if why and key in refused else "")
+        rows.append(VenueRow(*key, row.base, row.usd, row.sides, age_s(row, now_ms), why, cause if why else ""))
+    for (venue, name), why in out.items():  # nothing good of it was ever told
+        cause = f"{sentence(DOUBTS, why)}: {refused[venue, name].detail}"
+        rows.append(VenueRow(venue, name, None, None, "", None, why, cause))
+    known = bool(found.members)
+    return OverVenues(coin, found.base if known else None, found.usd if known else None, found.oldest_s, rows)
+
+
+def table(found: OverVenues) -> Table:
+    shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    for name in ("venue", "contract", found.coin, "USD", "sides", "age"):
+        right = name in {found.coin, "USD", "age"}
+        shown.add_column(name, no_wrap=True, justify="right" if right else "left")
+    shown.add_column("in the sum", ratio=1, overflow="fold")
+    for row in found.rows:
+        base = NONE if row.base is None else f"{row.base:,.3f}"
+        usd = NONE if row.usd is None else f"${money(float(row.usd))}"
+        inside = Text(row.cause, STYLE[DEGRADED]) if row.why else Text("yes")
+        shown.add_row(Text(row.venue), Text(row.symbol), base, usd, row.sides or NONE, age(row.age_s), inside)
+    whole = NONE if found.base is None else f"{found.base:,.3f}"
+    usd = NONE if found.usd is None else f"${money(float(found.usd))}"
+    members = sum(not row.why for row in found.rows)
+    shown.add_row("all", "", whole, usd, "one", age(found.oldest_s), Text(f"{members} of {len(found.rows)}", "dim"))
+    return shown

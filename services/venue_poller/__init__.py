@@ -1,0 +1,1 @@
+"""Open interest of other venues, one convention for all."""

@@ -1,0 +1,44 @@
+"""venue_poller's counters and gauges; ``venue`` is a label, ``symbol`` never."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from shared.meters import Meters
+
+
+class Metrics(Meters):
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.rounds = self.counter(
+            "pipeline_venue_rounds", "Rounds of a venue, by what became of them", "venue", "outcome"
+        )
+        self.contracts = self.gauge(
+            "pipeline_venue_contracts",
+            "Contracts of a venue's last round: believed, refused, unmatched (no such coin polled at Binance)",
+            "venue",
+            "state",
+        )
+        self.refused = self.gauge("pipeline_venue_refused", "Contracts of a venue not believed now", "venue", "reason")
+        self.last_round = self.gauge(
+            "pipeline_venue_timestamp_seconds",
+            "When a round of this venue that was believed last landed; at first, the start",
+            "venue",
+        )
+        self.ban_until = self.gauge(
+            "pipeline_venue_ban_until_timestamp_seconds", "Nothing is sent to it before; 0: never told so", "venue"
+        )
+        self.duration = self.histogram(
+            "pipeline_venue_round_seconds",
+            "From the first request of a round to its rows in Redis",
+            "venue",
+            buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+        )
+
+    def refusals(self, venue: str, reasons: dict[str, int]) -> None:
+        """Those that are over are shown as 0, not with their last number."""
+        for labels in list(self.refused._metrics):
+            if labels[0] == venue and labels[1] not in reasons:
+                self.refused.labels(*labels).set(0)
+        for reason, count in reasons.items():
+            self.refused.labels(venue, reason).set(count)

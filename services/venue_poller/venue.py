@@ -1,0 +1,130 @@
+"""What a venue is to the poller: what it is asked, how often, and a pure decoder of its answers.
+
+A module under `services.venue_poller.venues` declares one `Venue` and knows nothing else of this service.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+
+from shared.coins import Unit
+from shared.errors import UNREADABLE, WireError
+from shared.model import VenueOpenInterest, valid_symbol
+from shared.numbers import finite, non_negative, positive
+
+EIGHT = Decimal("0.00000001")
+CLOSE = Decimal("0.01")  # two figures of one row that should agree and differ by more contradict each other
+
+
+class Request(NamedTuple):
+    """One call that brings all contracts at once. ``body``: JSON of a POST; None: a GET."""
+
+    path: str
+    params: Mapping[str, str] = MappingProxyType({})
+    body: bytes | None = None
+
+
+class Limit(NamedTuple):
+    """What the venue lets an address do: ``calls`` (or ``weight``) in ``per_s``, and what one of ours costs."""
+
+    calls: int
+    per_s: float
+    cost: int = 1
+
+
+class Decoded(NamedTuple):
+    rows: list[VenueOpenInterest]
+    bad: list[WireError]  # one for each row that cannot be read or contradicts itself
+    aside: Counter[str]  # rows that are none of ours, by why: dated, delisted, other
+
+
+class Venue(NamedTuple):
+    name: str
+    origin: str
+    requests: tuple[Request, ...]
+    limit: Limit
+    decode: Callable[[Sequence[bytes], int], Decoded]  # one body a request, and when they were received, Unix ms
+    forbidden_s: float = 600.0  # how long a 403 keeps us away
+    pace_s: float = 5.0
+
+
+class Aside(Exception):
+    """A row that is none of ours: not a perpetual, delisted, of a quote that is no dollar."""
+
+
+def each(items: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], VenueOpenInterest]) -> Decoded:
+    """Every row that can be read; each other one costs only itself."""
+    found = Decoded([], [], Counter())
+    for item in items:
+        try:
+            found.rows.append(read(item))
+        except Aside as e:
+            found.aside[str(e)] += 1
+        except WireError as e:
+            found.bad.append(e)
+        except (*UNREADABLE, ArithmeticError) as e:
+            found.bad.append(WireError("unreadable", f"{e} in {bytes(item)[:80]!r}"))
+    return found
+
+
+def contract(
+    venue: str,
+    symbol: str,
+    unit: Unit,
+    received_ms: int,
+    *,
+    told: Decimal,
+    counts: str,
+    size: Decimal,
+    sides: str,
+    mark: Decimal | None,
+    told_usd: Decimal | None = None,
+    funding: str | None = None,
+    venue_ms: int | None = None,
+) -> VenueOpenInterest:
+    """A row by single coins. ``size`` and ``mark`` are of what the venue calls its base, such as 1000PEPE."""
+    return VenueOpenInterest(
+        venue=venue,
+        symbol=valid_symbol(symbol),
+        coin=valid_symbol(unit.coin),
+        multiplier=unit.multiplier,
+        told=told,
+        unit=counts,
+        told_usd=told_usd,
+        base=(size * unit.multiplier).quantize(EIGHT),
+        sides=sides,
+        mark_price=None if mark is None else mark / unit.multiplier,
+        mark_of="binance" if mark is None else "venue",
+        funding_rate=finite(funding) if funding else None,
+        venue_ms=venue_ms,
+        received_ms=received_ms,
+    )
+
+
+def envelope(error: Exception) -> WireError:
+    """Of a whole body that cannot be read."""
+    return WireError("bad_body", str(error))
+
+
+def outstanding(text: object) -> Decimal:
+    """A figure of open interest. A contract that trades has some: zero is set aside, as delisted ones send it."""
+    value = non_negative(str(text) if type(text) is int else text)
+    if value == 0:
+        raise Aside("zero")
+    return value
+
+
+def price(text: str | None) -> Decimal | None:
+    return positive(text) if text else None
+
+
+def agree(one: Decimal, other: Decimal, what: str, within: Decimal = CLOSE) -> None:
+    """Raise `WireError` where two figures of one row that should be equal are not."""
+    if abs(one - other) > within * max(one, other):
+        raise WireError("contradicts", f"{what}: {one:f} against {other:f}")

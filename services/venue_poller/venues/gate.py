@@ -1,0 +1,81 @@
+"""Gate: ``/contracts``, whose ``position_size`` counts long positions: one side. ``/tickers`` tells about twice that.
+
+``position_size`` x ``quanto_multiplier`` is base coin; of an inverse contract (multiplier 0) one is 1 USD. No stamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, envelope, outstanding
+from shared.coins import unit_of
+from shared.errors import UNREADABLE
+from shared.model import VenueOpenInterest
+from shared.numbers import non_negative, positive
+
+PATH = "/api/v4/futures/{settle}/contracts"
+
+
+class _Contract(msgspec.Struct):
+    name: str
+    position_size: int | str
+    quanto_multiplier: str
+    mark_price: str
+    type: str = "direct"
+    funding_rate: str = ""
+    status: str = "trading"
+    in_delisting: bool = False
+
+
+_rows = msgspec.json.Decoder(list[msgspec.Raw])
+_contract = msgspec.json.Decoder(_Contract)
+
+
+def decode(bodies: Sequence[bytes], received_ms: int) -> Decoded:
+    try:
+        items = [item for body in bodies for item in _rows.decode(body)]
+    except UNREADABLE as e:
+        raise envelope(e) from e
+    return each(items, lambda raw: _perpetual(_contract.decode(raw), received_ms))
+
+
+def _perpetual(c: _Contract, received_ms: int) -> VenueOpenInterest:
+    name, _, quote = c.name.rpartition("_")
+    inverse = c.type == "inverse"
+    if quote != ("USD" if inverse else "USDT"):
+        raise Aside("other")
+    if c.in_delisting or c.status != "trading":
+        raise Aside("delisted")
+    told, mark = outstanding(c.position_size), positive(c.mark_price)
+    return contract(
+        "gate",
+        c.name,
+        unit_of(name),
+        received_ms,
+        told=told,
+        counts="usd" if inverse else "contracts",
+        size=told / mark if inverse else told * _size(c),
+        sides="one",
+        mark=mark,
+        told_usd=told if inverse else None,
+        funding=c.funding_rate,
+    )
+
+
+def _size(c: _Contract) -> Decimal:
+    size = non_negative(c.quanto_multiplier)
+    if size == 0:
+        raise ValueError("a direct contract of size 0")
+    return size
+
+
+VENUE = Venue(
+    name="gate",
+    origin="https://api.gateio.ws",
+    requests=(Request(PATH.format(settle="usdt")), Request(PATH.format(settle="btc"))),
+    limit=Limit(200, 10),
+    decode=decode,
+)

@@ -1,0 +1,37 @@
+"""Which contracts are of one coin. A name is never proof: who matches by it compares the prices too.
+
+Venues list cheap coins by the thousand or million, each in its own spelling: ``1000PEPEUSDT`` (Binance, Bybit),
+``kPEPE`` (Hyperliquid), ``1MBABYDOGEUSDT``. A coin here is one unit, without any of them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+MULTIPLIERS = {"1000": 1_000, "10000": 10_000, "100000": 100_000, "1000000": 1_000_000, "1M": 1_000_000}
+QUOTES = ("USDT", "USDC")  # a dollar each, as far as open interest is concerned
+_MULTIPLIED = re.compile(r"(10{3,6}|1M)(?=\D)(.+)", re.ASCII)  # 1INCH and 0G have none
+
+
+class Unit(NamedTuple):
+    coin: str
+    multiplier: int  # coins in one of what the venue calls its base
+
+
+@lru_cache(maxsize=8192)
+def unit_of(base: str) -> Unit:
+    """``1000PEPE`` -> 1,000 PEPE; any other name is a coin of itself."""
+    found = _MULTIPLIED.fullmatch(base)
+    return Unit(found[2], MULTIPLIERS[found[1]]) if found and found[1] in MULTIPLIERS else Unit(base, 1)
+
+
+@lru_cache(maxsize=8192)
+def binance_symbols(coin: str) -> tuple[tuple[str, int], ...]:
+    """Every symbol that Binance could list this coin under, with its multiplier: composed, to be looked up.
+
+    Binance's own symbols are never taken apart: not every one of them is a coin and a quote.
+    """
+    prefixes = (("", 1), *MULTIPLIERS.items())
+    return tuple((f"{prefix}{coin}{quote}", multiplier) for quote in QUOTES for prefix, multiplier in prefixes)

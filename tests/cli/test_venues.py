@@ -1,0 +1,115 @@
+"""Other venues in `oi status` and `oi explain`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from rich.console import Console
+
+from cli.settings import find
+from cli.show import DEGRADED, DOWN, GOOD, Hop
+from cli.state import read
+from cli.status import status
+from cli.venues import over_venues, table
+from shared.aggregate import Out
+from shared.store import round_trip
+from shared.venuelines import VENUE_LINES, Refusal, VenueLine, read_venues, venue_rows
+from tests.cli.world import World
+from tests.venue_poller.told import told
+
+SETTINGS = find({"REDIS_URL": "redis://h", "VENUES": "okx,gate"}).settings
+
+
+async def hop_of(world: World, redis: Redis, lines: dict[str, VenueLine]) -> Hop | None:
+    await world.write(redis)
+    async with round_trip(redis) as pipe:
+        VENUE_LINES.put(pipe, lines)
+    found = status(await read(redis), SETTINGS, "tests")
+    return next((hop for hop in found.hops if hop.hop == "venues"), None)
+
+
+def reading(world: World) -> World:
+    world.beats["venue_poller"] = {"state": "ok", "detail": "well", "venues": "okx,gate"}
+    return world
+
+
+def line(world: World, age_s: float = 2.0, **changes: Any) -> VenueLine:
+    at_ms = int(world.now_ms - age_s * 1000)
+    return VenueLine(**{"at": at_ms, "asked": world.now_ms, "rows": 300, "coins": 290, **changes})
+
+
+async def test_there_is_a_hop_only_where_venues_are_read(redis: Redis) -> None:
+    world = World()
+    assert await hop_of(world, redis, {}) is None
+    world.beats["venue_poller"] = {"state": "ok", "detail": "idle", "venues": ""}
+    assert await hop_of(world, redis, {"okx": line(world, 9999)}) is None
+
+    hop = await hop_of(reading(World()), redis, {"okx": line(world), "gate": line(world)})
+    assert hop is not None
+    assert (hop.state, hop.counts) == (GOOD, "2 venues, 600 contracts, 0 not believed")
+
+
+async def test_a_venue_that_is_not_believed_is_named_with_its_trouble(redis: Redis) -> None:
+    world = reading(World())
+
+    hop = await hop_of(world, redis, {"okx": line(world, 90, trouble="403 <html>"), "gate": line(world)})
+
+    assert hop is not None
+    assert (hop.state, hop.cause) == (DEGRADED, "okx: not believed for 90s, 403 <html>")
+
+
+async def test_nothing_read_at_all(redis: Redis) -> None:
+    world = reading(World())
+    hop = await hop_of(world, redis, {"okx": line(world, at=0, trouble="away")})
+    assert hop is not None
+    assert (hop.state, hop.cause) == (DOWN, "okx: never believed, away; gate: not read yet")
+
+    del world.beats["venue_poller"]
+    hop = await hop_of(world, redis, {"okx": line(world)})
+    assert hop is not None
+    assert "no heartbeat" in hop.cause
+
+
+async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: Redis) -> None:
+    world = World()
+    now_ms = world.now_ms
+    refused = {
+        "BTC-USDT-SWAP": Refusal("BTC", "jump", "from 1 to 3 BTC at once", now_ms),
+        "NEW-SWAP": Refusal("BTC", "absurd", "9 times", now_ms),
+    }
+    rows = {
+        "binance": told(base="95000", venue="binance", received_ms=now_ms),
+        "gate": told("BTC_USDT", "30000.5", venue="gate", received_ms=now_ms - 4000),
+        "okx": told("BTC-USDT-SWAP", venue="okx", received_ms=now_ms - 61_000),
+        "bitget": told(venue="bitget", sides="unknown", received_ms=now_ms),
+    }
+    async with round_trip(redis) as pipe:
+        for venue, row in rows.items():
+            venue_rows(venue).put(pipe, {"BTC": [row]})
+            VENUE_LINES.put(pipe, {venue: line(world, refused=refused if venue == "okx" else {})})
+
+    found = over_venues("BTCUSDT", await read_venues(redis, pytest.fail), now_ms)
+
+    assert found is not None
+    assert (found.coin, found.base, found.oldest_s) == ("BTC", Decimal("125000.5"), 4.0)
+    assert {Out(row.venue, row.symbol, row.why) for row in found.rows} == {
+        Out("binance", "BTCUSDT", ""),
+        Out("gate", "BTC_USDT", ""),
+        Out("okx", "BTC-USDT-SWAP", "jump"),
+        Out("okx", "NEW-SWAP", "absurd"),
+        Out("bitget", "BTCUSDT", "unknown_sides"),
+    }
+    console = Console(width=160, force_terminal=False)
+    with console.capture() as shown:
+        console.print(table(found))
+    lines = shown.get().splitlines()
+    assert any("okx" in text and "it changed more at once" in text for text in lines)
+    assert "125,000.500" in lines[-1]
+    assert "2 of 5" in lines[-1]
+
+
+async def test_a_symbol_that_no_other_venue_has(redis: Redis) -> None:
+    assert over_venues("BTCUSDT", await read_venues(redis, pytest.fail), 0) is None
