@@ -23,6 +23,7 @@ from redis.exceptions import BusyLoadingError, MasterDownError, OutOfMemoryError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from shared import codec, sentinel
+from shared.changes import Changes, decode_changes, encode_changes
 from shared.codec import MarkText
 from shared.dial import dial
 from shared.errors import UNWRITABLE, SettingsError, Transient, WireError
@@ -250,6 +251,7 @@ VOLUMES: Stored[QuoteVolume] = Stored("oi:volume", codec.encode_volume, codec.de
 UNIVERSE: Stored[Member] = Stored("oi:universe", codec.encode_member, codec.decode_member)
 SERVED: Stored[Served] = Stored("oi:served", codec.encode_served, codec.decode_served)  # by the backend's spelling
 CONTRACTS: Stored[Reading] = Stored("oi:contracts", codec.encode_reading, codec.decode_reading)
+CHANGES: Stored[Changes] = Stored("oi:changes", encode_changes, decode_changes)  # written by oi_keeper
 
 
 def replace_hash(pipe: Pipeline, key: str, mapping: Mapping[str, str | bytes]) -> None:

@@ -1,11 +1,12 @@
 """The routes: what a request asks for -> one of the `Answers`, as JSON.
 
 aiohttp.web, because the project carries aiohttp anyway (sweeps travel by it): another framework and its server
-would cost packages, memory and start-up time, and give these twelve routes nothing.
+would cost packages, memory and start-up time, and give these fourteen routes nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +16,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from services.funding_api import openapi
+from services.funding_api import openapi, past
 from services.funding_api.answers import Answer, Answers, parse_symbols, redis_away, refuse_batch, unhealthy
+from services.funding_api.bodies import Problem, Refusal
 from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
@@ -38,6 +40,7 @@ class Api:
     def __init__(self, settings: Settings, reader: Reader, venues: Venues, metrics: Metrics, clock: Clock) -> None:
         self._max_age_s = settings.max_age_s
         self._venues = venues
+        self._history_path = settings.history_path
         self._reader = reader
         self._metrics = metrics
         self._clock = clock
@@ -64,6 +67,8 @@ class Api:
                     "/open-interest/venues/{base}",
                     self._over_venues(lambda r: self._venues.coin(r.match_info["base"])),
                 ),
+                web.get("/changes", self._changes),
+                web.get("/history/{symbol}", self._history),
                 web.get("/open-interest/{symbol}", self._from(lambda a, r: a.open_interest(r.match_info["symbol"]))),
             ]
         )
@@ -96,6 +101,20 @@ class Api:
         symbols = parse_symbols(",".join(request.query.getall("symbols", [])))
         refusal = refuse_batch(symbols)
         return _respond(refusal) if refusal else await self._from(lambda a, _: a.funding_batch(symbols))(request)
+
+    async def _changes(self, _: web.Request) -> web.StreamResponse:
+        try:
+            return _respond(Answer(200, past.changes_body(await self._reader.changes())))
+        except Transient as e:
+            return _respond(redis_away(e))
+
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        try:
+            wanted = past.span(request.query, self._clock.now_ms())
+        except ValueError as e:
+            return _respond(Answer(400, Refusal(Problem("Bad request", cause=str(e)))))
+        symbol = request.match_info["symbol"].upper()
+        return _respond(await asyncio.to_thread(past.history, self._history_path, symbol, wanted))
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(text=openapi.page(), content_type="text/html")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Rate = Annotated[float | None, Meta(description="Fraction per interval; null: the contract pays no funding")]
 NextFunding = Annotated[int, Meta(description="Unix milliseconds, as the exchange sends it; 0: no funding is paid")]
@@ -18,6 +18,12 @@ ServedUsd = Annotated[float | None, Meta(description="What the backend was last 
 ServedSince = Annotated[float | None, Meta(description="Unix seconds since when it serves this value")]
 Verdict = Annotated[str, Meta(description="The audit's word for what is served; unknown while nobody audits")]
 Connected = Annotated[float | None, Meta(description="Unix seconds at which a stream last began to deliver")]
+Fraction = Annotated[float, Meta(description="Of the contracts at the base")]
+PriceFraction = Annotated[float | None, Meta(description="Of the mark price at the base; null: not known")]
+BaseAge = Annotated[float, Meta(description="Seconds from the base to the present value, as they were received")]
+Listed = Annotated[
+    float, Meta(description="Unix seconds at which this contract was listed; an older namesake is another")
+]
 
 
 class Mark(Struct, frozen=True, rename="camel"):
@@ -44,6 +50,50 @@ class OpenInterest(Struct, frozen=True, rename="camel"):
     served_usd: ServedUsd
     served_since: ServedSince
     verdict: Verdict
+
+
+class Since(Struct, frozen=True, rename="camel"):
+    """By how much something has moved since its base."""
+
+    change: Fraction
+    price_change: PriceFraction
+    age_seconds: BaseAge
+
+
+class ChangeRow(Struct, frozen=True, rename="camel"):
+    """Null where nothing lies near enough to the base: across a gap, before the listing, for a ticker begun anew."""
+
+    symbol: str
+    open_interest: Contracts
+    updated_at: Received
+    since_5m: Since | None = field(name="5m")
+    since_15m: Since | None = field(name="15m")
+    since_1h: Since | None = field(name="1h")
+    since_4h: Since | None = field(name="4h")
+    since_24h: Since | None = field(name="24h")
+    since_7d: Since | None = field(name="7d")
+
+
+class ChangeRows(Struct, frozen=True):
+    data: list[ChangeRow]
+    total: int
+
+
+class HistoryRow(Struct, frozen=True, rename="camel"):
+    updated_at: Received
+    open_interest: Contracts
+    mark_price: float | None
+
+
+class History(Struct, frozen=True):
+    """The first row of each step of time, oldest first; a step without one is a gap."""
+
+    symbol: str
+    listed_at: Listed = field(name="listedAt")
+    from_: float = field(name="from")
+    to: float
+    step_seconds: int = field(name="stepSeconds")
+    rows: list[HistoryRow]
 
 
 class Problem(Struct, frozen=True, rename="camel"):

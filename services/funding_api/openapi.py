@@ -37,12 +37,20 @@ ROUTES = {
         "open interest of a coin at each venue, and why one is not in the sum",
         {200: "VenueSum", 404: "Refusal", 503: "Refusal"},
     ),
+    "/changes": Route(
+        "by how much open interest has moved since 5 min, 15 min, 1 h, 4 h, 24 h, 7 d, of every symbol",
+        {200: "ChangeRows", 503: "Refusal"},
+    ),
+    "/history/{symbol}": Route(
+        "open interest and mark price of a symbol in the past: ?from=&to=&step=5m",
+        {200: "History", 400: "Refusal", 404: "Refusal", 503: "Refusal"},
+    ),
     "/openapi.json": Route("this API in OpenAPI 3.1", {200: "Document"}),
     "/": Route("this list", {200: "Document"}),
 }
 MEANING = {
     200: "The answer; of several symbols, one without data has its error in its place",
-    400: "No symbols, or more than are answered at once",
+    400: "The request cannot be answered as it is, such as no symbols, or more than are answered at once",
     404: "No such symbol or coin; or no other venue is read",
     503: "Stale or not to be had; the cause is named",
 }
@@ -55,6 +63,14 @@ SYMBOL = {
 }
 BASE = {**SYMBOL, "name": "base", "description": "A coin, such as BTC or PEPE; 1000PEPE is PEPE too"}
 SYMBOLS = {**SYMBOL, "name": "symbols", "in": "query", "description": "Comma-separated, 2000 at most"}
+SPAN = [
+    {**SYMBOL, "name": name, "in": "query", "required": False, "description": about}
+    for name, about in (
+        ("from", "Unix seconds or ISO 8601 with a zone; absent: a day before `to`"),
+        ("to", "The same; absent: now"),
+        ("step", "1m, 5m, 15m, 1h, 4h or 1d; absent: 5m"),
+    )
+]
 REFERENCE = "#/components/schemas/{name}"
 
 
@@ -66,7 +82,10 @@ def _rows(row: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    types = [bodies.Funding, bodies.OpenInterest, bodies.Refusal, bodies.Health, bodies.Aggregated]
+    types = [
+        *(bodies.Funding, bodies.OpenInterest, bodies.Refusal, bodies.Health),
+        *(bodies.Aggregated, bodies.ChangeRows, bodies.History),
+    ]
     _, schemas = msgspec.json.schema_components(types, ref_template=REFERENCE)
     rows = {f"{name}Rows": _rows(name) for name in ("Funding", "OpenInterest")}
     return {**schemas, **rows, "Document": {"type": "object"}}
@@ -82,6 +101,7 @@ def _operation(path: str, route: Route) -> dict[str, Any]:
     }
     in_path = [{"symbol": SYMBOL, "base": BASE}[name] for name in re.findall(r"{(\w+)}", path)]
     parameters = in_path or ([SYMBOLS] if path.endswith("batch") else [])
+    parameters += SPAN if path.startswith("/history") else []
     return {"summary": route.about, "parameters": parameters, "responses": responses}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.agreed import METRICS_PORTS
-from shared.settings import CommonSettings, host, integer, metrics_port, number, setting, text
+from shared.agreed import HISTORY_PATH, METRICS_PORTS
+from shared.settings import CommonSettings, host, integer, metrics_port, number, setting, take, text
 
 
 @dataclass(frozen=True)
@@ -18,4 +18,5 @@ class Settings(CommonSettings):
     state_file: str = setting(
         "STATE_FILE", "", text, "path of a .funding_state.json to keep for scripts that read one; empty: none"
     )
+    history_path: str = take(HISTORY_PATH)
     metrics_port: int = metrics_port(METRICS_PORTS["funding_api"])

@@ -14,11 +14,12 @@ from typing import Any, Generic, TypeVar
 from redis.asyncio import Redis
 
 from services.funding_api.metrics import Metrics
+from shared.changes import Changes
 from shared.clock import Clock
 from shared.codec import decode_mark, decode_reading, decode_served
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Reading, Served
-from shared.store import CONTRACTS, MARKS, SERVED, STATUS, redis_faults
+from shared.store import CHANGES, CONTRACTS, MARKS, SERVED, STATUS, redis_faults
 
 FRESH_S = 0.25
 HASHES = (MARKS.key, CONTRACTS.key, SERVED.key, STATUS + "ws_daemon", STATUS + "publisher")
@@ -108,6 +109,10 @@ class Reader:
         if isinstance(outcome, Transient):
             raise Transient(str(outcome))  # of one's own: a shared one would collect everybody's traceback
         return outcome
+
+    async def changes(self) -> dict[str, Changes]:
+        """Read for who asks for them. Raises `Transient` while Redis is away."""
+        return await CHANGES.all(self._redis, self._metrics.bad_in_redis)
 
     async def _once(self) -> Snapshot | Transient:
         begun_s = self._clock.monotonic_s()

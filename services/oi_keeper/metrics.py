@@ -20,6 +20,7 @@ class Metrics(Meters):
         self.oldest_row = self.gauge("pipeline_history_oldest_timestamp_seconds", "When the oldest row was received")
         self.series = self.gauge("pipeline_history_series", "Series in the file: a symbol and the day it was listed")
         self.bytes = self.gauge("pipeline_history_file_bytes", "Size of the file, with what is not yet merged into it")
+        self.told = self.gauge("pipeline_history_told_timestamp_seconds", "When oi:changes was last written")
         self.write = self.histogram(
             "pipeline_history_write_seconds",
             "Time of one write to the file",

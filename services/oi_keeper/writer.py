@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from shared.history.block import Row, encode
-from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
+from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series, all_series
 from shared.history.read import first_of_each, rows_of
 
 MINUTES_KEPT_DAYS = 8
@@ -29,8 +29,7 @@ class Reading(NamedTuple):
 class Writer:
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
-        found = db.execute("SELECT symbol, onboard_ms, id FROM series")
-        self.numbers = {Series(symbol, onboard_ms): number for symbol, onboard_ms, number in found}
+        self.numbers = {series: number for number, series in all_series(db).items()}
         self._newest: dict[Series, int] = {}  # minute that has a row, so that nobody asks the file for it
 
     def add(self, readings: Iterable[Reading]) -> int:

@@ -60,6 +60,12 @@ def version_of(db: sqlite3.Connection, path: str) -> int:
     return 0 if empty else version
 
 
+def all_series(db: sqlite3.Connection) -> dict[int, Series]:
+    """By their numbers in the file."""
+    found = db.execute("SELECT id, symbol, onboard_ms FROM series")
+    return {number: Series(symbol, onboard_ms) for number, symbol, onboard_ms in found}
+
+
 def open_to_read(path: str) -> sqlite3.Connection:
     """Raises `Refused` where there is no file to read, `Transient` while another holds it."""
     if not Path(path).exists():

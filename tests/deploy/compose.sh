@@ -127,6 +127,7 @@ hardened
 say 'user, file system, capabilities as they should be; no pip, no compiler'
 curl -fsS "http://127.0.0.1:$PAGE_PORT/api/market/open-interest" | grep -q '"BTCUSDT":'
 curl -fsS http://127.0.0.1:8888/funding/BTCUSDT | grep -q '"fundingRate"'
+curl -fsS 'http://127.0.0.1:8888/history/BTCUSDT?step=1m' | grep -q '"markPrice"'
 say 'the page and the funding API answer on their published ports'
 until_true 30 'Prometheus scrapes all five' scrapes_all
 say 'Prometheus scrapes all five'

@@ -82,7 +82,8 @@ def test_no_unit_can_stop_or_hold_up_another(unit: Path) -> None:
 def test_they_differ_only_in_what_is_their_own() -> None:
     """A protection added to four of five is the one that is missed."""
     own = {
-        "oi-funding-api.service": {"RuntimeDirectory", "RuntimeDirectoryMode", "UMask"},
+        "oi-funding-api.service": {"RuntimeDirectory", "RuntimeDirectoryMode", "UMask", "User"},
+        "oi-keeper.service": {"User"},
         "oi-publisher.service": {"LoadCredential"},
     }
     everyone = {"Description", "ExecStart", "StateDirectory"}
@@ -109,6 +110,16 @@ def test_what_is_relaxed_says_why(unit: Path) -> None:
 def test_only_the_publisher_is_given_the_key() -> None:
     holders = [unit.name for unit in UNITS if "LoadCredential" in dict(settings(unit))]
     assert holders == ["oi-publisher.service"]
+
+
+def test_the_file_of_the_past_is_read_by_its_writer_s_user_and_by_no_other() -> None:
+    """One user whose folder it is: else SQLite's readers could not hold it while they read."""
+    holders = {unit.name for unit in UNITS if "oi-pipeline/oi_keeper" in dict(settings(unit))["StateDirectory"].split()}
+    users = {unit.name: dict(settings(unit)).get("User") for unit in UNITS}
+
+    assert holders == {"oi-keeper.service", "oi-funding-api.service"}
+    assert {name for name, user in users.items() if user} == holders
+    assert len({users[name] for name in holders}) == 1
 
 
 class Starts:

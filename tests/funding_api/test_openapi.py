@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from services.funding_api.openapi import document
 from tests.builders import NOW_MS, mark, reading
 from tests.fakes import FakeClock
-from tests.funding_api.conftest import Client
+from tests.funding_api.conftest import Client, Past
 from tests.funding_api.stored import hashes, store
 
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -100,6 +100,8 @@ def test_every_route_and_status_is_listed() -> None:
         "/open-interest/all": {200, 503},
         "/open-interest/aggregate": {200, 404, 503},
         "/open-interest/venues/{base}": {200, 404, 503},
+        "/changes": {200, 503},
+        "/history/{symbol}": {200, 400, 404, 503},
     }
 
 
@@ -136,9 +138,12 @@ async def test_the_routes_of_the_document_are_those_that_are_served(api: Client)
         assert body.get("detail") != "Not Found", path
 
 
-async def test_what_is_answered_is_what_the_document_says(api: Client, redis: Redis, clock: FakeClock) -> None:
+async def test_what_is_answered_is_what_the_document_says(
+    api: Client, redis: Redis, clock: FakeClock, past: Past
+) -> None:
     marks = [mark(), mark("OLDUSDT", received_ms=NOW_MS - 999_000), mark("BTCUSDT_261225", funding_rate=None)]
     served = {"BTCUSDT": (1.5, NOW_MS, "verified")}
+    await past.told(redis)
     await store(redis, hashes(marks, [reading(), reading("OLDUSDT"), reading("XUSDT")], served))
     asked = [
         ("/funding/{symbol}", "/funding/BTCUSDT", 200),
@@ -155,6 +160,10 @@ async def test_what_is_answered_is_what_the_document_says(api: Client, redis: Re
         ("/open-interest/{symbol}", "/open-interest/XUSDT", 503),
         ("/open-interest/all", "/open-interest/all", 200),
         ("/open-interest/aggregate", "/open-interest/aggregate", 404),
+        ("/changes", "/changes", 200),
+        ("/history/{symbol}", "/history/btcusdt", 200),
+        ("/history/{symbol}", "/history/nope", 404),
+        ("/history/{symbol}", "/history/BTCUSDT?step=2m", 400),
         ("/", "/", 200),
     ]
     for route, path, expected in asked:
@@ -166,6 +175,10 @@ async def test_what_is_answered_is_what_the_document_says(api: Client, redis: Re
     status, body = await api.get("/funding/health")
     assert status == 503
     assert list(wrong(body, schema_of("/funding/health", 503))) == []
+    past.path.unlink()
+    status, body = await api.get("/history/BTCUSDT")
+    assert status == 503
+    assert list(wrong(body, schema_of("/history/{symbol}", 503))) == []
 
 
 def test_the_checker_is_not_blind() -> None:

@@ -86,6 +86,7 @@ async def test_sweeps_of_before_and_after_the_start_are_kept(redis: Redis, tmp_p
         await land(redis, NOW_MS + 60_000, BTCUSDT="1.7")
         await eventually(lambda: told(path) == [(0, "1.5"), (1, "1.7")])
         await eventually(lambda: all_acknowledged(redis))
+        await eventually(lambda: service.facts.get("newest_ms") == str(NOW_MS + 60_000))
         assert service.health.report().healthy
         assert service.registry.get_sample_value("pipeline_history_rows_total") == 2
         assert service.registry.get_sample_value("pipeline_history_last_row_timestamp_seconds") == NOW_MS / 1000 + 60

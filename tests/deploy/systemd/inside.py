@@ -97,13 +97,25 @@ def installs_as_the_manual_says() -> None:
 
 
 def all_are_ready_and_say_how_they_stand() -> None:
-    eventually("all five active", active, 60)
+    eventually("all of them active", active, 60)
     for unit in UNITS:
         status = show(unit, "StatusText")
         say(f"  {unit}: {status}")
         assert status.startswith("ok: "), (unit, status)
         assert show(unit, "NRestarts") == "0", unit
     verified_again()
+
+
+def the_past_is_answered_out_of_the_keeper_s_file() -> None:
+    def told() -> object:
+        with urllib.request.urlopen("http://127.0.0.1:8888/history/BTCUSDT?step=1m", timeout=5) as answer:
+            return json.load(answer)["rows"]
+
+    eventually("a row of the past", told, 60)
+    sh("systemctl stop oi-keeper")
+    assert told(), "without the keeper too"
+    sh("systemctl start oi-keeper")
+    assert "the file of the past is sound" in sh("oi doctor || true")
 
 
 def nothing_listens_beyond_loopback() -> None:
@@ -260,6 +272,7 @@ def uninstalls_and_leaves_the_settings() -> None:
 CHECKS = (
     installs_as_the_manual_says,
     all_are_ready_and_say_how_they_stand,
+    the_past_is_answered_out_of_the_keeper_s_file,
     nothing_listens_beyond_loopback,
     nobody_else_can_read_the_key,
     a_killed_service_comes_back_alone,
