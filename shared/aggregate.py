@@ -77,6 +77,18 @@ def aggregate(coin: str, rows: Iterable[VenueOpenInterest], now_ms: int, refused
     )
 
 
+def shares(found: Aggregate, seconds: int = 0) -> dict[str, Decimal]:
+    """Venue -> its part of the sum, now or so long ago; empty where not every member of now is known of then."""
+    parts: dict[str, Decimal] = {}
+    for row in found.members:
+        base = row.past[PAST_S.index(seconds)] if seconds else row.base
+        if base is None:
+            return {}
+        parts[row.venue] = parts.get(row.venue, Decimal(0)) + base
+    whole = sum(parts.values(), Decimal(0))
+    return {venue: base / whole for venue, base in parts.items()}
+
+
 def change(now: Aggregate, seconds: int) -> Change | None:
     """How the sum changed in the last 300, 900 or 3,600 s; None where no member was there then.
 

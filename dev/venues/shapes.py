@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from dev.venues import rest
 from dev.venues.faults import FACTORS, Fault
 from dev.venues.market import Contract, Market
 
@@ -70,6 +71,7 @@ def bybit(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, 
         worth = told.base * told.mark
         size, value = (worth, told.base) if inverse else (told.base, worth)
         row = {
+            **rest.BYBIT,
             "symbol": told.contract.symbol,
             "lastPrice": _price(told.mark),
             "indexPrice": _price(told.mark),
@@ -123,6 +125,7 @@ def gate(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, s
             continue
         contracts = told.base * told.mark if inverse else told.base / told.contract.size
         row = {
+            **rest.GATE,
             "name": told.contract.symbol,
             "type": "inverse" if inverse else "direct",
             "status": "trading",
@@ -144,6 +147,7 @@ def hyperliquid(found: Iterable[Told], at_ms: int, faults: InForce, params: dict
     universe: list[dict[str, Any]] = [{"name": one.contract.symbol, "szDecimals": 2, "maxLeverage": 10} for one in told]
     contexts = [
         {
+            **rest.HYPERLIQUID,
             "funding": _text(one.funding),
             "openInterest": _text(one.base, one.word),
             "prevDayPx": _price(one.mark),
@@ -152,7 +156,6 @@ def hyperliquid(found: Iterable[Told], at_ms: int, faults: InForce, params: dict
             "oraclePx": _price(one.mark),
             "markPx": _price(one.mark),
             "midPx": None if one.word == "0" else _price(one.mark),
-            "impactPxs": None,
         }
         for one in told
     ]
@@ -166,6 +169,7 @@ def hyperliquid(found: Iterable[Told], at_ms: int, faults: InForce, params: dict
 def bitget(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, str]) -> Any:
     data = [
         {
+            **rest.BITGET,
             "symbol": told.contract.symbol,
             "lastPr": _price(told.mark),
             "indexPrice": _price(told.mark),

@@ -190,6 +190,14 @@ class LeftOut(Struct, frozen=True, rename="camel"):
     since: float | UnsetType = UNSET
 
 
+class VenueShare(Struct, frozen=True, rename="camel"):
+    """A venue's part of the sum, as a fraction. An hour ago: null where not every member of now is known of then."""
+
+    venue: str
+    now: float
+    hour_ago: float | None
+
+
 class VenueSum(Struct, frozen=True, rename="camel"):
     """Open interest of one coin over venues. Null where no row can be added up: nothing is known, which is not 0."""
 
@@ -199,6 +207,7 @@ class VenueSum(Struct, frozen=True, rename="camel"):
     members: list[VenueContract]
     left_out: list[LeftOut]
     shown: list[VenueContract]
+    shares: list[VenueShare]
     oldest_seconds: float | None
     change5m: Past
     change15m: Past

@@ -13,11 +13,12 @@ from services.funding_api.bodies import (
     LeftOut,
     Problem,
     VenueContract,
+    VenueShare,
     VenueState,
     VenueSum,
 )
 from services.funding_api.metrics import Metrics
-from shared.aggregate import Aggregate, Out, age_s, change, why_out
+from shared.aggregate import Aggregate, Out, age_s, change, shares, why_out
 from shared.clock import Clock
 from shared.coins import unit_of
 from shared.model import PAST_S, VenueOpenInterest
@@ -79,11 +80,17 @@ def summed(seen: AllVenues, coin: str, now_ms: int) -> VenueSum:
         members=[_contract(row, now_ms) for row in found.members],
         left_out=[_left_out(one, refused.get((one.venue, one.symbol))) for one in found.out],
         shown=[_contract(row, now_ms) for row in seen.of(coin) if (row.venue, row.symbol) not in inside],
+        shares=_shares(found),
         oldest_seconds=found.oldest_s,
         change5m=_change(found, PAST_S[0]),
         change15m=_change(found, PAST_S[1]),
         change1h=_change(found, PAST_S[2]),
     )
+
+
+def _shares(found: Aggregate) -> list[VenueShare]:
+    now, then = shares(found), shares(found, PAST_S[2])
+    return [VenueShare(venue, float(now[venue]), float(then[venue]) if then else None) for venue in sorted(now)]
 
 
 def _left_out(one: Out, refusal: Refusal | None) -> LeftOut:

@@ -13,7 +13,7 @@ from services.venue_poller.board import Board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.own import keep_own
+from services.venue_poller.own import Own
 from services.venue_poller.poller import VenuePoller
 from services.venue_poller.settings import Settings
 from services.venue_poller.standing import Standing
@@ -37,12 +37,12 @@ async def serve(settings: Settings, service: Service) -> None:
     board, standing = Board(service.redis, metrics, service.clock), Standing(service, settings.venues)
 
     async with client(CONNECTIONS) as http, asyncio.TaskGroup() as jobs:
-        jobs.create_task(keep_own(board, Lines(service.redis, "binance"), service))
+        lines = {name: Lines(service.redis, name) for name in settings.venues}
+        jobs.create_task(Own(board, lines, service, metrics).run())
         for name in settings.venues:
             venue, ban = VENUES[name], Ban(service.redis, service.clock, venue=name)
             guest = Guest(venue, settings.origins.get(name, venue.origin), http, ban, service.clock)
-            lines = Lines(service.redis, name)
-            jobs.create_task(VenuePoller(venue, guest, ban, board, lines, service, metrics, standing.told).run())
+            jobs.create_task(VenuePoller(venue, guest, ban, board, lines[name], service, metrics, standing.told).run())
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 import msgspec
 from redis.asyncio import Redis
 
+from services.venue_poller.opinion import changes
 from services.venue_poller.past import Past
 from shared.errors import WireError
 from shared.model import VenueOpenInterest
@@ -35,6 +37,9 @@ class Lines:
         self._held = {coin: {row.symbol: row for row in rows} for coin, rows in stored.items()}
         line = lines.get(self._venue)
         return [row for rows in stored.values() for row in rows], line.refused if line else {}
+
+    def changes(self, now_ms: int) -> dict[str, Decimal]:
+        return changes(self.held(), self.past, now_ms)
 
     def held(self) -> list[VenueOpenInterest]:
         return [row for rows in self._held.values() for row in rows.values()]

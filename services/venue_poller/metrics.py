@@ -28,6 +28,9 @@ class Metrics(Meters):
         self.ban_until = self.gauge(
             "pipeline_venue_ban_until_timestamp_seconds", "Nothing is sent to it before; 0: never told so", "venue"
         )
+        self.dissents = self.gauge(
+            "pipeline_venue_dissenting_coins", "Coins in which Binance goes another way than every other venue"
+        )
         self.duration = self.histogram(
             "pipeline_venue_round_seconds",
             "From the first request of a round to its rows in Redis",

@@ -1,36 +1,72 @@
-"""Binance's own open interest as one venue among the others: the same rows, with the same past."""
+"""Binance's own open interest as one venue among the others: the same rows, the same past; and what the others say."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NoReturn
 
 from services.venue_poller.board import Board
 from services.venue_poller.lines import Lines
 from services.venue_poller.matching import Binance
+from services.venue_poller.metrics import Metrics
+from services.venue_poller.opinion import OWN, Dissent, dissents, said
 from shared.errors import Transient
 from shared.service import Service
 from shared.venuelines import VenueLine
 
 PACE_S = 5.0
+LOOK_EVERY_S = 30.0
 DAY_MS = 86_400_000
+ALONE = "binance goes another way than every other venue"
 
 
-async def keep_own(board: Board, lines: Lines, service: Service) -> NoReturn:
-    recalled = False
-    while True:
-        with contextlib.suppress(Transient):  # Redis away: the venues' own loops tell of it
-            if not recalled:
-                await lines.recall()
-                recalled = True
-            await put_own(await board.binance(), board.coins, lines, service.clock.now_ms())
-        await service.clock.sleep(PACE_S)
+class Own:
+    """``lines``: of each venue that is read; Binance's stand beside them."""
 
+    def __init__(self, board: Board, lines: Mapping[str, Lines], service: Service, metrics: Metrics) -> None:
+        self._board = board
+        self._own = Lines(service.redis, OWN)
+        self._others = lines
+        self._service = service
+        self._metrics = metrics
+        self._recalled = False
+        self._looked_s = float("-inf")
+        self._warning = ""
 
-async def put_own(binance: Binance, coins: Iterable[str], lines: Lines, now_ms: int) -> None:
-    """The coins that other venues have too; Binance's own names are composed of a coin and never taken apart."""
-    rows = [row for coin in sorted(coins) if (own := binance.of(coin)) for row in own.rows]
-    at = max((row.received_ms for row in rows), default=0)
-    gone = [row for row in lines.held() if now_ms - row.received_ms > DAY_MS]
-    await lines.write(rows, gone, VenueLine(at, now_ms, 0, 0), now_ms)
+    async def run(self) -> NoReturn:
+        while True:
+            with contextlib.suppress(Transient):  # Redis away: the venues' own loops tell of it
+                await self.turn()
+            await self._service.clock.sleep(PACE_S)
+
+    async def turn(self) -> None:
+        """Raises `Transient`."""
+        if not self._recalled:
+            await self._own.recall()
+            self._recalled = True
+        await self._put(await self._board.binance())
+        now_s = self._service.clock.monotonic_s()
+        if now_s - self._looked_s >= LOOK_EVERY_S:
+            self._looked_s = now_s
+            self._say(self._compared())
+
+    async def _put(self, binance: Binance) -> None:
+        """The coins that others have too; Binance's own names are composed of a coin and never taken apart."""
+        now_ms = self._service.clock.now_ms()
+        rows = [row for coin in sorted(self._board.coins) if (own := binance.of(coin)) for row in own.rows]
+        gone = [row for row in self._own.held() if now_ms - row.received_ms > DAY_MS]
+        at_ms = max((row.received_ms for row in rows), default=0)
+        await self._own.write(rows, gone, VenueLine(at_ms, now_ms, 0, 0, warning=self._warning), now_ms)
+
+    def _compared(self) -> list[Dissent]:
+        now_ms = self._service.clock.now_ms()
+        return dissents({venue: lines.changes(now_ms) for venue, lines in {**self._others, OWN: self._own}.items()})
+
+    def _say(self, found: list[Dissent]) -> None:
+        self._warning = said(found)
+        self._metrics.dissents.set(len(found))
+        if found:
+            self._service.health.aside(ALONE, coins=len(found), evidence=self._warning)
+        else:
+            self._service.health.over(ALONE)

@@ -39,11 +39,13 @@ class Past:
             del self._samples[key]
 
     def of(self, row: VenueOpenInterest, now_ms: int) -> Then:
-        if (row.symbol, row.sides) not in self._samples:
-            return (None, None, None)
-        times, values = self._samples[row.symbol, row.sides]
-        then, earlier, earliest = (_nearest(times, values, now_ms - seconds * 1000) for seconds in PAST_S)
+        then, earlier, earliest = (self.before(row, now_ms, seconds) for seconds in PAST_S)
         return (then, earlier, earliest)
+
+    def before(self, row: VenueOpenInterest, now_ms: int, seconds: int) -> Decimal | None:
+        """What it stood at then; None where nobody knows."""
+        times, values = self._samples.get((row.symbol, row.sides), ([], []))
+        return _nearest(times, values, now_ms - seconds * 1000)
 
 
 def _nearest(times: list[int], values: list[Decimal], wanted_ms: int) -> Decimal | None:

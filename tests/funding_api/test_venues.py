@@ -58,6 +58,10 @@ async def test_a_coin_at_each_venue(api: Client, venues: None) -> None:
         {"venue": "bitget", "symbol": "BTCUSDT", "why": "unknown_sides"},
         {"venue": "okx", "symbol": "BTC-USDT-SWAP", "why": "jump", **jump},
     ]
+    assert [(one["venue"], round(one["now"], 4), one["hourAgo"]) for one in body["shares"]] == [
+        ("binance", 0.7552, None),
+        ("bybit", 0.2448, None),
+    ]
     assert body["change5m"] == pytest.approx(28000 / 27500 - 1)
     assert (body["change15m"], body["change1h"]) == (None, None)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.aggregate import Out, aggregate, change
+from shared.aggregate import Out, aggregate, change, shares
 from shared.model import VenueOpenInterest
 from tests.builders import NOW_MS
 from tests.venue_poller.told import told
@@ -85,6 +85,17 @@ def test_a_change_is_of_coins_not_of_their_price() -> None:
     found = change(cheap, 300)
     assert found is not None
     assert found.fraction == 0
+
+
+def test_each_venue_s_share_now_and_then() -> None:
+    """Of then only where every member of now is known of then: a share of fewer is no earlier share."""
+    rows = [row("bybit", "1000", past=PAST), row("bybit", "500", "BTCUSD", past=PAST), row("okx", "500", past=PAST)]
+    found = aggregate("BTC", rows, NOW_MS)
+
+    assert shares(found) == {"bybit": Decimal("0.75"), "okx": Decimal("0.25")}
+    assert shares(found, 300) == {"bybit": Decimal(2) / 3, "okx": Decimal(1) / 3}
+    assert shares(found, 3600) == {}
+    assert shares(aggregate("BTC", [*rows, row("gate", "1")], NOW_MS), 300) == {}
 
 
 ROWS = st.lists(

@@ -16,7 +16,7 @@ from services.venue_poller.board import Board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.own import put_own
+from services.venue_poller.own import Own
 from services.venue_poller.poller import VenuePoller
 from services.venue_poller.venues import VENUES
 from shared.aggregate import Aggregate
@@ -43,13 +43,15 @@ class World:
         self.metrics = Metrics(self.service.registry)
         self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         self.binance_reads = True
+        self.frozen: dict[str, float] = {}  # base -> the open interest that Binance tells whatever happens
         self._names = list(venues)
         self.restart()
 
     def restart(self) -> None:
         """New loops: what they know stands in Redis."""
         self.board = Board(self.redis, self.metrics, self.clock)
-        self.own = Lines(self.redis, "binance")
+        self.lines = {name: Lines(self.redis, name) for name in self._names}
+        self.own = Own(self.board, self.lines, self.service, self.metrics)
         self.pollers = {name: self._poller(name) for name in self._names}
 
     def fault(self, venue: str, name: str, seconds: float = 1e9, symbol: str = "") -> None:
@@ -63,7 +65,7 @@ class World:
         self.clock.advance(ROUND_S)
         for name in names or self._names:
             self.trouble[name] = await self.pollers[name].round()
-        await put_own(await self.board.binance(), self.board.coins, self.own, self.clock.now_ms())
+        await self.own.turn()
         return await read_venues(self.redis, pytest.fail)
 
     def wrong(self, found: Aggregate) -> list[str]:
@@ -82,8 +84,7 @@ class World:
     def _poller(self, name: str) -> VenuePoller:
         venue, ban = VENUES[name], Ban(self.redis, self.clock, venue=name)
         guest = Guest(venue, f"http://venues/{name}", self.http, ban, self.clock)
-        lines = Lines(self.redis, name)
-        return VenuePoller(venue, guest, ban, self.board, lines, self.service, self.metrics, lambda *_: None)
+        return VenuePoller(venue, guest, ban, self.board, self.lines[name], self.service, self.metrics, lambda *_: None)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         _, venue, path = request.url.path.split("/", 2)
@@ -97,6 +98,7 @@ class World:
         marks, contracts = {}, {}
         for base in self.market.books:
             price, oi = self.market.binance(base, now_ms)
+            oi = self.frozen.get(base, oi)
             symbol, mark = f"{base}USDT", Decimal(f"{price:.10f}")
             marks[symbol] = MarkPrice(symbol, mark, None, Decimal("0.0001"), now_ms + 1, now_ms, now_ms)
             contracts[symbol] = Reading(OpenInterest(symbol, Decimal(f"{oi:.3f}"), now_ms, now_ms), mark)
