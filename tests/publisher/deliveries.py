@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
 
+import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -42,6 +44,25 @@ class Bench:
 
     def given(self) -> dict[str, Any]:
         return {"settings": self.settings, "service": self.service, "report": self.said, "metrics": self.metrics}
+
+    async def waits(self, run: Callable[[], Awaitable[NoReturn]], times: int) -> list[float]:
+        """How long a loop itself waits, after each of so many steps."""
+        waits: list[float] = []
+
+        async def wait(seconds: float) -> None:
+            waits.append(seconds)
+            self.clock.advance(seconds)
+            if len(waits) == times:
+                raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.clock, "sleep", wait)
+            with pytest.raises(KeyboardInterrupt):
+                await run()
+        return waits
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
 
     def outcomes(self, kind: str) -> dict[str, int]:
         samples = [s for m in self.registry.collect() for s in m.samples if s.name == "pipeline_deliveries_total"]

@@ -12,7 +12,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from services.publisher.backend import Backend
-from services.publisher.universe import HOLD_S, LOOK_S, SEND_S, UniverseDelivery
+from services.publisher.universe import UniverseDelivery
 from services.publisher.wire import Away, InDoubt
 from shared.errors import RateLimited, Refused
 from shared.model import Member
@@ -24,6 +24,7 @@ from tests.publisher.loopback import Loopback, hang, reset
 
 READ = "/api/market/open-interest/liquid-universe"
 UPDATE = f"{READ}/update"
+LOOK_S, HOLD_S, SEND_S = 20.0, 180.0, 300.0
 FORTY = [f"S{n:02}USDT" for n in range(40)]
 
 
@@ -67,22 +68,6 @@ class Universe:
             except (InDoubt, Away, Refused):
                 self.clock.advance(10)
 
-    async def waits(self, times: int) -> list[float]:
-        """How long the loop itself waits, after each of so many steps."""
-        waits: list[float] = []
-
-        async def wait(seconds: float) -> None:
-            waits.append(seconds)
-            self.clock.advance(seconds)
-            if len(waits) == times:
-                raise KeyboardInterrupt
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.clock, "sleep", wait)
-            with pytest.raises(KeyboardInterrupt):
-                await self.delivery.run()
-        return waits
-
     def posts(self) -> int:
         return len(self.loopback.posts(UPDATE))
 
@@ -90,8 +75,7 @@ class Universe:
         return sum(request.method == "GET" for request in self.loopback.requests)
 
     def differing(self, reason: str) -> float:
-        labels = {"reason": reason}
-        return self.bench.registry.get_sample_value("pipeline_universe_differing_symbols", labels) or 0.0
+        return self.bench.count("pipeline_universe_differing_symbols", reason=reason)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -328,6 +312,7 @@ async def test_where_nothing_can_be_read_back_the_answer_has_to_do(make: Make, e
     await one.run(200)
 
     assert one.posts() == 1
+    assert (one.looks() == 0) is bool(env)
     assert one.facts["universeVerdict"] == ("UNAUDITED" if env else "UNVERIFIED")
     await one.has([*FORTY, "NEWUSDT"])
     await one.run(30)
@@ -360,7 +345,7 @@ async def test_the_loop_says_what_is_wrong_and_waits(make: Make) -> None:
     await one.has(FORTY)
     one.loopback.answer("POST", UPDATE, 401)
 
-    waits = await one.waits(1)
+    waits = await one.bench.waits(one.delivery.run, 1)
 
     assert "universe not delivered" in one.bench.said[0]
     assert one.outcomes() == {"failed": 1}
@@ -372,16 +357,16 @@ async def test_what_failed_is_over_with_the_next_look_that_finds_ours(make: Make
     one = await delivered(make)
     one.loopback.answers["GET", READ] = reset
     one.clock.advance(LOOK_S)
-    failing = await one.waits(6)
+    failing = await one.bench.waits(one.delivery.run, 6)
     assert failing[-1] > 2 * failing[0]
     one.loopback.answers["GET", READ] = one.read
     one.bench.said.ended.clear()
 
-    await one.waits(2)
+    await one.bench.waits(one.delivery.run, 2)
     assert one.bench.said.ended.count("universe not delivered") == 1
     one.loopback.answers["GET", READ] = reset
     one.clock.advance(LOOK_S)
-    assert (await one.waits(1))[0] <= 1
+    assert (await one.bench.waits(one.delivery.run, 1))[0] <= 1
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xff", b"A,B", b"A,B x y", b"A,B 99999999999999999 1", b"A 1 2 3"])
