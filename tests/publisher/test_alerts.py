@@ -46,6 +46,7 @@ def row(**changes: Any) -> dict[str, Any]:
         (row(timeframe=...), True),
         (row(timeframe=None), True),
         (row(timeframe=..., baseline="99000"), False),  # the alert of another time frame, at the same instant
+        (row(timeframe=..., baseline="100000.01"), False),
         (row(timeframe=..., current="x"), False),
         (row(timeframe="15 min"), False),
         (row(direction="DOWN"), False),

@@ -197,7 +197,29 @@ async def test_another_writer_is_named_and_ours_is_put_back(make: Make) -> None:
     assert one.outcomes() == {"delivered": 1, "restored": 1}
 
 
-async def test_a_writer_that_never_rests_is_not_fought_with_every_look(make: Make) -> None:
+async def test_one_found_behind_an_unclear_answer_is_told_from_one_restored(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    one = await delivered(make)
+    one.table = {"OLDUSDT": "x"}
+    await one.run(60)
+
+    async def taken(request: web.Request) -> web.StreamResponse:
+        await one.update(request)
+        return web.Response(status=502)
+
+    one.loopback.answers["POST", UPDATE] = taken
+    await one.has([*FORTY, "NEWUSDT"])
+    await one.run(60)
+
+    assert one.outcomes() == {"delivered": 1, "restored": 1, "found": 1}
+    assert caplog.messages.count("universe delivered") == 3
+
+
+async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each update is two queries a symbol: a war would cost the backend more than the wrong universe does."""
     one = await delivered(make)
 
@@ -210,6 +232,7 @@ async def test_a_writer_that_never_rests_is_not_fought_with_every_look(make: Mak
 
     assert 5 <= one.posts() <= 15
     assert one.facts["universeVerdict"] == "FOREIGN"
+    assert "universe accepted, and not served" in caplog.messages
 
 
 async def test_a_cache_before_the_backend_is_no_reason_to_send_it_again(make: Make) -> None:
