@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
@@ -89,79 +90,70 @@ async def test_the_run_before_is_recalled_without_its_leftovers(
     assert metrics.bad_rows.labels("redis", "stored_universe")._value.get() == 1
 
 
-async def test_a_sweep_outlives_redis_and_lands_once(
+@pytest.fixture
+async def owned(
     own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
-) -> None:
-    """Redis killed and back, empty: the newest sweep is there, once, with the whole universe."""
+) -> AsyncIterator[SweepStore]:
+    """A store on a Redis that the test may harm."""
     redis = connect(own_redis.url)
-    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
+    yield SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
+    await redis.aclose()
+
+
+async def test_a_sweep_outlives_redis_and_lands_once(own_redis: EmbeddedRedis, owned: SweepStore) -> None:
+    """Redis killed and back, empty: the newest sweep is there, once, with the whole universe."""
+    redis = owned.redis
     own_redis.kill()
     for n in range(2):
-        store.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
+        owned.owe(sweep(reading("BTCUSDT", str(n)), name=f"sweep-{n}"))
         with pytest.raises(Transient):
-            await store.write_owed()
+            await owned.write_owed()
 
     own_redis.start()
-    landed = await store.write_owed()
+    landed = await owned.write_owed()
 
     assert landed is not None
     assert [one.sweep_id for one in await sweeps(redis)] == ["sweep-1"]
     assert await redis.hlen(UNIVERSE.key) == 2
-    await redis.aclose()
 
 
-async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(
-    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
-) -> None:
+async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(own_redis: EmbeddedRedis, owned: SweepStore) -> None:
     """A stopped Redis reads on waking what it was sent while asleep; the sweep must not stand there twice."""
-    redis = connect(own_redis.url)
+    redis = owned.redis
     redis.connection_pool.connection_kwargs["socket_timeout"] = 0.3  # in place of seconds
-    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
     assert await redis.ping()
     assert own_redis.process is not None
     own_redis.process.send_signal(19)  # SIGSTOP
-    store.owe(sweep(reading("BTCUSDT")))
+    owned.owe(sweep(reading("BTCUSDT")))
     for _ in range(3):
         with pytest.raises(Transient):
-            await store.write_owed()
+            await owned.write_owed()
     own_redis.process.send_signal(18)  # SIGCONT
 
-    assert await store.write_owed() is not None
+    assert await owned.write_owed() is not None
     assert await redis.xlen(SWEEPS) == 1
-    await redis.aclose()
 
 
+@pytest.mark.parametrize(
+    ("age_ms", "refusals", "left"),
+    [
+        (0, 1, 151),  # a quarter goes, and the next try finds room
+        (4 * 3_600_000, 0, 1),  # what is old goes first, so there is room at once
+    ],
+)
 async def test_a_redis_filled_by_history_takes_the_next_sweep(
-    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
+    owned: SweepStore, clock: FakeClock, age_ms: int, refusals: int, left: int
 ) -> None:
     """A small one with maxmemory stayed full for good: the old was let go with the write that was refused."""
-    redis = connect(own_redis.url)
     for n in range(200):
-        await redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS}-{n + 1}")
-    await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"])
-    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
-    store.owe(sweep(reading("BTCUSDT")))
-    with pytest.raises(Transient, match="OutOfMemory"):
-        await store.write_owed()
-
-    assert await store.write_owed() is not None
-
-    assert await redis.xlen(SWEEPS) == 151
-    await redis.aclose()
-
-
-async def test_history_that_is_old_is_let_go_though_redis_is_full(
-    own_redis: EmbeddedRedis, universe: Universe, metrics: Metrics, clock: FakeClock
-) -> None:
-    redis = connect(own_redis.url)
-    for n in range(200):
-        await redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS - 4 * 3_600_000}-{n + 1}")
-    await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"])
-    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
+        await owned.redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS - age_ms}-{n + 1}")
+    await owned.redis.config_set("maxmemory", (await owned.redis.info("memory"))["used_memory"])
     clock.set_wall(-86_400)  # what is old is reckoned from the start of the process
-    store.owe(sweep(reading("BTCUSDT")))
+    owned.owe(sweep(reading("BTCUSDT")))
+    for _ in range(refusals):
+        with pytest.raises(Transient, match="OutOfMemory"):
+            await owned.write_owed()
 
-    assert await store.write_owed() is not None
+    assert await owned.write_owed() is not None
 
-    assert await redis.xlen(SWEEPS) == 1
-    await redis.aclose()
+    assert await owned.redis.xlen(SWEEPS) == left

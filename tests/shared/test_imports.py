@@ -6,6 +6,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -65,24 +67,20 @@ def test_no_service_imports_another() -> None:
     assert trespasses == []
 
 
-def test_shared_imports_no_service_and_nothing_a_laptop_needs() -> None:
-    """What two services agree on knows neither of them; stand-ins and tests never reach production."""
+@pytest.mark.parametrize(
+    ("folder", "strangers"),
+    [
+        # What two services agree on knows neither of them; stand-ins and tests never reach production.
+        ("shared", ("services", "cli", "dev", "tests")),
+        ("services", ("cli", "dev", "tests")),
+    ],
+)
+def test_what_runs_in_production_imports_nothing_above_it(folder: str, strangers: tuple[str, ...]) -> None:
     trespasses = [
         f"{path} imports {name}"
-        for path, names in modules("shared").items()
+        for path, names in modules(folder).items()
         for name in sorted(names)
-        if any(within(name, package) for package in ("services", "cli", "dev", "tests"))
-    ]
-
-    assert trespasses == []
-
-
-def test_services_import_neither_stand_ins_nor_tests() -> None:
-    trespasses = [
-        f"{path} imports {name}"
-        for path, names in modules("services").items()
-        for name in sorted(names)
-        if any(within(name, package) for package in ("cli", "dev", "tests"))
+        if any(within(name, package) for package in strangers)
     ]
 
     assert trespasses == []
