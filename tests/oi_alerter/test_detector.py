@@ -72,34 +72,33 @@ def test_the_threshold_itself_is_outside(clock: FakeClock, contracts: float, tol
     assert bool(market.run(contracts, s=10)) is told
 
 
-def test_too_few_contracts_become_enough_later(clock: FakeClock) -> None:
-    """The latch is for what was told: a move that began too small is told when it is big enough."""
-    market = Market(clock, Watch([FIVE]))
-    market.run(100_000, s=400)
-    assert market.run(104_000, s=10) == []
-    assert names(market.run(106_000, s=10)) == ["UP 5 min"]
+CALM, RISE, FALL = (1_000_000, 400, ""), (1_050_000, 10, "UP"), (950_000, 10, "DOWN")
 
 
-def test_once_until_it_came_back_inside(clock: FakeClock) -> None:
-    market = Market(clock, Watch([replace(FIVE, cooldown_ms=0)]))
-    market.run(1_000_000, s=400)
-
-    crossed = market.run(1_050_000, s=10)
-    outside = market.run(1_060_000, s=100)
-    inside = market.run(1_020_000, s=10)
-    again = market.run(1_050_000, s=10)
-
-    assert names(crossed) == ["UP 5 min"]
-    assert outside == inside == []
-    assert names(again) == ["UP 5 min"]
-
-
-def test_up_and_down_are_told_apart(clock: FakeClock) -> None:
-    """A spike that turns into a dump is two messages, whatever the cooldown of the first."""
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000_000, s=400)
-    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
-    assert names(market.run(950_000, s=10)) == ["DOWN 5 min"]
+@pytest.mark.parametrize(
+    ("cooldown_s", "course"),
+    [
+        # Once until it came back inside.
+        (0, [CALM, RISE, (1_060_000, 100, ""), (1_020_000, 10, ""), RISE]),
+        # A spike that turns into a dump is two messages, whatever the cooldown of the first.
+        (600, [CALM, RISE, FALL]),
+        # Still outside after the cooldown, and never inside: the same move, told once.
+        (50, [CALM, RISE, (1_060_000, 200, "")]),
+        # A crossing that ended within the cooldown is not told.
+        (200, [CALM, RISE, (1_000_000, 90, ""), (1_050_000, 50, ""), (1_000_000, 150, "")]),
+        # The latch is for what was told: a move that began too small is told when it is big enough.
+        (600, [(100_000, 400, ""), (104_000, 10, ""), (106_000, 10, "UP")]),
+        # A peak that was over in a moment is a dump one lookback later: there was more, five minutes ago.
+        (600, [CALM, RISE, (1_000_000, 290, ""), (1_000_000, 10, "DOWN")]),
+    ],
+)
+def test_what_is_told_in_the_course_of_a_move(
+    clock: FakeClock, cooldown_s: int, course: list[tuple[float, int, str]]
+) -> None:
+    """Contracts, for how many seconds, and what is told meanwhile."""
+    market = Market(clock, Watch([replace(FIVE, cooldown_ms=cooldown_s * 1000)]))
+    for contracts, s, told in course:
+        assert names(market.run(contracts, s=s)) == ([f"{told} 5 min"] if told else [])
 
 
 def test_a_crossing_within_the_cooldown_waits_for_its_end(clock: FakeClock) -> None:
@@ -116,30 +115,6 @@ def test_a_crossing_within_the_cooldown_waits_for_its_end(clock: FakeClock) -> N
     assert waiting == []
     assert held_back == {"cooldown": 1}
     assert names(told) == ["UP 5 min"]
-
-
-def test_a_crossing_that_ended_within_the_cooldown_is_not_told(clock: FakeClock) -> None:
-    market = Market(clock, Watch([replace(FIVE, cooldown_ms=200_000)]))
-    market.run(1_000_000, s=400)
-    market.run(1_050_000, s=10)
-    market.run(1_000_000, s=90)
-    assert market.run(1_050_000, s=50) + market.run(1_000_000, s=150) == []
-
-
-def test_a_peak_that_was_over_in_a_moment_is_a_dump_one_lookback_later(market: Market) -> None:
-    """What comparing two instants means: at that moment there was more open interest five minutes ago."""
-    market.run(1_000_000, s=3700)
-    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
-    assert market.run(1_000_000, s=290) == []
-    assert names(market.run(1_000_000, s=10)) == ["DOWN 5 min"]
-
-
-def test_the_cooldown_alone_does_not_tell_it_again(clock: FakeClock) -> None:
-    """Still outside after the cooldown, and never inside: the same move, told once."""
-    market = Market(clock, Watch([replace(FIVE, cooldown_ms=50_000)]))
-    market.run(1_000_000, s=400)
-    market.run(1_050_000, s=10)
-    assert market.run(1_060_000, s=200) == []
 
 
 def test_no_history_no_alert(clock: FakeClock) -> None:
