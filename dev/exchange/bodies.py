@@ -135,10 +135,6 @@ def ticker_24h(name: str, d: Day24h) -> str:
     )
 
 
-def ticker_price(name: str, d: Day24h) -> str:
-    return f'{{"symbol":"{name}","price":"{d.last}","time":{d.close_ms}}}'
-
-
 def open_interest_history(book: Book, period: str, limit: int, start_ms: int | None, end_ms: int) -> bytes:
     """Values at the ends of whole periods, oldest first: the very values openInterest told at those times."""
     every = PERIODS_MS[period]

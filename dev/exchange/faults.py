@@ -31,7 +31,7 @@ class Param:
 
 CONN = Param((int, str), "all")
 ROUTES = ("all", "ping", "time", "exchangeInfo", "ticker/24hr", "premiumIndex", "openInterest", "openInterestHist")
-ROUTE = Param((str,), "all", (*ROUTES, "ticker/price", "fundingInfo"))
+ROUTE = Param((str,), "all", ROUTES)
 
 LASTING: dict[str, dict[str, Param]] = {  # in force until cleared, or for "seconds", or for "times" uses
     "rest_latency": {

@@ -17,12 +17,11 @@ from dev.exchange.rest import reset
 from dev.exchange.values import Quote
 from dev.exchange.venue import Venue
 
-MARKS_1S, MARKS_3S, MINI, FULL, INFO = (
+MARKS_1S, MARKS_3S, MINI, FULL = (
     "!markPrice@arr@1s",
     "!markPrice@arr",
     "!miniTicker@arr",
     "!ticker@arr",
-    "!contractInfo",
 )
 TICKER_PHASE_MS, UPKEEP_PHASE_MS = 307, 511
 SINGLES = {"@markPrice@1s": 1000, "@markPrice": 3000}  # suffix -> period, ms
@@ -203,10 +202,7 @@ class Hub:
                 self.publish(name, f"[{','.join(make(c, d, at_ms) for c, d in days)}]".encode())
 
     def upkeep(self, at_ms: int) -> None:
-        """Contract events, pings, pongs that never came, connections that have lived their day."""
-        events, self.venue.events = self.venue.events, []
-        for contract in events:
-            self.publish(INFO, rows.contract_info(contract, at_ms).encode())
+        """Pings, pongs that never came, connections that have lived their day."""
         s, now_s = self.venue.settings, time.monotonic()
         for conn in list(self.connections):
             if now_s - conn.opened_s >= s.lifetime_s:

@@ -186,16 +186,6 @@ class Rest:
         book = self.book(symbol)
         return bodies.ticker_24h(book.contract.symbol, self.venue.day(book, self.venue.now_ms())).encode()
 
-    def ticker_price(self, symbol: str | None, _: web.Request) -> bytes:
-        now_ms = self.venue.now_ms()
-        if symbol is not None:
-            book = self.book(symbol)
-            return bodies.ticker_price(book.contract.symbol, self.venue.day(book, now_ms)).encode()
-        found = [b for b in self.venue.books.values() if b.contract.trading and not b.contract.coin_m]
-        return (
-            f"[{','.join(bodies.ticker_price(b.contract.symbol, self.venue.day(b, now_ms)) for b in found)}]".encode()
-        )
-
     def history(self, symbol: str | None, request: web.Request) -> bytes:
         """openInterestHist, with its own limit of requests in five minutes and its own 30 days."""
         book, now_ms, query = self.book(symbol), self.venue.now_ms(), request.query
@@ -215,20 +205,6 @@ class Rest:
             end = min(end, start + (limit - 1) * bodies.PERIODS_MS[period])
         return bodies.open_interest_history(book, period, limit, start, end)
 
-    def funding_info(self, _symbol: str | None, _: web.Request) -> bytes:
-        rows = [
-            {
-                "symbol": b.contract.symbol,
-                "adjustedFundingRateCap": "0.02000000",
-                "adjustedFundingRateFloor": "-0.02000000",
-                "fundingIntervalHours": b.funding_ms // 3_600_000,
-                "disclaimer": False,
-            }
-            for b in self.venue.books.values()
-            if b.contract.trading and "QUARTER" not in b.contract.contract_type
-        ]
-        return bodies.dumps(rows).encode()
-
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
     """End a connection with RST."""
@@ -245,8 +221,5 @@ ROUTES = (
     Route("openInterest", "/fapi/v1/openInterest", 1, Rest.open_interest),
     Route("premiumIndex", "/fapi/v1/premiumIndex", 1, Rest.premium_index, weight_all=10),
     Route("ticker/24hr", "/fapi/v1/ticker/24hr", 1, Rest.ticker_24h, weight_all=40),
-    Route("ticker/price", "/fapi/v1/ticker/price", 1, Rest.ticker_price, weight_all=2),
-    Route("ticker/price", "/fapi/v2/ticker/price", 1, Rest.ticker_price, weight_all=2),
-    Route("fundingInfo", "/fapi/v1/fundingInfo", 0, Rest.funding_info),
     Route("openInterestHist", "/futures/data/openInterestHist", 0, Rest.history),
 )

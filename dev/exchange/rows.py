@@ -38,13 +38,6 @@ def ticker(c: Contract, d: Day24h, event_ms: int) -> str:
     )
 
 
-def contract_info(c: Contract, event_ms: int) -> str:
-    return (
-        f'{{"e":"contractInfo","E":{event_ms},"s":"{c.symbol}","ps":"{c.pair or c.symbol}","ct":"{c.contract_type}",'
-        f'"dt":{c.delivery_ms},"ot":{c.onboard_ms},"cs":"{c.status}","bks":[],"st":{2 if c.coin_m else 1}}}'
-    )
-
-
 def share_of(symbol: str) -> float:
     """A place in 0..1 that is a symbol's own and stays the same: which symbols a half-mute silences."""
     return zlib.crc32(symbol.encode()) % 10_000 / 10_000

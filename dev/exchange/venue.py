@@ -50,7 +50,6 @@ class Venue:
         self.draw = random.Random(settings.seed)
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
-        self.events: list[Contract] = []  # changes the contractInfo stream has still to tell
         self._listed = 0
         self._limit()
         self._fill()
@@ -148,7 +147,6 @@ class Venue:
             book.freeze(book.mark(steps(now_ms)))
         ended = now_ms if status in ("SETTLING", "DELIVERING", "CLOSE") else book.contract.delivery_ms
         book.contract = replace(book.contract, status=status, delivery_ms=ended)
-        self.events.append(book.contract)
         self._altered = True
         self.changed()
 
@@ -161,7 +159,6 @@ class Venue:
             base = "N" + names.made_up(900 + 13 * self._listed)
         now_ms = self.now_ms()
         made = universe.perpetual(self.draw, base, 10 ** self.draw.uniform(-2, 1), usd_volume, onboard_ms=now_ms)
-        self.events += [replace(made, status="PENDING_TRADING"), made]
         self.books[made.symbol] = Book(made, self.settings.seed)
         self._altered = True
         return made.symbol

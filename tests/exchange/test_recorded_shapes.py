@@ -132,15 +132,6 @@ def test_mini_ticker_row(fast: Exchange) -> None:
     assert shape({key: value for key, value in ours.items() if key not in ("ps", "st")}) == shape(theirs)
 
 
-def test_contract_info_event(fast: Exchange) -> None:
-    theirs = recorded("prod_ws_contractInfo_2023-10.jsonl")[0]
-    with fast.stream("/market/stream?streams=!contractInfo") as ws:
-        listed = fast.control(fault="list", count=1)["done"][0]
-        events = [message["data"] for _, message in zip(range(2), frames(ws), strict=False)]
-    assert [(event["s"], event["cs"]) for event in events] == [(listed, "PENDING_TRADING"), (listed, "TRADING")]
-    assert shape({key: value for key, value in events[0].items() if key != "st"}) == shape(theirs)
-
-
 @pytest.mark.parametrize(
     ("answer", "status"), [("429", 429), ("418", 418), ("451", 451), ("-1121", 400), ("-4108", 400), ("-1016", 400)]
 )

@@ -64,7 +64,6 @@ def test_refusals_cost_weight_like_answers(exchange: Exchange, query: str, code:
         ("/fapi/v1/premiumIndex?symbol=BTCUSDT", 1),
         ("/fapi/v1/ticker/24hr", 40),
         ("/fapi/v1/ticker/24hr?symbol=BTCUSDT", 1),
-        ("/fapi/v2/ticker/price", 2),
     ],
 )
 def test_each_route_has_the_venues_weight(exchange: Exchange, path: str, weight: int) -> None:

@@ -178,11 +178,3 @@ def test_forty_calls_at_once_cost_the_connection_after_fifteen(exchange: Exchang
 def test_client_pings_are_answered_with_their_payload(exchange: Exchange) -> None:
     with exchange.stream("/market/ws") as ws:
         assert ws.ping("payload").wait(3)
-
-
-def test_delisting_is_told_by_contract_info(fast: Exchange) -> None:
-    with fast.stream("/market/stream?streams=!contractInfo") as ws:
-        fast.control(fault="delist", symbol="DOGEUSDT")
-        told = next(frames(ws))["data"]
-    assert (told["e"], told["s"], told["cs"], told["st"]) == ("contractInfo", "DOGEUSDT", "SETTLING", 1)
-    assert abs(told["dt"] - told["E"]) < 5000
