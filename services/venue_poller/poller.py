@@ -12,7 +12,7 @@ from services.venue_poller.board import Board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines, by_reason, named
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.sanity import Judge, Judged
+from services.venue_poller.sanity import WORDS, Judge, Judged
 from services.venue_poller.venue import Decoded, Venue
 from shared.backoff import Backoff
 from shared.ban import Ban
@@ -47,6 +47,7 @@ class VenuePoller:
         self._judge: Judge | None = None
         self._line = VenueLine(0, 0, 0, 0)
         self._backoff = Backoff(BACKOFF_S, BACKOFF_CAP_S)
+        metrics.refusals(venue.name, dict.fromkeys(WORDS, 0))  # a series that first appears at 1 has not increased
         metrics.last_round.labels(venue.name).set(service.clock.now_ms() / 1000)  # silence counts from the start
 
     async def run(self) -> NoReturn:

@@ -17,6 +17,8 @@ from services.venue_poller.matching import Binance, Doubt, Own, proved
 from shared.model import VenueOpenInterest
 from shared.venuelines import Refusal
 
+# Of one contract, and of a whole answer.
+WORDS = ("price_off", "no_price", "absurd", "jump", "frozen", "time_back", "astray", "late", "meaning_changed")
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 ABSURD = 3  # times Binance's own, of a contract nobody knows yet
 JUMP, JUMP_LATER = Decimal("1.8"), Decimal(3)  # up or down at once; since a last good one more than an hour ago

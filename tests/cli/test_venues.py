@@ -14,6 +14,8 @@ from cli.show import DEGRADED, DOWN, GOOD, Hop
 from cli.state import read
 from cli.status import status
 from cli.venues import over_venues, table
+from cli.words import DOUBTS
+from services.venue_poller.sanity import WORDS
 from shared.aggregate import Out
 from shared.store import round_trip
 from shared.venuelines import VENUE_LINES, Refusal, VenueLine, read_venues, venue_rows
@@ -109,6 +111,10 @@ async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: R
     assert any("okx" in text and "it changed more at once" in text for text in lines)
     assert "125,000.500" in lines[-1]
     assert "2 of 5" in lines[-1]
+
+
+def test_every_word_of_a_doubt_has_its_sentence() -> None:
+    assert set(WORDS) <= DOUBTS.keys()
 
 
 async def test_a_symbol_that_no_other_venue_has(redis: Redis) -> None:

@@ -21,6 +21,7 @@ import pytest_asyncio
 from dev.env_example import service_names
 from dev.processes import Child
 from dev.redis_server import free_port
+from dev.venues.market import LISTS
 from tests.deploy.test_monitoring import PROMETHEUS, board_expressions, expressions
 from tests.pipeline.harness import SERVICES, Pipeline
 from tests.waiting import eventually
@@ -60,9 +61,22 @@ class Watched:
     def start(self) -> None:
         """The harness has the services of the pipeline proper; the board and the rules look at all of them."""
         self.pipeline.start()
+        urls = self._venues()
         for name in self.others:
-            env = {**self.pipeline._env, "METRICS_PORT": str(self.pipeline.ports[name]), "FUNDING_API_PORT": "0"}
+            env = {
+                **self.pipeline._env,
+                "VENUES": "all",
+                "VENUE_URLS": urls,
+                "METRICS_PORT": str(self.pipeline.ports[name]),
+                "FUNDING_API_PORT": "0",
+            }
             self.pipeline._child(name, [sys.executable, "-m", f"services.{name}"], env)
+
+    def _venues(self) -> str:
+        """The stand-in of the other venues: where they are, as VENUE_URLS wants it."""
+        port = free_port()
+        self.pipeline._child("venues", [sys.executable, "-m", "dev.venues", "--port", str(port)], {})
+        return ",".join(f"{name}=http://127.0.0.1:{port}/{name}" for name in LISTS)
 
     async def ask(self, path: str, **query: str) -> Any:
         answer = await self.pipeline.api.get(f"http://127.0.0.1:{self.port}/api/v1/{path}", params=query)
