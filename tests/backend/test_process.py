@@ -54,7 +54,7 @@ def test_sigterm_ends_it_at_once_whatever_is_open(start_backend: Callable[..., B
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
     process = start(**{name: value})
 
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out) == (78, "")
     assert err.startswith(f"backend stand-in: {name}={value}: ")
@@ -64,7 +64,7 @@ def test_a_bad_setting_is_named(name: str, value: str) -> None:
 def test_a_taken_port_is_named(backend: Backend) -> None:
     process = start(PORT=str(backend.http.base_url.port))
 
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
 
     assert process.returncode == 1
     assert err == f"backend stand-in: cannot listen on 127.0.0.1:{backend.http.base_url.port}: EADDRINUSE\n"

@@ -84,7 +84,7 @@ async def test_the_whole_pipeline_runs_over_it(secure: SecureRedis, tmp_path: Pa
     pipeline.start()
     client = store.connect(secure.url())
     try:
-        await pipeline.next_verified(within_s=30)
+        await pipeline.next_verified()
         served, universe = await pipeline.served(), await client.hlen("oi:universe")  # type: ignore[misc]
         assert len(served) == universe > 300
         assert await pipeline.redis.dbsize() == 0, "the plain Redis beside it must stay unused"

@@ -49,7 +49,7 @@ async def test_sweeps_land_with_the_marks_of_their_moment(redis: Redis, start: S
 async def test_sweep_ids_sort_by_time_and_none_comes_twice(redis: Redis, start: Start) -> None:
     await put_market(redis, SYMBOLS)
     async with serving(Venue(SYMBOLS)) as venue, start(venue):
-        await eventually(lambda: redis.xlen(SWEEPS), within_s=5)
+        await eventually(lambda: redis.xlen(SWEEPS))
 
         async def five() -> bool:
             return bool(await redis.xlen(SWEEPS) >= 5)
@@ -179,7 +179,7 @@ async def test_a_sweep_that_redis_missed_lands_as_soon_as_it_is_back(own_redis: 
         own_redis.start()
 
         after = store.connect(own_redis.url)
-        await eventually(lambda: after.xlen(SWEEPS), within_s=10)
+        await eventually(lambda: after.xlen(SWEEPS))
     await after.aclose()
     await redis.aclose()
 

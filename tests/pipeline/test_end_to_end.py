@@ -91,7 +91,7 @@ async def test_bad_rows_cost_only_themselves(pipeline: Pipeline) -> None:
         found = {k.decode(): v.decode() for k, v in (await pipeline.redis.hgetall("oi:left_out")).items()}
         return found if {"BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT"} <= set(found) else {}
 
-    reasons = await eventually(left_out, within_s=30)
+    reasons = await eventually(left_out)
     bad = await pipeline.metric("ws_daemon", "pipeline_bad_rows_total")
     rows = (await pipeline.get("backend", "/control/rows?limit=100000"))["rows"]
     fresh = [row for row in rows if row["batch"] > batches[-1]["id"]]

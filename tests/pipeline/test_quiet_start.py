@@ -27,7 +27,7 @@ async def test_nothing_is_warned_of_that_nobody_has_to_act_on(tmp_path: Path, mo
             return False
 
     try:
-        await eventually(up, within_s=30)
+        await eventually(up)
         for name in METRICS_PORTS:
             ports = {"METRICS_PORT": str(pipeline.ports.get(name, 0)), "FUNDING_API_PORT": "0"}
             pipeline._child(name, [sys.executable, "-m", f"services.{name}"], {**pipeline._env, **ports})

@@ -228,7 +228,7 @@ async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> No
             least_alive = min(least_alive, len(alive)) if number < 3 else least_alive
 
     async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_LIFETIME_SEC="1") as feeding:
-        await eventually(lambda: len(connections) >= 4, within_s=20)
+        await eventually(lambda: len(connections) >= 4)
         assert endings(feeding, "closed") + endings(feeding, "idle") == 0
         assert (least_alive, overlapped >= 3) == (1, True)
 
@@ -244,7 +244,7 @@ async def test_a_connection_without_volumes_is_replaced_while_it_serves_on() -> 
             await asyncio.sleep(0.02)
 
     async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_IDLE_SEC="0.2") as feeding:
-        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1, within_s=20)
+        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
         assert sum(endings(feeding, why) for why in ("closed", "idle", "mute", "coverage")) == 0
 
 
