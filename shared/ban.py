@@ -38,6 +38,7 @@ class Ban:
     def __init__(self, redis: Redis, clock: Clock, proxy: Proxy | None = None, *, venue: str = "") -> None:
         self._redis = redis
         self._key = f"{BAN}:{venue}" if venue else ban_key(proxy)
+        self.address = self._key.removeprefix(BAN)  # what tells it from another's; empty: no proxy
         self._clock = clock
         self.until_ms = 0
         self._ends_s = -math.inf  # monotonic

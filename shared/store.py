@@ -37,6 +37,7 @@ LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
 PUBLISHER = "oi:publisher"  # hash: what the publisher must remember across a kill, written by publisher
 ALERTER = "oi:alerter"  # hash: latches, cooldowns and the last sweep looked at, written by oi_alerter
 HISTORY = "oi:history"  # hash symbol -> the body of openInterestHist, expires, written by oi_alerter
+STATISTICS = "oi:statistics"  # hash minute -> requests of openInterestHist, by whoever asks; with a proxy + :host:port
 BAN = "oi:ban"  # string, Unix ms, expires with the ban; with a proxy + :host:port
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
 LEASE = "oi:lease:"  # + service: the process that does its work, expires when it does not renew it

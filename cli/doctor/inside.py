@@ -95,7 +95,14 @@ async def services(p: Patient) -> list[Finding]:
 async def history(p: Patient) -> list[Finding]:
     """The whole file of the past, read as SQLite checks it; seconds where a year is in it."""
     keeps = p.seen is None or "oi_keeper" in p.seen.beats
-    return [await asyncio.to_thread(_examined, p.given.settings.history_path, keeps)]
+    found = [await asyncio.to_thread(_examined, p.given.settings.history_path, keeps)]
+    differing = p.seen.fact("oi_keeper", "differing") if p.seen else ""
+    if differing:
+        what = f"open interest kept of {differing.replace(',', ', ')} differs from the exchange's own statistic"
+        fix = "compare GET /history/SYMBOL with openInterestHist; one of the two is wrong"
+        compared = f"by more than 0.5 %, of {p.seen.fact('oi_keeper', 'compared') if p.seen else '?'} compared"
+        found.append(Finding("history", DEGRADED, what, compared, fix))
+    return found
 
 
 def _examined(path: str, keeps: bool) -> Finding:

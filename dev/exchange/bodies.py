@@ -12,6 +12,7 @@ from dev.exchange.values import Day24h, Quote
 ASSETS = (("USDT", "-10000"), ("BTC", "-0.10000000"), ("BNB", "-10"), ("ETH", "-5"), ("USDC", "-10000"), ("FDUSD", "0"))
 ORDER_TYPES = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
 TIME_IN_FORCE = ["GTC", "IOC", "FOK", "GTX", "GTD"]
+HISTORY_MS = 30 * 86_400_000
 PERIODS_MS = {
     name: minutes * 60_000
     for name, minutes in {
@@ -135,15 +136,21 @@ def ticker_24h(name: str, d: Day24h) -> str:
     )
 
 
-def open_interest_history(book: Book, period: str, limit: int, start_ms: int | None, end_ms: int) -> bytes:
-    """Values at the ends of whole periods, oldest first: the very values openInterest told at those times."""
+def open_interest_history(book: Book, period: str, limit: int, start_ms: int | None, end_ms: int, now_ms: int) -> bytes:
+    """Values at the ends of whole periods, oldest first: the very values openInterest told at those times.
+
+    Of the last month, of this listing, and of periods in which it was traded; others are left out.
+    """
     every = PERIODS_MS[period]
     last = end_ms // every * every
     first = last - (limit - 1) * every
     if start_ms is not None:
         first = max(first, -(-start_ms // every) * every)
     rows = []
+    oldest = max(book.contract.onboard_ms, now_ms - HISTORY_MS)
     for at_ms in range(first, last + 1, every):
+        if at_ms < oldest or not book.traded_in(at_ms - every, at_ms):
+            continue
         oi = book.oi_at(at_ms)
         rows.append(
             {

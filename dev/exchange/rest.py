@@ -203,7 +203,7 @@ class Rest:
             raise BadRequestError(answers.BAD_CHARACTERS) from e
         if start is not None and "endTime" not in query:
             end = min(end, start + (limit - 1) * bodies.PERIODS_MS[period])
-        return bodies.open_interest_history(book, period, limit, start, end)
+        return bodies.open_interest_history(book, period, limit, start, end, now_ms)
 
 
 def reset(transport: asyncio.BaseTransport | None) -> None:

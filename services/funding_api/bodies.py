@@ -21,6 +21,10 @@ Connected = Annotated[float | None, Meta(description="Unix seconds at which a st
 Fraction = Annotated[float, Meta(description="Of the contracts at the base")]
 PriceFraction = Annotated[float | None, Meta(description="Of the mark price at the base; null: not known")]
 BaseAge = Annotated[float, Meta(description="Seconds from the base to the present value, as they were received")]
+Source = Annotated[
+    Literal["seen", "exchange"],
+    Meta(description="Received by us, or the exchange's own statistic of an hour; the price is then that of its value"),
+]
 Listed = Annotated[
     float, Meta(description="Unix seconds at which this contract was listed; an older namesake is another")
 ]
@@ -83,6 +87,7 @@ class HistoryRow(Struct, frozen=True, rename="camel"):
     updated_at: Received
     open_interest: Contracts
     mark_price: float | None
+    source: Source
 
 
 class History(Struct, frozen=True):

@@ -81,7 +81,12 @@ def history(path: str, symbol: str, wanted: Span) -> Answer:
 
 def _history_body(series: Series, wanted: Span, rows: list[Row]) -> History:
     told = [
-        HistoryRow(row.received_ms / 1000, float(row.contracts), None if row.mark is None else float(row.mark))
+        HistoryRow(
+            row.received_ms / 1000,
+            float(row.contracts),
+            None if row.mark is None else float(row.mark),
+            "seen" if row.ours else "exchange",
+        )
         for row in rows
     ]
     limits = (wanted.from_ms / 1000, wanted.to_ms / 1000, wanted.step_s)

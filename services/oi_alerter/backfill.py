@@ -1,8 +1,6 @@
 """The last hour of symbols that have no history yet, asked of ``openInterestHist``: two symbols a second.
 
-The route costs no request weight and has a limit of its own, 1000 requests in five minutes for the whole address. A 429
-here is about that limit: this service waits, the poller does not. During a ban nothing is asked. The answers are kept
-in ``oi:history``, so that a restart within the hour does not ask again.
+The answers are kept in ``oi:history``, so that a restart within the hour does not ask again.
 """
 
 from __future__ import annotations
@@ -18,20 +16,17 @@ from services.oi_alerter import wire
 from services.oi_alerter.history import History
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
-from shared import http
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.service import Service
-from shared.venues.binance.answers import failure
-from shared.venues.binance.rest import OPEN_INTEREST_HIST
+from shared.venues.binance.statistics import Statistics
 
 NOT_NOW = "the past cannot be asked for now"
 PERIOD_MS = 300_000
 EVERY_S = 0.5
 LOOK_S = 2.0  # between looks for symbols without history
 BAN_NAP_S = 30.0
-TIMEOUT_S = 5.0
 
 
 @dataclass
@@ -50,6 +45,7 @@ class Backfill:
 
     def __post_init__(self) -> None:
         self._backoff = Backoff(2.0, 300.0)
+        self._statistics = Statistics(self.origin, self.client, self.ban, self.service)
 
     def recall(self, answers: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
         """Put what was answered before a restart into the history that was just rebuilt."""
@@ -90,10 +86,8 @@ class Backfill:
 
     async def _ask(self, symbol: str) -> None:
         now_ms = self.service.clock.now_ms()
-        await self.ban.refresh()
-        self.ban.check()
         try:
-            body = await self._get(symbol)
+            body = await self._statistics.ask(symbol, "5m", self.history.horizon_ms // PERIOD_MS + 2)
             samples = wire.past_samples(body, symbol)
         except (Rejected, WireError) as e:
             self.metrics.warmed.labels("failed").inc()
@@ -103,18 +97,6 @@ class Backfill:
             await self.memory.keep_backfilled(symbol, body, 2 * self.history.horizon_ms)
             self.history.recall(symbol, samples)
         self.asked[symbol] = now_ms
-
-    async def _get(self, symbol: str) -> bytes:
-        limit = str(min(500, self.history.horizon_ms // PERIOD_MS + 2))
-        params = {"symbol": symbol, "period": "5m", "limit": limit}
-        request = self.client.build_request("GET", self.origin + OPEN_INTEREST_HIST, params=params)
-        reply = await http.send(self.client, request, timeout_s=TIMEOUT_S, max_bytes=1024 * 1024)
-        error = failure(reply, self.service.clock.now_ms())
-        if isinstance(error, Banned):
-            await self.ban.record(error)
-        if error is not None:
-            raise error
-        return reply.body
 
     async def _wait(self, error: Exception) -> None:
         self.service.health.aside(NOT_NOW, cause=str(error))

@@ -31,8 +31,8 @@ _latch = msgspec.json.Decoder(_Latch)
 
 def past_samples(body: bytes, symbol: str) -> list[Sample]:
     """Of openInterestHist's body. Zero open interest is no baseline: such a row is left out."""
-    told = bodies.open_interest_hist(body, symbol)
-    return [Sample(at_ms, float(contracts), None) for at_ms, contracts in told if contracts]
+    told = bodies.open_interest_statistics(body, symbol)
+    return [Sample(one.at_ms, float(one.contracts), None) for one in told if one.contracts]
 
 
 def encode_latch(key: Key, latch: Latch) -> tuple[str, bytes]:

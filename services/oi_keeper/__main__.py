@@ -9,19 +9,28 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from services.oi_keeper.backfill import Backfill
 from services.oi_keeper.keeper import Keeper
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.teller import Teller
+from shared import http
+from shared.ban import Ban
 from shared.runner import run
 from shared.service import Service
+from shared.venues.binance.statistics import Statistics
 
 
 async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry)
-    async with asyncio.TaskGroup() as jobs:
-        jobs.create_task(Keeper(settings, service, metrics).run())
-        jobs.create_task(Teller(settings, service, metrics).run())
+    keeper = Keeper(settings, service, metrics)
+    async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
+        jobs.create_task(keeper.run())
+        jobs.create_task(Teller(keeper.opened, settings, service, metrics).run())
+        if settings.backfill:
+            ban = Ban(service.redis, service.clock, settings.proxy)
+            statistics = Statistics(settings.rest_url, client, ban, service)
+            jobs.create_task(Backfill(service, statistics, keeper, metrics).keep())
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ class Keeper:
         self._clock = self.service.clock
         self._backoff = Backoff(0.5, 20.0)
         self._heard_s = self._clock.monotonic_s()
+        self._writer: Writer | None = None
+        self.opened = asyncio.Event()  # once the file was there and could be written
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
 
     async def run(self) -> NoReturn:
@@ -66,13 +68,15 @@ class Keeper:
         """Raises `FileAway`, or `Transient` while Redis is away."""
         db = await self._in_file(lambda: open_to_write(self.settings.path))
         try:
-            writer = await self._in_file(lambda: Writer(db))
+            writer = self._writer = await self._in_file(lambda: Writer(db))
+            self.opened.set()
             listings = Listings(writer.numbers)
             reader = SweepReader(self.service.redis, GROUP, GROUP)
             log.info("file opened", path=self.settings.path, series=len(writer.numbers))
             while True:
                 await self._turn(reader, writer, listings)
         finally:
+            self._writer = None
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._aside, db.close))
 
     async def _turn(self, reader: SweepReader, writer: Writer, listings: Listings) -> None:
@@ -136,6 +140,13 @@ class Keeper:
         silent_s = self._clock.monotonic_s() - self._heard_s
         if silent_s > self.service.health.limit_s:
             self.service.health.bad("no sweep comes", f"none for {silent_s:.0f} s: is oi_poller running?")
+
+    async def in_file(self, work: Callable[[Writer], T]) -> T:
+        """For others of this process. Raises `FileAway` while the file is not open."""
+        writer = self._writer
+        if writer is None:
+            raise FileAway(f"HISTORY_PATH={self.settings.path}: not open")
+        return await self._in_file(lambda: work(writer))
 
     async def _in_file(self, work: Callable[[], T]) -> T:
         """In the one thread that uses the file, for a disk may take its time."""

@@ -20,6 +20,13 @@ class Metrics(Meters):
         self.oldest_row = self.gauge("pipeline_history_oldest_timestamp_seconds", "When the oldest row was received")
         self.series = self.gauge("pipeline_history_series", "Series in the file: a symbol and the day it was listed")
         self.bytes = self.gauge("pipeline_history_file_bytes", "Size of the file, with what is not yet merged into it")
+        self.backfilled = self.counter(
+            "pipeline_history_backfilled", "Symbols whose statistic the exchange was asked for, by outcome", "outcome"
+        )
+        self.compared = self.gauge("pipeline_history_compared_series", "Series compared with the exchange's statistic")
+        self.differing = self.gauge(
+            "pipeline_history_differing_series", "Of them, those that differ from it by more than 0.5 per cent"
+        )
         self.told = self.gauge("pipeline_history_told_timestamp_seconds", "When oi:changes was last written")
         self.write = self.histogram(
             "pipeline_history_write_seconds",

@@ -22,6 +22,12 @@ STEPS = (
         PRIMARY KEY (step_s, day, series)
     );
     """,
+    """
+    CREATE TABLE statistic (
+        series INTEGER NOT NULL, at_ms INTEGER NOT NULL, contracts TEXT NOT NULL, mark TEXT, PRIMARY KEY (series, at_ms)
+    ) WITHOUT ROWID;
+    CREATE TABLE asked (series INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL);
+    """,
 )
 
 

@@ -27,7 +27,7 @@ from shared.service import Service
 from shared.store import CHANGES, CONTRACTS, UNIVERSE, round_trip
 
 EVERY_S = 30.0
-SOON_S = 2.0  # after a look that failed: at a first start the file is made meanwhile
+SOON_S = 5.0  # after a look that failed
 FRESH_MS = 120_000  # what was received longer ago is not open interest of now
 UNTOLD = "changes of open interest cannot be told"
 Bases = dict[Series, dict[str, Row]]
@@ -59,6 +59,9 @@ def bases_of(path: str, now_ms: int) -> Bases:
 
 @dataclass
 class Teller:
+    """``opened``: the file is there; before, nobody has anything to tell."""
+
+    opened: asyncio.Event
     settings: Settings
     service: Service
     metrics: Metrics
@@ -67,6 +70,7 @@ class Teller:
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
 
     async def run(self) -> NoReturn:
+        await self.opened.wait()
         while True:
             wait_s = EVERY_S
             try:

@@ -43,7 +43,7 @@ class Writer:
             return 0
         with self._transaction():
             numbers = self._numbered({series for series, _ in news})
-            rows = [(minute, numbers[series], *row) for (series, minute), row in news.items()]
+            rows = [(minute, numbers[series], *row[:3]) for (series, minute), row in news.items()]
             added = self.db.executemany("INSERT OR IGNORE INTO minute VALUES (?, ?, ?, ?, ?)", rows).rowcount
         self.numbers |= numbers
         for series, minute in news:
@@ -58,6 +58,23 @@ class Writer:
             ask = "SELECT id FROM series WHERE symbol = ? AND onboard_ms = ?"
             numbers[series] = self.db.execute(ask, series).fetchone()[0]
         return numbers
+
+    def asked(self) -> dict[Series, int]:
+        """When the exchange was last asked for the statistic of each, Unix ms."""
+        found = dict(self.db.execute("SELECT series, at_ms FROM asked"))
+        return {series: found[number] for series, number in self.numbers.items() if number in found}
+
+    def told(self, series: Series, rows: list[Row], now_ms: int) -> list[Row]:
+        """Keep what the exchange told of its past, and that it was asked; returns our own rows of that time."""
+        with self._transaction():
+            numbers = self._numbered({series})
+            number = numbers[series]
+            told = [(number, row.received_ms, row.contracts, row.mark) for row in rows]
+            self.db.executemany("INSERT OR REPLACE INTO statistic VALUES (?, ?, ?, ?)", told)
+            self.db.execute("INSERT OR REPLACE INTO asked VALUES (?, ?)", (number, now_ms))
+        self.numbers |= numbers
+        first_ms = max(min((row.received_ms for row in rows), default=now_ms), now_ms - DAY_MS)
+        return [row for row in rows_of(self.db, number, first_ms, now_ms) if row.ours]
 
     def over(self, now_ms: int) -> int | None:
         """The oldest day that is over and not yet in blocks."""
@@ -82,7 +99,7 @@ class Writer:
 
     def _fold_series(self, number: int, day: int) -> None:
         """A day that has blocks already, of a clock that was set, keeps what is in them."""
-        rows = rows_of(self.db, number, day * DAY_MS, (day + 1) * DAY_MS)
+        rows = [row for row in rows_of(self.db, number, day * DAY_MS, (day + 1) * DAY_MS) if row.ours]
         for step_s, kept in ((EACH_MINUTE_S, rows), (EACH_FIVE_S, first_of_each(rows, EACH_FIVE_S))):
             row = (step_s, day, number, encode(kept))
             self.db.execute("INSERT OR REPLACE INTO day VALUES (?, ?, ?, ?)", row)
@@ -92,6 +109,7 @@ class Writer:
         with self._transaction():
             for step_s, days in ((EACH_MINUTE_S, MINUTES_KEPT_DAYS), (EACH_FIVE_S, KEPT_DAYS)):
                 self.db.execute("DELETE FROM day WHERE step_s = ? AND day < ?", (step_s, today - days))
+            self.db.execute("DELETE FROM statistic WHERE at_ms < ?", ((today - KEPT_DAYS) * DAY_MS,))
 
     def oldest_ms(self) -> int:
         """When the oldest row was received, to the day where it is in a block; 0: there is none."""

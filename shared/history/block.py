@@ -30,6 +30,7 @@ class Row(NamedTuple):
     received_ms: int
     contracts: str
     mark: str | None  # None: there was no mark price
+    ours: bool = True  # False: the exchange's own statistic, of an hour; its mark is that of its value
 
 
 class Column(NamedTuple):
@@ -77,7 +78,7 @@ def encode(rows: Sequence[Row]) -> bytes:
     contracts = _column([row.contracts for row in rows])
     marks = _column([row.mark for row in rows])
     if max(map(abs, (*contracts.values, *marks.values)), default=0) >= _LIMIT:
-        packed: bytes = msgpack.packb([tuple(row) for row in rows])
+        packed: bytes = msgpack.packb([row[:3] for row in rows])
         return zlib.compress(bytes([TEXT]) + packed)
     columns = [[row.received_ms for row in rows], contracts.values, marks.values]
     flat = [value for column in columns for value in _differences(column)]

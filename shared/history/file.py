@@ -2,7 +2,8 @@
 
 ``minute`` holds the rows of the last days as they came, one a minute and series. A day that is over becomes one block a
 series in ``day``: of every row (``step_s`` 60), and of the first in each five minutes (300). A series is a symbol and
-the day it was listed: a ticker that is used again begins a new one.
+the day it was listed: a ticker that is used again begins a new one. ``statistic`` has what the exchange told of the
+hours that nobody here saw, and ``asked`` when it was last asked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 from shared.errors import Refused, Transient
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x6F69_6869  # "oihi", in the file's head: that it is ours
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from shared.history.block import Row, decode, nearest
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
 
+HALF_HOUR_MS = 1_800_000
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
 WITH RECURSIVE wanted (minute) AS (SELECT :first UNION ALL SELECT minute + 1 FROM wanted WHERE minute < :last)
@@ -28,13 +30,28 @@ def series_of(db: sqlite3.Connection, symbol: str) -> list[tuple[int, Series]]:
 def rows_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_s: int = EACH_MINUTE_S) -> list[Row]:
     """One series between two instants (the last excluded), oldest first: the first row of each step of time.
 
+    The exchange's statistic stands where nobody here saw anything for half an hour around it.
+
     Where single minutes are no longer kept, a finer step gets what there is.
     """
     rows = {row.received_ms // MINUTE_MS: row for row in _minutes(db, number, from_ms, to_ms)}
     for row in _of_days(db, number, from_ms, to_ms, step_s):
         rows.setdefault(row.received_ms // MINUTE_MS, row)
-    wanted = (rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms)
-    return first_of_each(wanted, step_s)
+    seen = [rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms]
+    unseen = _statistics(db, number, from_ms, to_ms, [row.received_ms for row in seen])
+    return first_of_each(sorted([*seen, *unseen]) if unseen else seen, step_s)
+
+
+def _statistics(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, seen_ms: list[int]) -> list[Row]:
+    """What the exchange told of the hours in which nobody here saw anything."""
+    ask = "SELECT at_ms, contracts, mark FROM statistic WHERE series = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms"
+    told = (Row(at_ms, text, mark, False) for at_ms, text, mark in db.execute(ask, (number, from_ms, to_ms)))
+    return [row for row in told if not _seen_near(seen_ms, row.received_ms)]
+
+
+def _seen_near(seen_ms: list[int], at_ms: int) -> bool:
+    after = bisect_left(seen_ms, at_ms - HALF_HOUR_MS)
+    return after < len(seen_ms) and seen_ms[after] <= at_ms + HALF_HOUR_MS
 
 
 def first_of_each(rows: Iterable[Row], step_s: int) -> list[Row]:
@@ -65,12 +82,25 @@ def _minutes(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) -> I
 
 
 def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:
-    """Number of a series -> its row nearest to an instant; those without one within the tolerance are left out."""
+    """Number of a series -> its row nearest to an instant; those without one within the tolerance are left out.
+
+    The exchange's statistic stands in for a series of which there is no row of our own.
+    """
     found: dict[int, Row] = {}
     for number, row in _all_around(db, target_ms - tolerance_ms, target_ms + tolerance_ms, target_ms):
         off_ms = abs(row.received_ms - target_ms)
         if off_ms <= tolerance_ms and (number not in found or off_ms < abs(found[number].received_ms - target_ms)):
             found[number] = row
+    return _told_around(db, target_ms, tolerance_ms) | found
+
+
+def _told_around(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:
+    """The exchange's statistic nearest to an instant, of each series that has one within the tolerance."""
+    found: dict[int, Row] = {}
+    between = "SELECT series, at_ms, contracts, mark FROM statistic WHERE at_ms BETWEEN ? AND ?"
+    for number, at_ms, text, mark in db.execute(between, (target_ms - tolerance_ms, target_ms + tolerance_ms)):
+        if number not in found or abs(at_ms - target_ms) < abs(found[number].received_ms - target_ms):
+            found[number] = Row(at_ms, text, mark, False)
     return found
 
 

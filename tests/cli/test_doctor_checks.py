@@ -201,6 +201,17 @@ async def test_the_file_of_the_past_is_checked_as_a_whole(
     assert str(path) in finding.evidence
 
 
+async def test_what_differs_from_the_exchange_s_statistic_is_named(redis: Redis, tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    open_to_write(str(path)).close()
+    world = World()
+    world.beats["oi_keeper"] |= {"compared": "340", "differing": "BTCUSDT,LITUSDT"}
+    finding = (await of_world(inside.history, world, redis, HISTORY_PATH=str(path)))["history"]
+    assert finding.state == DEGRADED
+    assert "BTCUSDT, LITUSDT" in finding.what
+    assert "of 340 compared" in finding.evidence
+
+
 async def test_a_server_that_is_too_old_is_named_with_what_is_needed() -> None:
     """It cannot be read at all: its version is the reason, not whether it runs."""
     async with ScriptedRedis({}, otherwise=b"-ERR unknown command `HELLO`\r\n") as old, httpx.AsyncClient() as client:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dev.exchange.bodies import open_interest_history
 from dev.exchange.market import DAY_MS, Book, Walk, steps
 from dev.exchange.universe import Contract, build
 
@@ -76,3 +79,19 @@ def test_the_major_trades_every_second_and_the_quiet_does_not() -> None:
 def test_day_statistics_enclose_the_price() -> None:
     day = book("ETHUSDT").statistics(NOW_MS)
     assert day.low <= day.open <= day.high
+
+
+def history(btc: Book, period: str = "5m", limit: int = 500) -> list[int]:
+    rows = json.loads(open_interest_history(btc, period, limit, None, NOW_MS, NOW_MS))
+    return [row["timestamp"] for row in rows]
+
+
+def test_history_leaves_out_periods_without_a_trade_and_what_is_older_than_a_month_or_the_listing() -> None:
+    btc = book()
+    assert len(history(btc)) == 500
+    assert 0 <= history(btc, "4h")[0] - (NOW_MS - 30 * DAY_MS) < 4 * 3_600_000
+    btc.trade_every_ms = 600_000
+    assert len(history(btc)) == 250
+    young = Book(dataclasses.replace(btc.contract, onboard_ms=NOW_MS - DAY_MS), 7)
+    assert len(history(young, "1h")) == 24
+    assert history(young, "1h")[0] >= NOW_MS - DAY_MS

@@ -68,7 +68,12 @@ async def test_a_symbol_s_past_with_its_gap(api: Client, past: Past) -> None:
         "stepSeconds": 60,
     }
     assert [round(row["updatedAt"] - HOUR_AGO_S) // 60 for row in body["rows"]] == [*range(20), *range(30, 60)]
-    assert body["rows"][7] == {"updatedAt": HOUR_AGO_S + 420, "openInterest": 1007.5, "markPrice": 93041.7}
+    assert body["rows"][7] == {
+        "updatedAt": HOUR_AGO_S + 420,
+        "openInterest": 1007.5,
+        "markPrice": 93041.7,
+        "source": "seen",
+    }
 
     _, body = await api.get(f"/history/BTCUSDT?step=5m&from={HOUR_AGO_S + 540}&to={HOUR_AGO_S + 2000}")
     assert [row["openInterest"] for row in body["rows"]] == [1009.5, 1010.5, 1015.5, 1030.5]

@@ -36,7 +36,7 @@ NOW_MS = SystemClock().now_ms() // 60_000 * 60_000 - 1_200_000  # lately: an old
 
 @asynccontextmanager
 async def keeping(redis: Redis, path: Path) -> AsyncIterator[Service]:
-    settings, clock = load(Settings, {"HISTORY_PATH": str(path)}), SystemClock()
+    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "HISTORY_BACKFILL": "off"}), SystemClock()
     service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
     job = asyncio.create_task(serve(settings, service))
     try:

@@ -157,6 +157,7 @@ def test_a_reader_sees_what_is_written_and_the_whole_file_can_be_checked_meanwhi
 
 def test_a_page_that_was_hurt_is_found_by_the_check(path: str) -> None:
     shutil.copy(FILES / "history-1.db", path)
+    open_to_write(path).close()
     size = Path(path).stat().st_size
     with Path(path).open("r+b") as file:
         file.seek(size // 2 // 4096 * 4096)

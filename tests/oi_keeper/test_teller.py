@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -33,9 +34,8 @@ class Scene:
     def __init__(self, redis: Redis, path: Path, clock: FakeClock) -> None:
         self.redis = redis
         self.path = path
-        self.teller = Teller(
-            load(Settings, {"HISTORY_PATH": str(path)}), service(clock, redis), Metrics(CollectorRegistry())
-        )
+        settings = load(Settings, {"HISTORY_PATH": str(path)})
+        self.teller = Teller(asyncio.Event(), settings, service(clock, redis), Metrics(CollectorRegistry()))
 
     def past(self, *rows: tuple[Series, int, str], fold: tuple[int, ...] = ()) -> None:
         """Of each series, so many ms ago, so many contracts."""

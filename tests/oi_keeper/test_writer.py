@@ -12,7 +12,7 @@ from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
 from shared.history.block import Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
-from shared.history.read import nearest_of_all, rows_of, series_of
+from shared.history.read import HALF_HOUR_MS, nearest_of_all, rows_of, series_of
 
 BTC = Series("BTCUSDT", 1_567_965_420_000)
 ETH = Series("ETHUSDT", 1_567_965_420_000)
@@ -166,3 +166,22 @@ def test_how_far_back_it_reaches(writer: Writer) -> None:
     writer.add([Reading(BTC, one) for one in a_day(3_600_000)])
     writer.fold(DAY)
     assert writer.oldest_ms() == START
+
+
+def test_the_exchange_s_statistic_stands_where_nobody_saw_anything_and_nowhere_else(writer: Writer) -> None:
+    hour = 3_600_000
+    told = [Row(START + n * hour, f"{n}.5", "2.0", ours=False) for n in range(6)]
+    seen = [row(START + 2 * hour + HALF_HOUR_MS + 1), row(START + 3 * hour + 60_000), row(START + 4 * hour - 60_000)]
+    writer.add([Reading(BTC, one) for one in seen])
+    overlap = writer.told(BTC, told, START + DAY_MS)
+    number = writer.numbers[BTC]
+
+    assert overlap == seen
+    assert kept(writer) == [told[0], told[1], told[2], *seen, told[5]]
+    assert nearest_of_all(writer.db, START + 2 * hour, HALF_HOUR_MS) == {number: told[2]}
+    assert nearest_of_all(writer.db, START + 3 * hour, HALF_HOUR_MS) == {number: seen[1]}, "ours, where there is one"
+    writer.fold(DAY)
+    assert kept(writer) == [told[0], told[1], told[2], *seen, told[5]], "no statistic becomes a row of ours"
+    assert writer.asked() == {BTC: START + DAY_MS}
+    writer.let_go(START + (KEPT_DAYS + 1) * DAY_MS)
+    assert kept(writer) == []

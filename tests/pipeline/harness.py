@@ -44,6 +44,7 @@ class Pipeline:
             "BINANCE_REST_URL": self.origin("exchange"),
             "BACKEND_URL": self.origin("backend"),
             "BACKEND_API_KEY": KEY,
+            "HISTORY_PATH": str(folder / "history.db"),
             "OI_MAX_REQ_PER_MIN": "60000",
             "OI_MIN_INTERVAL_SEC": SWEEP_S,
             "OI_MAX_INTERVAL_SEC": "5",

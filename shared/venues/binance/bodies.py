@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -68,6 +68,7 @@ class _PastRow(msgspec.Struct, rename="camel"):
     symbol: str
     sum_open_interest: str
     timestamp: Instant
+    sum_open_interest_value: str | None = None
 
 
 _info = msgspec.json.Decoder(_Info)
@@ -117,15 +118,28 @@ def open_interest(body: bytes, symbol: str, received_ms: int) -> OpenInterest:
         raise WireError("bad_open_interest", f"{symbol}: {e}") from e
 
 
-def open_interest_hist(body: bytes, symbol: str) -> list[tuple[int, Decimal]]:
-    """Instant of each snapshot, Unix ms, and the open interest at it. It tells no mark price."""
+class Statistic(NamedTuple):
+    at_ms: int  # of the snapshot
+    contracts: Decimal
+    value: Decimal | None  # in the quote asset; None: not told, or not to be read
+
+
+def open_interest_statistics(body: bytes, symbol: str) -> list[Statistic]:
+    """openInterestHist, oldest first as it comes. Periods without a trade are omitted; no mark price is told."""
     try:
         rows = _past.decode(body)
         if any(row.symbol != symbol for row in rows):
             raise ValueError("a row of another symbol")
-        return [(row.timestamp, non_negative(row.sum_open_interest)) for row in rows]
+        return [Statistic(row.timestamp, non_negative(row.sum_open_interest), _value(row)) for row in rows]
     except UNREADABLE as e:
         raise WireError("bad_history", f"{symbol}: {e}") from e
+
+
+def _value(row: _PastRow) -> Decimal | None:
+    try:
+        return non_negative(row.sum_open_interest_value)
+    except ValueError:
+        return None
 
 
 def premium_index(body: bytes) -> Rows:

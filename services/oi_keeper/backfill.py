@@ -1,0 +1,130 @@
+"""What was before the keeper: a week in hours of each series, as the exchange tells it, two symbols a second.
+
+It is kept as the exchange's own statistic, beside what was seen. Each day it is asked for again, and compared with the
+rows of that day: a second opinion on ourselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import NoReturn
+
+from services.oi_keeper.keeper import FileAway, Keeper
+from services.oi_keeper.metrics import Metrics
+from shared.backoff import Backoff
+from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.history.block import Row
+from shared.history.file import DAY_MS, MINUTE_MS, Series
+from shared.logs import first_names
+from shared.model import Member
+from shared.numbers import plain
+from shared.service import Service
+from shared.store import UNIVERSE
+from shared.venues.binance import bodies
+from shared.venues.binance.statistics import Statistics
+
+HOURS = 168
+EVERY_S = 0.5
+LOOK_S = 5.0
+SOON_S = 1.0
+BAN_NAP_S = 30.0
+AGAIN_MS = DAY_MS
+DIFFERS = 0.005  # a fraction of the statistic
+LEAST_PAIRS = 3  # one alone may be a move within its minute
+NOT_NOW = "the exchange's statistic cannot be asked for now"
+DIFFERING = "the exchange's own statistic differs from what was kept"
+
+
+def rows_told(body: bytes, symbol: str, onboard_ms: int) -> list[Row]:
+    """Of openInterestHist's body; what lies before the listing is a dead namesake's. The price is that of its value."""
+    rows = []
+    for told in bodies.open_interest_statistics(body, symbol):
+        if told.at_ms >= onboard_ms:
+            price = None if told.value is None or not told.contracts else round(told.value / told.contracts, 8)
+            mark = plain(price) if price else None
+            rows.append(Row(told.at_ms, plain(told.contracts), mark, ours=False))
+    return rows
+
+
+def difference(told: Iterable[Row], kept: Iterable[Row]) -> float | None:
+    """By which fraction the middle hour of the statistic differs from ours; None where too few can be compared."""
+    minutes = {row.received_ms // MINUTE_MS: float(row.contracts) for row in kept}
+    pairs = [(float(row.contracts), minutes.get(row.received_ms // MINUTE_MS)) for row in told]
+    off = [abs(ours / theirs - 1) for theirs, ours in pairs if ours is not None and theirs > 0]
+    return median(off) if len(off) >= LEAST_PAIRS else None
+
+
+@dataclass
+class Backfill:
+    service: Service
+    statistics: Statistics
+    keeper: Keeper
+    metrics: Metrics
+    differences: dict[Series, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(2.0, 300.0)
+
+    async def keep(self) -> NoReturn:
+        while True:
+            try:
+                series = await self._next()
+                if series is None:
+                    await self.service.clock.sleep(LOOK_S)
+                    continue
+                await self._ask(series)
+                self.service.health.over(NOT_NOW)
+                self._backoff.reset()
+                await self.service.clock.sleep(EVERY_S)
+            except FileAway:
+                await self.service.clock.sleep(SOON_S)  # the keeper says why, and may open it any moment
+            except (Transient, Refused) as e:
+                await self._wait(e)
+
+    async def _next(self) -> Series | None:
+        """One of the universe that was never asked for, else one whose last answer is a day old."""
+        members = await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis)
+        asked = await self.keeper.in_file(lambda writer: writer.asked())
+        return due(members, asked, self.service.clock.now_ms())
+
+    async def _ask(self, series: Series) -> None:
+        now_ms = self.service.clock.now_ms()
+        told, outcome = list[Row](), "told"
+        try:
+            body = await self.statistics.ask(series.symbol, "1h", HOURS)
+            told = rows_told(body, series.symbol, series.onboard_ms)
+        except (Rejected, WireError) as e:
+            outcome = "failed"
+            self.service.health.aside("one symbol's statistic is not to be had", cause=str(e))
+        kept = await self.keeper.in_file(lambda writer: writer.told(series, told, now_ms))
+        self.metrics.backfilled.labels(outcome).inc()
+        self._compare(series, told, kept)
+
+    def _compare(self, series: Series, told: list[Row], kept: list[Row]) -> None:
+        off = difference(told, kept)
+        self.differences.pop(series, None)
+        if off is not None:
+            self.differences[series] = off
+        differing = sorted(one.symbol for one, off in self.differences.items() if off > DIFFERS)
+        self.metrics.compared.set(len(self.differences))
+        self.metrics.differing.set(len(differing))
+        self.service.facts.update(compared=str(len(self.differences)), differing=",".join(differing[:20]))
+        if differing:
+            self.service.health.aside(DIFFERING, count=len(differing), symbols=first_names(differing))
+        else:
+            self.service.health.over(DIFFERING)
+
+    async def _wait(self, error: Exception) -> None:
+        self.service.health.aside(NOT_NOW, cause=str(error))
+        told_s = (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
+        if isinstance(error, Banned):
+            told_s = min(told_s, BAN_NAP_S)
+        await self.service.clock.sleep(max(self._backoff.next_s(), told_s))
+
+
+def due(members: Mapping[str, Member], asked: Mapping[Series, int], now_ms: int) -> Series | None:
+    wanted = [Series(symbol, member.onboard_ms) for symbol, member in members.items()]
+    late = [series for series in wanted if now_ms - asked.get(series, 0) >= AGAIN_MS]
+    return min(late, key=lambda series: (asked.get(series, 0), series), default=None)

@@ -1,0 +1,82 @@
+"""``openInterestHist``: the exchange's own statistic of the past, asked for within the one limit of an address.
+
+The route weighs nothing and has a limit of its own, 1,000 requests in five minutes for the whole address. All who ask
+count into one hash of Redis, minute by minute, and leave a tenth to strangers. A 429 here is about that limit: who
+asked waits, and nobody else. During a ban nothing is asked.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import httpx
+from redis.asyncio import Redis
+
+from shared import http
+from shared.ban import Ban
+from shared.clock import Clock
+from shared.errors import Banned, RateLimited
+from shared.numbers import whole
+from shared.service import Service
+from shared.store import STATISTICS, redis_faults, round_trip
+from shared.venues.binance.answers import failure
+from shared.venues.binance.rest import OPEN_INTEREST_HIST
+
+MOST = 900
+MINUTES = 6  # five whole ones, and the one that has begun
+TIMEOUT_S = 5.0
+LONGEST_BODY = 1024 * 1024
+
+
+class Quota:
+    """``address``: what tells one way to the exchange from another; empty: straight."""
+
+    def __init__(self, redis: Redis, clock: Clock, address: str) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._key = STATISTICS + address
+
+    async def take(self) -> None:
+        """Count one request, or raise `RateLimited` where the limit is used up, `Transient` while Redis is away.
+
+        It is counted before it is known to fit: of two who take the last one at once, both may be refused, none let by.
+        """
+        minute = self._clock.now_ms() // 60_000
+        async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hincrby(self._key, str(minute), 1)
+            pipe.pexpire(self._key, MINUTES * 60_000)
+            pipe.hgetall(self._key)
+            counts = cast("dict[bytes, bytes]", (await pipe.execute())[-1])
+        asked = {field: whole(field) for field in counts}
+        recent = [f for f, at in asked.items() if at is not None and minute - MINUTES < at <= minute]
+        if len(recent) < len(counts):
+            async with round_trip(self._redis) as pipe:
+                pipe.hdel(self._key, *(counts.keys() - set(recent)))
+        if sum(whole(counts[field]) or 0 for field in recent) > MOST:
+            async with redis_faults():
+                await self._redis.hincrby(self._key, str(minute), -1)
+            raise RateLimited(f"{MOST} requests in five minutes were sent from this address", 60.0)
+
+
+class Statistics:
+    def __init__(self, origin: str, client: httpx.AsyncClient, ban: Ban, service: Service) -> None:
+        self._origin = origin
+        self._client = client
+        self._ban = ban
+        self._clock = service.clock
+        self._quota = Quota(service.redis, service.clock, ban.address)
+
+    async def ask(self, symbol: str, period: str, limit: int) -> bytes:
+        """The newest ``limit`` periods. Raises what `failure` made of an answer, and `RateLimited` before one."""
+        await self._ban.refresh()
+        self._ban.check()
+        await self._quota.take()
+        params = {"symbol": symbol, "period": period, "limit": str(min(500, limit))}
+        request = self._client.build_request("GET", self._origin + OPEN_INTEREST_HIST, params=params)
+        reply = await http.send(self._client, request, timeout_s=TIMEOUT_S, max_bytes=LONGEST_BODY)
+        error = failure(reply, self._clock.now_ms())
+        if isinstance(error, Banned):
+            await self._ban.record(error)
+        if error is not None:
+            raise error
+        return reply.body

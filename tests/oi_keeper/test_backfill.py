@@ -1,0 +1,142 @@
+"""The week before the first start: the exchange's own statistic, beside what was seen, and compared with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from dev.exchange.market import Book
+from dev.exchange.venue import Settings as Market
+from dev.exchange.venue import Venue
+from services.oi_keeper.__main__ import serve
+from services.oi_keeper.backfill import HOURS, difference, due, rows_told
+from services.oi_keeper.settings import Settings
+from shared.clock import SystemClock
+from shared.health import Health
+from shared.history.block import Row
+from shared.history.file import DAY_MS, Series, open_to_read
+from shared.history.read import rows_of, series_of
+from shared.model import Member
+from shared.service import Service
+from shared.settings import load
+from shared.store import UNIVERSE, round_trip
+from tests.builders import NOW_MS
+from tests.exchange.conftest import Exchange
+from tests.waiting import eventually
+
+HOUR_MS = 3_600_000
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Exchange]:
+    exchange = Exchange("--seed", str(SEED))
+    yield exchange
+    exchange.close()
+
+
+@contextlib.asynccontextmanager
+async def keeping(redis: Redis, path: Path, exchange: Exchange) -> AsyncIterator[Service]:
+    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "BINANCE_REST_URL": exchange.url}), SystemClock()
+    service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
+    job = asyncio.create_task(serve(settings, service))
+    try:
+        yield service
+    finally:
+        job.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await job
+
+
+def asked(service: Service, outcome: str = "told") -> float:
+    return service.registry.get_sample_value("pipeline_history_backfilled_total", {"outcome": outcome}) or 0.0
+
+
+def kept(path: Path, symbol: str) -> list[Row]:
+    with contextlib.closing(open_to_read(str(path))) as db:
+        ((number, _),) = series_of(db, symbol)
+        return rows_of(db, number, 0, 10**14)
+
+
+def as_told(book: Book, at_ms: int) -> Row:
+    contracts = book.oi_at(at_ms)
+    return Row(at_ms, f"{contracts:.8f}", f"{book.mark_at(at_ms):.8f}", ours=False)
+
+
+async def test_a_week_is_there_after_a_first_start_with_the_exchange_s_own_values(
+    redis: Redis, tmp_path: Path, market: Exchange
+) -> None:
+    """Against the stand-in's own past; a contract that is three days old has three days; nobody is asked twice."""
+    path, now_ms = tmp_path / "history.db", SystemClock().now_ms()
+    books = Venue(Market(seed=SEED)).books
+    young_ms = now_ms - 3 * DAY_MS
+    onboard = {s: books[s].contract.onboard_ms for s in ("BTCUSDT", "币安人生USDT")} | {"ETHUSDT": young_ms}
+    async with round_trip(redis) as pipe:
+        members = {s: Member(s, Decimal(5), now_ms, now_ms, ms) for s, ms in (onboard | {"NOPEUSDT": 5}).items()}
+        UNIVERSE.put(pipe, members)
+    async with keeping(redis, path, market) as service:
+        await eventually(lambda: (asked(service), asked(service, "failed")) == (3, 1))
+    async with keeping(redis, path, market) as service:
+        await eventually(lambda: service.facts.get("series") or path.exists())
+        await asyncio.sleep(0.2)
+        assert asked(service) == 0, "a restart does not ask again"
+
+    for symbol, since_ms in onboard.items():
+        rows = kept(path, symbol)
+        first_ms = max(since_ms, rows[-1].received_ms - (HOURS - 1) * HOUR_MS)
+        assert [row.received_ms for row in rows] == list(
+            range(-(-first_ms // HOUR_MS) * HOUR_MS, rows[-1].received_ms + 1, HOUR_MS)
+        )
+        assert now_ms - rows[-1].received_ms < 2 * HOUR_MS
+        for row in rows:
+            truth = as_told(books[symbol], row.received_ms)
+            assert (row.received_ms, row.contracts, row.ours) == (truth.received_ms, truth.contracts, False)
+            assert float(row.mark or 0) == pytest.approx(float(truth.mark or 0), rel=1e-6)
+
+
+def body(*rows: tuple[int, str, Any]) -> bytes:
+    told = [{"symbol": "LITUSDT", "sumOpenInterest": c, "sumOpenInterestValue": v, "timestamp": t} for t, c, v in rows]
+    return json.dumps(told).encode()
+
+
+def test_what_was_before_the_listing_is_a_dead_namesake_s() -> None:
+    told = body((NOW_MS - 1, "7", "7"), (NOW_MS, "9.5", "19.0"), (NOW_MS + 1, "8.0", None), (NOW_MS + 2, "0", "0"))
+
+    assert rows_told(told, "LITUSDT", NOW_MS) == [
+        Row(NOW_MS, "9.5", "2.00000000", False),
+        Row(NOW_MS + 1, "8.0", None, False),
+        Row(NOW_MS + 2, "0", None, False),
+    ]
+
+
+def test_the_middle_of_the_hours_that_both_have_is_compared() -> None:
+    """One hour that moved within its minute is no finding; the same difference in most of them is."""
+    hours = [NOW_MS + n * HOUR_MS for n in range(5)]
+    told = [Row(at, "100.0", None, False) for at in hours]
+
+    def ours(*contracts: str) -> list[Row]:
+        return [Row(at + 7000, text, None) for at, text in zip(hours, contracts, strict=False)]
+
+    assert difference(told, ours("100.0", "100.1", "140", "100", "99.9")) == pytest.approx(0.001)
+    assert difference(told, ours("100", "101", "101", "101", "101")) == pytest.approx(0.01)
+    assert difference(told, ours("100", "100")) is None
+    assert difference([], ours("100", "100", "100")) is None
+
+
+def test_who_was_never_asked_for_comes_first_and_who_was_today_waits() -> None:
+    members = {s: Member(s, Decimal(5), 0, 0, 1) for s in ("AUSDT", "BUSDT", "CUSDT")}
+    a, b, c = (Series(symbol, 1) for symbol in members)
+
+    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS}, NOW_MS) == c
+    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS, c: NOW_MS}, NOW_MS) == b
+    assert due(members, {a: NOW_MS - DAY_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) is None
+    assert due(members, {Series("AUSDT", 0): NOW_MS, b: NOW_MS, c: NOW_MS}, NOW_MS) == a, "listed anew"
