@@ -113,8 +113,8 @@ class Api:
             wanted = past.span(request.query, self._clock.now_ms())
         except ValueError as e:
             return _respond(Answer(400, Refusal(Problem("Bad request", cause=str(e)))))
-        symbol = request.match_info["symbol"].upper()
-        return _respond(await asyncio.to_thread(past.history, self._history_path, symbol, wanted))
+        path, symbol = past.place(self._history_path, request.match_info["symbol"])
+        return _respond(await asyncio.to_thread(past.history, path, symbol, wanted))
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(text=openapi.page(), content_type="text/html")

@@ -12,7 +12,7 @@ from shared.changes import Change, Changes
 from shared.clock import from_iso
 from shared.errors import Refused, Transient, WireError
 from shared.history.block import Row
-from shared.history.file import Series, file_faults, open_to_read
+from shared.history.file import Series, file_faults, open_to_read, venues_path
 from shared.history.read import rows_of, series_of
 from shared.numbers import LATEST_MS, finite
 
@@ -63,6 +63,12 @@ def _instant_ms(name: str, text: str) -> int:
     if not 0 <= ms < LATEST_MS:
         raise ValueError(f"{name} must be Unix seconds before the year 2100")
     return ms
+
+
+def place(path: str, asked: str) -> tuple[str, str]:
+    """The file that has a symbol, and its name there: ``all:BTC`` and ``okx:BTC-USDT-SWAP`` are other venues'."""
+    venue, colon, name = asked.partition(":")
+    return (venues_path(path), f"{venue.lower()}:{name.upper()}") if colon else (path, asked.upper())
 
 
 def history(path: str, symbol: str, wanted: Span) -> Answer:

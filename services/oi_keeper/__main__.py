@@ -14,6 +14,7 @@ from services.oi_keeper.keeper import Keeper
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.teller import Teller
+from services.oi_keeper.venues import VenueKeeper
 from shared import http
 from shared.ban import Ban
 from shared.runner import run
@@ -27,6 +28,7 @@ async def serve(settings: Settings, service: Service) -> None:
     async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         jobs.create_task(keeper.run())
         jobs.create_task(Teller(keeper.opened, settings, service, metrics).run())
+        jobs.create_task(VenueKeeper(settings.path, service, metrics).run())
         if settings.backfill:
             ban = Ban(service.redis, service.clock, settings.proxy)
             statistics = Statistics(settings.rest_url, client, ban, service)

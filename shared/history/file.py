@@ -27,6 +27,11 @@ _PASSES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sql
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def venues_path(path: str) -> str:
+    """The file of other venues, of the same kind, beside ``HISTORY_PATH``."""
+    return str(Path(path).with_name("venues.db"))
+
+
 class Series(NamedTuple):
     symbol: str
     onboard_ms: int

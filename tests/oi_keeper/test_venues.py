@@ -1,0 +1,91 @@
+"""Sums over venues and their members in a file of their own; time passed in."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from services.funding_api.bodies import History
+from services.funding_api.past import Span, history, place
+from services.oi_keeper.metrics import Metrics
+from services.oi_keeper.venues import EVERY_S, VenueKeeper
+from shared.errors import Refused
+from shared.history.file import open_to_read
+from shared.store import round_trip
+from shared.venuelines import VENUE_LINES, VenueLine, venue_rows
+from tests.builders import NOW_MS
+from tests.fakes import FakeClock, service
+from tests.venue_poller.told import told
+
+
+async def put(redis: Redis, now_ms: int, **rows: str | None) -> None:
+    """Coins of BTC by venue, a row of each; None: the venue tells nothing now."""
+    async with round_trip(redis) as pipe:
+        for venue, base in rows.items():
+            VENUE_LINES.put(pipe, {venue: VenueLine(now_ms, now_ms, 1, 1)})
+            if base is not None:
+                sides = "unknown" if venue == "bitget" else "one"
+                venue_rows(venue).put(
+                    pipe, {"BTC": [told("BTC_USDT", base, venue=venue, sides=sides, received_ms=now_ms)]}
+                )
+
+
+def kept(path: Path, symbol: str) -> list[tuple[float, float | None]]:
+    file, name = place(str(path), symbol)
+    answer = history(file, name, Span(NOW_MS - 86_400_000, NOW_MS + 86_400_000, 300))
+    if not isinstance(answer.body, History):
+        return []
+    return [(row.open_interest, row.mark_price) for row in answer.body.rows]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+async def test_each_sum_and_its_members_of_the_same_instant(redis: Redis, clock: FakeClock, path: Path) -> None:
+    """A venue that is away leaves a gap of its own, and a sum without it beside its members."""
+    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+    await put(redis, clock.now_ms(), binance="95000", gate="30000.5", bitget="28000")
+    assert await keeper.turn() == 3
+    clock.advance(EVERY_S)
+    await put(redis, clock.now_ms(), binance="96000", gate=None)
+    assert await keeper.turn() == 2
+
+    assert kept(path, "all:BTC") == [(125_000.5, 93_000.0), (96_000.0, 93_000.0)]
+    assert kept(path, "GATE:btc_usdt") == [(30_000.5, 93_000.0)]
+    assert kept(path, "binance:BTC_USDT") == [(95_000.0, 93_000.0), (96_000.0, 93_000.0)]
+    assert kept(path, "bitget:BTC_USDT") == []
+    assert not path.exists()
+
+
+async def test_where_no_other_venue_is_read_there_is_no_file(redis: Redis, clock: FakeClock, path: Path) -> None:
+    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+
+    assert await keeper.turn() == 0
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_a_day_that_is_over_becomes_blocks(redis: Redis, clock: FakeClock, path: Path) -> None:
+    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+    for base in ("1.5", "2.5"):
+        await put(redis, clock.now_ms(), gate=base)
+        await keeper.turn()
+        clock.advance(30 * 3600)
+
+    with contextlib.closing(open_to_read(place(str(path), "all:BTC")[0])) as db:
+        assert db.execute("SELECT count(*) FROM minute").fetchone() == (2,)  # of the second turn: a sum and its member
+        assert db.execute("SELECT count(*) FROM day WHERE step_s = 300").fetchone() == (2,)
+    assert kept(path, "gate:BTC_USDT") == [(1.5, 93_000.0)]
+
+
+async def test_a_file_that_cannot_be_is_said(redis: Redis, clock: FakeClock, tmp_path: Path) -> None:
+    keeper = VenueKeeper(str(tmp_path / "none" / "history.db"), service(clock, redis), Metrics(CollectorRegistry()))
+    await put(redis, clock.now_ms(), gate="1")
+
+    with pytest.raises(Refused, match="unable to open"):
+        await keeper.turn()
