@@ -129,6 +129,62 @@ async def top(*, once: bool = False, json: Json = False, env_file: EnvFile = Non
 
 
 @app.command
+def history(
+    symbol: str, /, *, since: str = "24h", csv: bool = False, json: Json = False, env_file: EnvFile = None
+) -> int:
+    """Open interest of a symbol in the past, drawn; or every row, as CSV or JSON.
+
+    Exit status: 0 there are rows, 3 there are none.
+
+    Parameters
+    ----------
+    symbol
+        BTCUSDT, or btc
+    since
+        how far back: 90m, 24h, 7d, 2w
+    csv
+        print CSV instead of a drawing
+    """
+    from cli import past
+
+    given, now_ms = find(os.environ, env_file), SystemClock().now_ms()
+    found = past.read(given.settings.history_path, symbol, past.Span(now_ms - past.since_ms(since), now_ms))
+    if json:
+        show.emit(found)
+    elif csv:
+        past.write_csv(sys.stdout, past.as_csv(found))
+    elif found.rows:
+        out = show.console()
+        show.say(Text(past.summary(found)), *(Text(line) for line in past.draw(found, out.width)))
+    else:
+        what = f"{found.symbol}: nothing is kept of that time" if found.symbol else f"{symbol}: nothing is kept of it"
+        show.say(Text(what, show.STYLE[show.UNKNOWN]))
+    return found.exit_status
+
+
+@app.command
+def export(*, day: str, to: Path, env_file: EnvFile = None) -> int:
+    """All that is kept of one day of UTC, into a CSV file, or with pyarrow into Parquet.
+
+    Parameters
+    ----------
+    day
+        2026-11-25
+    to
+        FILE.csv, or FILE.parquet
+    """
+    from cli import past
+
+    given = find(os.environ, env_file)
+    try:
+        count = past.export(given.settings.history_path, past.day_of(day), to)
+    except OSError as e:
+        raise SettingsError(f"--to {to}: {e.strerror or e}") from None
+    show.say(Text(f"{count} rows of {day} in {to}"))
+    return show.EXIT[show.GOOD] if count else CANNOT_TELL
+
+
+@app.command
 async def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) -> int:
     """Cycles as they end, until Ctrl-C. The exit status is that of the last one.
 

@@ -16,12 +16,25 @@ from redis.exceptions import RedisError, ResponseError
 
 from shared.agreed import METRICS_PORTS as SERVICES
 from shared.ban import ban_key
+from shared.changes import Changes
 from shared.clock import from_iso
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served, Sweep
 from shared.numbers import finite, whole
 from shared.proxy import Proxy
-from shared.store import ALERTS, CONTRACTS, LEFT_OUT, MARKS, PUBLISHER, SERVED, STATUS, SWEEPS, UNIVERSE, VOLUMES
+from shared.store import (
+    ALERTS,
+    CHANGES,
+    CONTRACTS,
+    LEFT_OUT,
+    MARKS,
+    PUBLISHER,
+    SERVED,
+    STATUS,
+    SWEEPS,
+    UNIVERSE,
+    VOLUMES,
+)
 from shared.store import redis_faults as faults
 from shared.sweeplog import entry_order, read_entry_id, sweep_entry
 from shared.venuelines import VENUE_LINES, VENUES, VenueLine
@@ -61,6 +74,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     alerts: int
     alerts_waiting: int
     unreadable: int
+    changes: dict[str, Changes] = {}  # as the keeper tells them
     venues: dict[str, VenueLine] = {}  # how other venues stand; empty: none is read
 
     def fact(self, service: str, name: str) -> str:
@@ -91,7 +105,7 @@ async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, pro
     async with faults(), redis.pipeline(transaction=False) as pipe:
         for service in SERVICES:
             pipe.hgetall(STATUS + service)
-        for key in (UNIVERSE.key, MARKS.key, CONTRACTS.key, SERVED.key, LEFT_OUT, PUBLISHER, VENUES):
+        for key in (UNIVERSE.key, MARKS.key, CONTRACTS.key, SERVED.key, LEFT_OUT, PUBLISHER, CHANGES.key, VENUES):
             pipe.hgetall(key)
         names = [*wanted]
         pipe.hmget(VOLUMES.key, names or [""])
@@ -115,7 +129,7 @@ def _checked(reply: Any) -> Any:
 def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
     answers, bad = iter(replies), list[WireError]()
     beats = {service: _texts(fields) for service, fields in zip(SERVICES, answers, strict=False) if fields}
-    universe, marks, contracts, served, left_out, publisher, venues, volumes, *others = answers
+    universe, marks, contracts, served, left_out, publisher, changes, venues, volumes, *others = answers
     entries, ban, groups, alerts, readers = others
     stands = VENUE_LINES.decoded(venues, bad.append)
     members = UNIVERSE.decoded(universe, bad.append)
@@ -134,6 +148,7 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
         sweeps=[sweep for row in entries for sweep in (sweep_entry(*row).sweep,) if isinstance(sweep, Sweep)],
         ban_ms=kept_ms if kept_ms > now_ms else 0,
         learnt=_learnt(_texts(publisher)),
+        changes=CHANGES.decoded(changes, bad.append),
         groups=frozenset(group["name"].decode() for group in groups),
         alerts=int(alerts),
         alerts_waiting=sum(int(reader["pending"]) + int(reader.get("lag") or 0) for reader in readers),

@@ -16,9 +16,12 @@ from cli.settings import Settings
 from cli.show import DEGRADED, DOT, DOWN, GOOD, NONE, STYLE, UNKNOWN, age, money
 from cli.state import Snapshot
 from cli.status import Status
+from shared.changes import Change, Changes
 from shared.model import backend_key
 
 HEAD_AND_FOOT = 4
+LONG = 125  # the screen from which on changes over more than an hour are shown
+TOLD_LATELY_S = 180.0  # twice a minute
 
 
 class Row(msgspec.Struct, frozen=True, rename=lambda name: name.replace("age_s", "ageS").replace("_", "")):
@@ -36,6 +39,9 @@ class Row(msgspec.Struct, frozen=True, rename=lambda name: name.replace("age_s",
     verdict: str
     state: str
     hour: str = ""
+    change_4h: float | None = None
+    change_24h: float | None = None
+    change_7d: float | None = None
 
 
 def rows(seen: Snapshot, settings: Settings, history: History, spark: int) -> list[Row]:
@@ -65,7 +71,19 @@ def _row(symbol: str, seen: Snapshot, settings: Settings, history: History, spar
         verdict,
         state if verdict else UNKNOWN,
         history.sparkline(symbol, spark),
+        *_changed(seen, seen.changes.get(symbol)),
     )
+
+
+def _changed(seen: Snapshot, told: Changes | None) -> tuple[float | None, float | None, float | None]:
+    """Over 4 h, 24 h and 7 d, as the keeper tells it; what it told long ago is no change of now."""
+    if told is None or (seen.age_s(told.at) or 0) > TOLD_LATELY_S:
+        return None, None, None
+    return _fraction(told.h4), _fraction(told.h24), _fraction(told.d7)
+
+
+def _fraction(told: Change | None) -> float | None:
+    return None if told is None else told.change
 
 
 def _price(value: float | None) -> str:
@@ -110,6 +128,20 @@ COLUMNS = (
         "Δ15m%", 6, lambda r: _percent(r.change_15m, 2), lambda r: r.change_15m, lambda r: _rise(r.change_15m), grow=1
     ),
     Column("Δ1h%", 6, lambda r: _percent(r.change_1h, 2), lambda r: r.change_1h, lambda r: _rise(r.change_1h), grow=1),
+    Column(
+        "Δ4h%", 6, lambda r: _percent(r.change_4h, 1), lambda r: r.change_4h, lambda r: _rise(r.change_4h), wide=LONG
+    ),
+    Column(
+        "Δ24h%",
+        6,
+        lambda r: _percent(r.change_24h, 1),
+        lambda r: r.change_24h,
+        lambda r: _rise(r.change_24h),
+        wide=LONG,
+    ),
+    Column(
+        "Δ7d%", 6, lambda r: _percent(r.change_7d, 1), lambda r: r.change_7d, lambda r: _rise(r.change_7d), wide=LONG
+    ),
     Column("1 h", 6, lambda r: r.hour, lambda r: r.change_1h, lambda _: "cyan", grow=54, left=True),
     Column("age", 4, lambda r: age(r.age_s), lambda r: r.age_s, _trust),
     Column(

@@ -13,10 +13,14 @@ from rich.console import Console
 
 from cli.history import History
 from cli.settings import find
+from cli.state import read
 from cli.status import Status, status
 from cli.table import COLUMNS, Row, Screen, View, chosen, press, rows, spark_width, widths
 from cli.top import Latest, split
 from shared.ban import ban_key
+from shared.changes import changes
+from shared.history.block import Row as Seen
+from shared.store import CHANGES, round_trip
 from tests.cli.world import World
 
 SETTINGS = find({"REDIS_URL": "redis://h"}).settings
@@ -56,6 +60,25 @@ async def test_a_row_shows_what_is_served_and_a_missing_one_why(redis: Redis) ->
     assert " – " in eth
     assert "stale_mark" in eth
     assert "0.00" not in eth.replace("100.000", "")
+
+
+async def test_changes_of_a_day_are_the_keeper_s_and_those_of_long_ago_are_none(redis: Redis) -> None:
+    world = World()
+    await world.write(redis)
+    ms = world.now_ms
+    bases = {"4h": Seen(ms - 14_400_000, "100", None), "7d": Seen(ms - 604_800_000, "400", None)}
+    async with round_trip(redis) as pipe:
+        CHANGES.put(pipe, {"BTCUSDT": changes(Seen(ms, "200", None), bases)})
+        CHANGES.put(pipe, {"ETHUSDT": changes(Seen(ms - 181_000, "200", None), bases)})
+    seen = await read(redis)
+    table = {row.symbol: row for row in rows(seen, SETTINGS, History(), 8)}
+
+    assert [table["BTCUSDT"].change_4h, table["BTCUSDT"].change_24h, table["BTCUSDT"].change_7d] == [1.0, None, -0.5]
+    assert [table["ETHUSDT"].change_4h, table["ETHUSDT"].change_7d] == [None, None]
+    wide, narrow = (screen(list(table.values()), status(seen, SETTINGS, ""), width, 24) for width in (125, 124))
+    assert "+100.0" in "".join(wide)
+    assert "Δ7d%" in "".join(wide)
+    assert "Δ7d%" not in "".join(narrow)
 
 
 async def test_what_is_served_besides_the_universe_is_shown(redis: Redis) -> None:
