@@ -1,4 +1,6 @@
-"""oi: is it right, since when not, and which hop is at fault? Reads what the services left in Redis; changes nothing.
+"""oi: is it right, since when not, and which hop is at fault? Reads what the services left in Redis.
+
+Only `handover` changes anything there.
 
 Exit status of every command: 0 good, 1 degraded, 2 down, 3 cannot tell.
 """
@@ -20,7 +22,7 @@ from cli import show
 from cli.settings import Given, find
 from shared import http, store
 from shared.clock import SystemClock
-from shared.errors import SettingsError, Transient
+from shared.errors import Refused, SettingsError, Transient
 
 CANNOT_TELL = show.EXIT[show.UNKNOWN]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON instead of text")]
@@ -38,6 +40,7 @@ async def opened(env_file: Path | None) -> AsyncIterator[tuple[Given, Redis]]:
 @app.command
 async def status(*, json: Json = False, env_file: EnvFile = None) -> int:
     """One screen: each hop from the exchange to what is served, how it stands, since when, and why."""
+    from cli import hosts
     from cli.outside import health
     from cli.state import read_or_none
     from cli.status import status, without_redis
@@ -48,13 +51,43 @@ async def status(*, json: Json = False, env_file: EnvFile = None) -> int:
             said = await health(given.settings.health)
             found = without_redis(why, said, SystemClock().now_ms(), given.source)
         else:
-            found = status(seen, given.settings, given.source)
+            found = status(seen, given.settings, given.source, await hosts.read(redis, seen.now_ms))
     if json:
         show.emit(found)
     else:
         head = Text.assemble("oi-pipeline ", show.mark(found.state), f"  {show.clock(found.at)} UTC  ")
         show.say(head.append(f"{given.settings.redis_shown}, {found.source}", "dim"), "", show.hop_table(found.hops))
+        if found.hosts:
+            show.say("", hosts.table(found.hosts))
     return found.exit_status
+
+
+@app.command
+async def handover(service: str, /, *, env_file: EnvFile = None) -> int:
+    """Move the work of a service to the host that stands by, before maintenance of the one that works.
+
+    Exit status: 0 moved, 1 nobody stands by, 2 not moved within 20 s, 3 no Redis.
+
+    Parameters
+    ----------
+    service
+        ws_daemon, oi_poller, publisher, oi_alerter, or all of them: all
+    """
+    from cli import hosts
+
+    clock, moved = SystemClock(), True
+    async with opened(env_file) as (_, redis):
+        for share in hosts.require(await hosts.read(redis, clock.now_ms()), service):
+            try:
+                await hosts.ask(redis, share, clock.now_ms())
+            except Refused as e:
+                show.say(Text(str(e), show.STYLE[show.DEGRADED]))
+                return show.EXIT[show.DEGRADED]
+            now = await hosts.until_moved(redis, share, clock)
+            moved = moved and now is not None
+            said = hosts.told(now.handover) if now else f"{share.works} did not give it away"
+            show.say(Text(f"{share.service}: {said}"))
+    return 0 if moved else show.EXIT[show.DOWN]
 
 
 @app.command

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from cli import hops, venues
+from cli import hops, hosts, venues
+from cli.hosts import Share
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, OFF, UNKNOWN, Hop
 from cli.state import Snapshot
@@ -35,16 +36,20 @@ class Status(msgspec.Struct, frozen=True):
     at: str
     source: str
     hops: list[Hop]
+    hosts: list[Share] = []  # empty where there is one host
 
     @property
     def exit_status(self) -> int:
         return EXIT[self.state]
 
 
-def status(seen: Snapshot, settings: Settings, source: str) -> Status:
+def status(seen: Snapshot, settings: Settings, source: str, shares: Sequence[Share] = ()) -> Status:
     found = [judge(seen, settings) for judge in JUDGED]
     found += [beside] if (beside := venues.hop(seen)) else []
-    return Status(overall(found), iso(seen.now_ms), source, found)
+    sharing = list(shares) if hosts.several(shares) else []
+    if sharing:
+        found.append(hosts.hop(sharing))
+    return Status(overall(found), iso(seen.now_ms), source, found, sharing)
 
 
 def overall(found: Iterable[Hop]) -> str:

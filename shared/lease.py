@@ -1,40 +1,56 @@
-"""``oi:lease:<service>``: which of several processes does a service's work; the others stand by and take over.
+"""``oi:lease:<service>``: on which of several hosts a service's work is done; the others stand by and take over.
 
 The value names the owner: host, process, and when that process began. A lease runs out when its owner has not renewed
-it, and is taken at once from an owner on this host that is no longer there, so that a restart waits for nobody.
+it, and is taken at once from an owner on this host that is no longer there, so that a restart waits for nobody. Each
+taking has a number, the fencing token in ``oi:fence:<service>``; how it went stands in ``oi:handover:<service>``.
 Commands only, no script: some users may not run any.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
+from prometheus_client import Counter, Gauge
 from redis.exceptions import WatchError
 
+from shared.clock import iso
 from shared.errors import Refused, Transient
+from shared.fence import Fence
 from shared.logs import EventLog
+from shared.sentinel import require_majority
 from shared.service import Service
-from shared.store import LEASE, redis_faults
+from shared.store import HANDOVER, LEASE, redis_faults
 
 EXPIRES_S = 5.0
 RENEW_S = EXPIRES_S / 3
+WORKS_S = EXPIRES_S - RENEW_S  # after its last renewal; a failover of Redis may have lost the newest one
+LOOK_S = 0.5  # of a standby
+RETRY_S = 0.1  # while Redis is away
+TRY_S = 1.0  # sooner than a client gives up: the answer that is waited for may have been lost
+ASKED_S = 30.0  # for so long a wish for another host stands
+CAUSES = ("expired", "stopped", "asked", "banned")
 log = EventLog("lease")
 
 
-def this_process() -> str:
+class Lost(Refused):
+    """This process no longer does the work: it begins anew, as a standby."""
+
+
+def this_process(host: str) -> str:
     pid = os.getpid()
-    return f"{socket.gethostname()} {pid} {_began(pid)}"
+    return f"{host} {pid} {_began(pid)}"
 
 
-def is_gone(owner: str) -> bool:
+def is_gone(owner: str, host: str) -> bool:
     """Whether an owner on this host has ended. Of another host, and of what a hand wrote there, nobody can tell."""
-    host, _, rest = owner.partition(" ")
+    its_host, _, rest = owner.partition(" ")
     pid, _, began = rest.partition(" ")
-    if host != socket.gethostname() or not (pid.isascii() and pid.isdigit() and len(pid) < 10):
+    if its_host != host or not (pid.isascii() and pid.isdigit() and len(pid) < 10):
         return False
     try:
         os.kill(int(pid), 0)
@@ -54,65 +70,145 @@ def _began(pid: int) -> str:
 
 
 class Lease:
-    def __init__(self, service: Service, owner: str = "") -> None:
-        self._service = service
-        self._key = LEASE + service.name
-        self._owner = owner or this_process()
+    """Opens and closes the fence before what its service writes."""
+
+    def __init__(self, service: Service, fence: Fence, host: str, owner: str = "") -> None:
+        self._service, self._fence, self._host = service, fence, host
+        self._redis, self._clock = service.unfenced, service.clock
+        self._key, self._handover = LEASE + service.name, HANDOVER + service.name
+        self._owner = owner or this_process(host)
+        self._seen_s: float | None = None  # when another was last seen to hold it
+        self.why = "stopped"  # why it is given up, when it is
+        self._handovers, self._without = _meters(service, fence)
 
     async def take(self) -> None:
         """Wait until the lease is this process's; meanwhile it is a healthy standby."""
-        service, before = self._service, ""
+        health = self._service.health
         while True:
             try:
                 other = await self._try()
             except Transient as e:
-                service.health.bad("waiting for Redis", e)
-                await service.clock.sleep(RENEW_S)
+                if not self._service.warm:
+                    health.bad("waiting for Redis", e)
+                await self._clock.sleep(LOOK_S)
                 continue
             if not other:
-                break
-            if not before:
-                log.warning("another process does this service's work: standing by", service=service.name, owner=other)
-            before = other
-            service.health.good(f"standby: {other.rpartition(' ')[0]} works")
-            await service.clock.sleep(RENEW_S)
-        if before:
-            log.warning("taking over", service=service.name, before=before)
+                return
+            if self._seen_s is None:
+                log.warning("another process does this service's work: standing by", owner=other)
+            self._seen_s = self._clock.monotonic_s()
+            self._fence.close(f"standby; {other.partition(' ')[0]} works")
+            if not self._service.warm:
+                health.good(self._fence.standby)
+            await self._clock.sleep(LOOK_S)
 
     async def keep(self) -> NoReturn:
-        """Renew it until cancelled. Raises `Refused` when another has it: this process must not go on working."""
-        clock = self._service.clock
+        """Renew it until cancelled. Raises `Lost` when another has it: this process must not go on working."""
+        wait_s = RENEW_S
         while True:
-            await clock.sleep(RENEW_S)
+            await self._clock.sleep(wait_s)
             try:
                 other = await self._try()
-            except Transient:
-                continue  # nobody can write what this process would write either
+            except Transient:  # the fence closes by itself in time; its opening must not keep the service waiting
+                wait_s = RETRY_S
+                continue
+            wait_s = RENEW_S
             if other:
-                raise Refused(f"{other} has taken over the work of {self._service.name}")
+                raise Lost(f"{other} has taken over the work of {self._service.name}")
+            await self._yield_if_asked()
+
+    async def _yield_if_asked(self) -> None:
+        """Raise `Lost` where somebody wants another host to do the work; that one is there, or nobody would ask."""
+        with contextlib.suppress(Transient):
+            async with redis_faults():
+                blobs = await cast("Any", self._redis.hmget(self._handover, "asked", "of", "because"))
+            asked, host, because = [(blob or b"").decode(errors="replace") for blob in blobs]
+            if host == self._host and 0 <= self._clock.now_ms() - _number(asked) < ASKED_S * 1000:
+                self.why = because if because in CAUSES else "asked"
+                raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
+
+    async def hold(self) -> NoReturn:
+        await self.take()
+        await self.keep()
 
     async def give_up(self) -> None:
         """At the end, so that a standby need not wait until it runs out. Redis may be away."""
-        with contextlib.suppress(Transient):
-            async with redis_faults(), self._service.redis.pipeline(transaction=True) as pipe:
+        self._fence.close("standby; the work was given up")
+        with contextlib.suppress(Transient, WatchError):
+            async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
                 await pipe.watch(self._key)
                 if await pipe.get(self._key) == self._owner.encode():
                     pipe.multi()  # type: ignore[no-untyped-call]
                     pipe.delete(self._key)
+                    pipe.hset(self._handover, mapping={"released": self._clock.now_ms(), "why": self.why})
+                    pipe.hdel(self._handover, "asked")
                     await pipe.execute()
 
     async def _try(self) -> str:
-        """Take or renew it; returns the other process that holds it, if one does. Raises `Transient`."""
-        redis = self._service.redis
-        async with redis_faults(), redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(self._key)
-            held = (cast("bytes | None", await pipe.get(self._key)) or b"").decode(errors="replace")
-            if held not in {"", self._owner} and not is_gone(held):
+        """Take or renew it; returns the other process that holds it, if one does. Raises `Transient`, `Lost`."""
+        began_s, fence = self._clock.monotonic_s(), self._fence
+        async with redis_faults(), asyncio.timeout(TRY_S), self._redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(self._key, fence.key)
+            blobs = cast("list[bytes | None]", await pipe.mget(self._key, fence.key))
+            held, kept = [(blob or b"").decode(errors="replace") for blob in blobs]
+            if held not in {"", self._owner} and not is_gone(held, self._host):
                 return held
+            if fence.token and kept not in {"", fence.token}:
+                raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
+            token = fence.token or f"{_number(kept) + 1} {self._owner}"
+            last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover)) if token != fence.token else {}
+            told = self._taking(kept, last) if token != fence.token else {}
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set(self._key, self._owner, px=round(EXPIRES_S * 1000))
+            if token != kept:
+                pipe.set(fence.key, token)
+            if told:
+                pipe.delete(self._handover)
+                pipe.hset(self._handover, mapping=dict(told.items()))
             try:
                 await pipe.execute()
             except WatchError:
-                return "another process"
+                raise Transient("the lease changed hands meanwhile") from None
+        await require_majority(self._redis)
+        if told:
+            log.warning("taking over", **told)
+            self._handovers.labels(told["cause"]).inc()
+            self._without.inc(float(told.get("without_s", 0)))
+        fence.open(token, began_s + WORKS_S)
+        self._seen_s = None
         return ""
+
+    def _taking(self, kept: str, last: Mapping[bytes, bytes]) -> dict[str, str]:
+        """How the work came here; empty for a first start, and for a restart on the same host."""
+        before = kept.partition(" ")[2].partition(" ")[0]
+        if before in {"", self._host}:
+            return {}
+        cause, without = "expired", ""
+        if b"released" in last:
+            why = last.get(b"why", b"").decode(errors="replace")
+            cause = why if why in CAUSES else "stopped"
+            without = f"{max(0, self._clock.now_ms() - _number(last[b'released'].decode())) / 1000:.1f}"
+        elif self._seen_s is not None:
+            without = f"{EXPIRES_S + self._clock.monotonic_s() - self._seen_s:.1f}"
+        told = {"before": before, "now": self._host, "cause": cause, "at": iso(self._clock.now_ms())}
+        return {**told, "without_s": without} if without else told
+
+
+def _meters(service: Service, fence: Fence) -> tuple[Counter, Counter]:
+    """Of taking over; how it stands now is asked of the fence."""
+    owner = Gauge("pipeline_lease_owner", "1 while this process does its service's work", registry=service.registry)
+    owner.set_function(lambda: float(service.clock.monotonic_s() < fence.ends_s))
+    refused = Gauge("pipeline_fenced_writes", "Writes held back while another did the work", registry=service.registry)
+    refused.set_function(lambda: float(fence.refused))
+    handovers = Counter("pipeline_handovers", "Work taken over from another host", ["cause"], registry=service.registry)
+    for cause in CAUSES:
+        handovers.labels(cause)
+    without = Counter(
+        "pipeline_without_owner_seconds", "Time between two owners, as the second saw it", registry=service.registry
+    )
+    return handovers, without
+
+
+def _number(text: str) -> int:
+    first = text.partition(" ")[0]
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0

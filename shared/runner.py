@@ -18,22 +18,25 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from redis.asyncio import Redis
 
 from shared import endpoint, logs, store
+from shared.alike import digests, version
 from shared.clock import Clock, SystemClock
 from shared.errors import Refused, SettingsError, Transient
+from shared.fence import Fence, FencedRedis
 from shared.health import Health
 from shared.heartbeat import keep_beating
-from shared.lease import Lease
+from shared.lease import Lease, Lost
 from shared.notify import Notifier, keep_notifying
 from shared.service import Service
 from shared.settings import CommonSettings, help_text, load
 
 EXIT_SETTINGS = 78
+BEGIN_ANEW = -1  # no exit status: the process goes on as a new one
 FIRST_LOOK_S = 0.5  # at Redis: one that is too old is named before any job stumbles over it; one that is away may come
 THREADS = "aside"
 THREADS_END_S = 0.5
@@ -42,6 +45,7 @@ log = logs.EventLog("runner")
 
 
 Serve = Callable[[S, Service], Awaitable[None]]
+Alone = Literal["cold", "warm"] | None
 
 
 def run(
@@ -51,12 +55,13 @@ def run(
     serve: Serve[S],
     *,
     limit_s: Callable[[S], float],
-    alone: bool = False,
+    alone: Alone = None,
 ) -> int:
     """Run one service until it is told to stop; returns its exit status.
 
     ``limit_s`` is how long it may go without doing its job before it counts as stalled. ``alone``: of several
-    processes on one Redis one works, and the others stand by.
+    processes on one Redis one works, and the others stand by: ``cold``, having begun nothing, or ``warm``, doing all
+    but write. One that has lost its work begins anew, in the same process.
     """
     logs.no_line_lost(sys.stdout)
     if {"-h", "--help"} & set(sys.argv[1:]):
@@ -71,6 +76,8 @@ def run(
     gc.freeze()  # what was imported never becomes garbage: to look through it each time takes 20 ms, between two frames
     status = asyncio.run(_until_told(name, settings, serve, limit_s(settings), alone))
     _leave_threads(status)
+    if status == BEGIN_ANEW:
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - nothing of its state is left, and no supervisor notices
     return status
 
 
@@ -92,7 +99,7 @@ def _leave_threads(status: int) -> None:
         os._exit(status)
 
 
-async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float, alone: bool) -> int:
+async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float, alone: Alone) -> int:
     asyncio.get_running_loop().set_default_executor(_Threads(thread_name_prefix=THREADS))
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - we are inside asyncio.run
@@ -116,6 +123,9 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float, a
         return 1
     except Exception as e:
         known = _known(e)
+        if isinstance(known, Lost):
+            log.warning("beginning anew as a standby", cause=str(known))
+            return BEGIN_ANEW
         if known:
             log.error("cannot go on", cause=str(known))
             return EXIT_SETTINGS if isinstance(known, SettingsError) else 1
@@ -141,11 +151,22 @@ def _known(error: Exception) -> SettingsError | Refused | None:
     return error if isinstance(error, SettingsError | Refused) else None
 
 
-async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifier: Notifier, alone: bool) -> None:
+async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifier: Notifier, alone: Alone) -> None:
     clock = SystemClock()
     redis = store.connect(settings.redis_url)
-    service = Service(name, redis, Health(clock, limit_s), _registry(), clock)
-    lease = Lease(service) if alone else None
+    fence = Fence(name, clock, warm=alone == "warm") if alone else None
+    service = Service(
+        name,
+        FencedRedis(redis, fence) if fence else redis,
+        Health(clock, limit_s),
+        _registry(),
+        clock,
+        host=settings.host_id,
+        fence=fence,
+        warm=alone == "warm",
+    )
+    lease = Lease(service, fence, settings.host_id) if fence else None
+    service.agreed = {"version": version(name), "settings": digests(settings)}
     healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
     healthy.set_function(lambda: float(service.health.report().healthy))
     try:
@@ -156,11 +177,12 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
                 notifying = jobs.create_task(keep_notifying(notifier, service))
                 asking = jobs.create_task(_judge_redis(redis, clock))
                 await asyncio.wait({asking}, timeout=FIRST_LOOK_S)
-                helping = [notifying, asking]
-                if lease:
-                    await lease.take()  # a standby has no heartbeat: it would overwrite the one of who works
+                helping = [notifying, asking, jobs.create_task(keep_beating(service))]
+                if lease and service.warm:
+                    helping.append(jobs.create_task(lease.hold()))
+                elif lease:
+                    await lease.take()
                     helping.append(jobs.create_task(lease.keep()))
-                helping.append(jobs.create_task(keep_beating(service)))
                 await serve(settings, service)
                 for job in helping:  # the work has ended, untold: the process must not outlive it
                     job.cancel()

@@ -6,6 +6,7 @@ The options are those of a ``redis://`` URL, and ``sentinel_username`` and ``sen
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -14,6 +15,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
+from redis.exceptions import RedisError
+
+from shared.errors import Transient
 
 SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 PORT = 26379
@@ -93,6 +97,38 @@ class _Sentinels(Sentinel):
 
 def _options(client: Redis) -> dict[str, Any]:
     return client.connection_pool.connection_kwargs
+
+
+async def require_majority(redis: Redis) -> None:
+    """Raise `Transient` unless more than half of the Sentinels name the master that this client writes to.
+
+    A host that was cut off from the others may still reach a master of its own, while the others elect another.
+    Without Sentinels there is nothing to ask.
+    """
+    pool: Any = redis.connection_pool
+    if not isinstance(pool, SentinelConnectionPool):
+        return
+    sentinels: list[Redis] = cast("Any", pool).sentinel_manager.sentinels
+    asked = {asyncio.create_task(_master(one, cast("Any", pool).service_name)) for one in sentinels}
+    agree, waiting = 0, asked
+    try:
+        while waiting and 2 * agree <= len(sentinels):  # who is away is not waited for
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            agree += sum(task.result() == cast("Any", pool).master_address for task in done)
+    finally:
+        for task in waiting:
+            task.cancel()
+    if 2 * agree <= len(sentinels):
+        told = f"{agree} of {len(sentinels)}"
+        raise Transient(f"no majority of the Sentinels names the master that is written to: {told}")
+
+
+async def _master(sentinel: Redis, name: str) -> tuple[str, int] | None:
+    try:
+        host, port = await cast("Any", sentinel).execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", name)
+    except (RedisError, OSError, TimeoutError, TypeError):  # the last: it knows none of that name
+        return None
+    return host.decode() if isinstance(host, bytes) else host, int(port)
 
 
 class _Client(Redis):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from shared.clock import Clock, SystemClock, iso
+from shared.fence import Fence, FencedRedis
 from shared.health import Health
 
 
 @dataclass
 class Service:
-    """``facts`` are what it tells of itself beside the common fields: counts, times, words of a fixed list."""
+    """``facts`` are what it tells of itself beside the common fields: counts, times, words of a fixed list.
+
+    ``redis`` lets through what this process may write now, where several share the work; ``unfenced`` everything.
+    """
 
     name: str
     redis: Redis
@@ -23,6 +28,19 @@ class Service:
     clock: Clock = field(default_factory=SystemClock)
     facts: dict[str, str] = field(default_factory=dict)
     started: str = ""
+    host: str = ""
+    agreed: dict[str, Any] = field(default_factory=dict)  # what must be alike on all hosts: version, settings
+    fence: Fence | None = None
+    warm: bool = False  # as a standby it does all but write
+
+    @property
+    def unfenced(self) -> Redis:
+        return self.redis.unfenced if isinstance(self.redis, FencedRedis) else self.redis
+
+    @property
+    def standby(self) -> str:
+        """Who does its work instead of this process; empty: nobody else."""
+        return self.fence.standby if self.fence else ""
 
     def __post_init__(self) -> None:
         self.started = iso(self.clock.now_ms())
@@ -39,5 +57,6 @@ class Service:
             "started": self.started,
             "beat": iso(self.clock.now_ms()),
             "pid": str(os.getpid()),
+            "host": self.host,
             **self.facts,
         }

@@ -6,10 +6,14 @@ value counts as not set, because an EnvironmentFile and docker compose write it 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
+import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -196,11 +200,27 @@ def parse_url(value: str, schemes: tuple[str, ...]) -> Any:
 REDIS_URL = Setting("REDIS_URL", "redis://127.0.0.1:6379/0", "where the services meet", redis_url, secret=True)
 
 
+def host_id(value: str) -> str:
+    """One word that no other host has; empty: the host's name and the beginning of its machine id."""
+    if not value:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            value = Path("/etc/machine-id").read_text(encoding="ascii").strip()[:6]
+        value = f"{socket.gethostname() or 'host'}{'-' if value else ''}{value}"[-64:]
+        return re.sub(r"[^A-Za-z0-9._-]", "-", value)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise ValueError("must be one word of letters, digits, dot, dash and underscore, 64 at most")
+    return value
+
+
+HOST_ID = Setting("HOST_ID", "", "this host's name among several; its own and its machine id where empty", host_id)
+
+
 @dataclass(frozen=True)
 class CommonSettings:
     """What every service is told."""
 
     redis_url: str = take(REDIS_URL)
+    host_id: str = take(HOST_ID)
     metrics_host: str = setting("METRICS_HOST", "127.0.0.1", host, "address that serves /metrics and /healthz")
     metrics_port: int = setting("METRICS_PORT", "0", integer(0, 65535), "its port; 0 takes a free one")
     log_level: str = setting("LOG_LEVEL", "info", choice("debug", "info", "warning", "error"), "least level logged")

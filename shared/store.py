@@ -41,6 +41,9 @@ STATISTICS = "oi:statistics"  # hash minute -> requests of openInterestHist, by 
 BAN = "oi:ban"  # string, Unix ms, expires with the ban; with a proxy + :host:port
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops
 LEASE = "oi:lease:"  # + service: the process that does its work, expires when it does not renew it
+FENCE = "oi:fence:"  # + service: number of the last taking of that lease, and by which process
+HANDOVER = "oi:handover:"  # + service: hash, how that work last went from one host to another
+HOSTS = "oi:hosts"  # hash host and service -> JSON: every process, also those that stand by
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 2.0  # longer than any blocking read, shorter than anyone's patience

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cli.doctor import backend, exchange, inside
+from cli.doctor import backend, exchange, hosts, inside
 from cli.doctor.finding import ORDER, Check, Finding, Patient, exit_status, shown
 from cli.show import UNKNOWN
 from shared.errors import Refused, Rejected, Transient, WireError
@@ -20,6 +20,9 @@ CHECKS: tuple[Check, ...] = (
     inside.keeping,
     inside.services,
     inside.history,
+    hosts.sharing,
+    hosts.sentinels,
+    hosts.replica,
     exchange.rest,
     backend.serving,
     backend.key,

@@ -118,6 +118,7 @@ export class App {
   async serve(route, req, res, url) {
     const faults = this.faults.take(route.name, req.method);
     const entry = route.name === 'ingest' ? this.log.begin() : {};
+    entry.from = req.socket.remoteAddress;
     entry.fault = faults.all.map((fault) => fault.kind).join('+') || null;
     const counter = `${req.method} ${route.name}`;
     this.requests[counter] = (this.requests[counter] ?? 0) + 1;

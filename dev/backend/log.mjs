@@ -22,6 +22,7 @@ export class BatchLog {
     const entry = {
       id: ++this.lastId,
       writer,
+      from: null, // address of the client
       receivedAt: Date.now(),
       answeredAt: null,
       status: null, // HTTP status answered; "hung", "reset" or "gone" (the client left) when there was none

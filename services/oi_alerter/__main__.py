@@ -33,5 +33,9 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(alerter.run(backfill))
 
 
+def main() -> int:
+    return run("oi_alerter", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="cold")
+
+
 if __name__ == "__main__":
-    sys.exit(run("oi_alerter", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s))
+    sys.exit(main())

@@ -36,4 +36,4 @@ async def serve(settings: Settings, service: Service) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run("oi_keeper", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone=True))
+    sys.exit(run("oi_keeper", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="cold"))

@@ -47,5 +47,9 @@ async def serve(settings: Settings, service: Service) -> None:
             jobs.create_task(look_at_minute_ends(fapi, listings.tried))
 
 
+def main() -> int:
+    return run("oi_poller", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="cold")
+
+
 if __name__ == "__main__":
-    sys.exit(run("oi_poller", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s))
+    sys.exit(main())

@@ -92,6 +92,8 @@ class SweepStore:
 
     async def _make_room(self) -> None:
         """Redis is full, and the history is what there is most of: a quarter of it goes, delivered or not."""
+        async with round_trip(self.redis) as pipe:  # on its own: a full Redis obeys it, and refuses what follows
+            trim(pipe, self._steady_ms(), self._most)
         async with redis_faults():
             length = int(await self.redis.xlen(SWEEPS))
             kept = max(LEAST_HISTORY, length * 3 // 4)

@@ -42,7 +42,7 @@ async def serve(settings: Settings, service: Service) -> None:
 
 
 def main() -> int:
-    return run("publisher", __doc__ or "", Settings, serve, limit_s=lambda s: s.verified_max_age_s, alone=True)
+    return run("publisher", __doc__ or "", Settings, serve, limit_s=lambda s: s.verified_max_age_s, alone="cold")
 
 
 if __name__ == "__main__":

@@ -46,4 +46,4 @@ async def serve(settings: Settings, service: Service) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run("venue_poller", __doc__ or "", Settings, serve, limit_s=lambda _: STALLED_S, alone=True))
+    sys.exit(run("venue_poller", __doc__ or "", Settings, serve, limit_s=lambda _: STALLED_S, alone="cold"))

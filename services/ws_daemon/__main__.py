@@ -35,7 +35,7 @@ async def serve(settings: Settings, service: Service) -> None:
     if settings.proxy:
         service.facts["proxy"] = settings.proxy.where
     feed = Feed(settings, service, metrics)
-    ban = Ban(service.redis, service.clock, settings.proxy)
+    ban = Ban(service.unfenced, service.clock, settings.proxy)
     async with http.client(connections=2, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
         rest = Rest(settings, service, exchange, ban, feed, metrics)
@@ -65,5 +65,9 @@ async def watch_frozen(service: Service, latest: Latest, metrics: Metrics) -> No
         known = found
 
 
+def main() -> int:
+    return run("ws_daemon", __doc__ or "", Settings, serve, limit_s=lambda s: s.idle_s + 2, alone="warm")
+
+
 if __name__ == "__main__":
-    sys.exit(run("ws_daemon", __doc__ or "", Settings, serve, limit_s=lambda s: s.idle_s + 2))
+    sys.exit(main())

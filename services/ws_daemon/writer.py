@@ -38,7 +38,11 @@ class Writer:
                     await self._recall()
                     recalled = True
                 await self._next_frame()
-                await self._write_frame()
+                self._forget_gone()
+                if self.service.standby:
+                    self._told(self.service.standby)
+                else:
+                    await self._write_frame()
             except Transient as e:
                 await self._wait_for_redis(e)
 
@@ -58,12 +62,14 @@ class Writer:
         marks = await MARK_TEXTS.all(self.service.redis, self.metrics.bad_in_redis)
         self.feed.latest.recall(marks, await VOLUMES.all(self.service.redis, self.metrics.bad_in_redis))
 
-    async def _write_frame(self) -> None:
+    def _forget_gone(self) -> None:
         gone = self.feed.latest.forget_gone(self.service.clock.now_ms())
         if gone:
             log.info("symbols left the stream", count=len(gone), symbols=first_names(gone))
             for coverage in self.feed.coverages:
                 coverage.forget(gone)
+
+    async def _write_frame(self) -> None:
         changes = self.feed.latest.take_changes()
         received_s = self.feed.received_s
         try:
@@ -82,10 +88,11 @@ class Writer:
         self.metrics.marks.set(len(self.feed.latest.marks))
         self.backoff.reset()
         live = self.feed.live_connections
-        if live:
-            self.service.health.good(
-                f"{len(self.feed.latest.marks)} marks from {live} connection{'s' if live > 1 else ''}"
-            )
+        self._told(f"{len(self.feed.latest.marks)} marks from {live} connection{'s' if live > 1 else ''}")
+
+    def _told(self, well: str) -> None:
+        if self.feed.live_connections:
+            self.service.health.good(well)
         else:
             self.service.health.bad("no stream delivers", f"{len(self.feed.latest.marks)} marks from premiumIndex")
 

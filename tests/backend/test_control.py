@@ -17,6 +17,7 @@ def test_every_batch_is_in_the_log_in_order(backend: Backend) -> None:
     assert first | {"receivedAt": 0, "answeredAt": 0, "bytes": 0} == {
         "id": 1,
         "writer": "post",
+        "from": "127.0.0.1",
         "rows": 1,
         "stored": 1,
         "totalSymbols": 1,

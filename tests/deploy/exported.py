@@ -13,6 +13,7 @@ from shared.settings import load
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 EVERYONE = ("pipeline_healthy", "process_start_time_seconds", "process_resident_memory_bytes")
+SHARED_WORK = ("pipeline_lease_owner", "pipeline_handovers_total", "pipeline_without_owner_seconds_total")
 
 
 class Exported(NamedTuple):
@@ -45,4 +46,4 @@ def exported(service: str) -> list[Exported]:
 
 def all_series() -> set[str]:
     own = {series for service in service_names() for metric in exported(service) for series in metric.series()}
-    return own | set(EVERYONE) | {"up"}
+    return own | set(EVERYONE) | set(SHARED_WORK) | {"pipeline_fenced_writes", "up"}

@@ -131,7 +131,7 @@ async def test_a_second_publisher_stands_by_and_takes_over(publisher: Make) -> N
 
     async def standing_by() -> bool:
         health = await other.health_or_none()
-        return bool(health) and health["status"] == 200 and health["detail"].startswith("standby: ")
+        return bool(health) and health["status"] == 200 and health["detail"].startswith("standby; ")
 
     await other.until(standing_by)
     await one.poller.land()

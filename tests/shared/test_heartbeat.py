@@ -62,6 +62,7 @@ def test_it_tells_what_an_operator_asks_first(clock: FakeClock) -> None:
         "started": "2025-12-03T00:00:00.000Z",
         "beat": "2025-12-03T00:01:02.000Z",
         "pid": str(os.getpid()),
+        "host": "",
         "marks": "745",
     }
     clock.advance(4)

@@ -1,90 +1,265 @@
-"""One process at a time does a service's work; a standby takes over, and a restart waits for nobody."""
+"""On one host at a time a service does its work; a standby takes over, and a restart waits for nobody."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError, WatchError
 
-from shared.errors import Refused
+from shared.fence import Fence, Fenced, FencedRedis
 from shared.health import Health
-from shared.lease import EXPIRES_S, Lease, is_gone, this_process
+from shared.lease import EXPIRES_S, LOOK_S, RENEW_S, WORKS_S, Lease, Lost, is_gone, this_process
 from shared.service import Service
 from tests.fakes import FakeClock
 
-
-def service(redis: Redis, clock: FakeClock) -> Service:
-    return Service("publisher", redis, Health(clock, 60), CollectorRegistry(), clock)
+LEASE, FENCE, HANDOVER = "oi:lease:publisher", "oi:fence:publisher", "oi:handover:publisher"
 
 
-async def test_the_first_works_and_the_second_stands_by_until_it_is_gone(redis: Redis, clock: FakeClock) -> None:
-    one, two = service(redis, clock), service(redis, clock)
-    await Lease(one, "host-a 1 1").take()
+class Host:
+    """One process of the service on a host of this name, with a clock of its own."""
 
-    class Ended(FakeClock):
-        waits = 0
+    def __init__(self, redis: Redis, name: str, *, warm: bool = False, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.fence = Fence("publisher", self.clock, warm=warm)
+        self.redis = FencedRedis(redis, self.fence)
+        health = Health(self.clock, 60)
+        self.service = Service(
+            "publisher", self.redis, health, CollectorRegistry(), self.clock, host=name, fence=self.fence, warm=warm
+        )
+        self.lease = Lease(self.service, self.fence, name, f"{name} 1 1")
 
-        async def sleep(self, seconds: float) -> None:
-            self.waits += 1
-            assert two.health.report().healthy
-            assert two.health.report().detail == "standby: host-a 1 works"
-            if self.waits == 3:
-                await redis.delete("oi:lease:publisher")  # as Redis does when it was not renewed
-
-    two.clock = Ended()
-    await Lease(two, "host-b 1 1").take()
-
-    assert two.clock.waits == 3
-    assert await redis.get("oi:lease:publisher") == b"host-b 1 1"
+    async def expire(self) -> None:
+        """As Redis does when the lease was not renewed."""
+        await self.redis.unfenced.delete(LEASE)
 
 
-async def test_a_clean_end_gives_it_away_at_once(redis: Redis, clock: FakeClock) -> None:
-    lease = Lease(service(redis, clock), "host-a 1 1")
-    await lease.take()
-    await lease.give_up()
-    assert not await redis.exists("oi:lease:publisher")
+class Steps(FakeClock):
+    """Does something at a certain sleep."""
 
-    await redis.set("oi:lease:publisher", "host-b 1 1")
-    await lease.give_up()
-    assert await redis.get("oi:lease:publisher") == b"host-b 1 1"
+    def __init__(self, at: int, do: Callable[[], object]) -> None:
+        super().__init__()
+        self.sleeps: list[float] = []
+        self._at, self._do = at, do
 
-
-async def test_it_runs_out_unless_it_is_renewed(redis: Redis, clock: FakeClock) -> None:
-    await Lease(service(redis, clock), "host-a 1 1").take()
-
-    assert 0 < await redis.pttl("oi:lease:publisher") <= EXPIRES_S * 1000
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        if len(self.sleeps) == self._at:
+            await self._do()  # type: ignore[misc]
+        await super().sleep(seconds)
 
 
-async def test_who_lost_it_does_not_go_on(redis: Redis, clock: FakeClock) -> None:
-    """A process that slept while another took over must end, not write beside it."""
-    lease = Lease(service(redis, clock), "host-a 1 1")
-    await lease.take()
-    await redis.set("oi:lease:publisher", "host-b 1 1")
+async def test_the_first_works_and_the_second_stands_by_until_it_is_gone(redis: Redis) -> None:
+    one = Host(redis, "host-a")
+    await one.lease.take()
 
-    with pytest.raises(Refused, match="host-b 1 1 has taken over"):
-        await lease.keep()
+    async def expire() -> None:
+        assert two.service.health.report().healthy
+        assert two.service.health.report().detail == two.service.standby == "standby; host-a works"
+        await one.expire()
+
+    steps = Steps(3, expire)
+    two = Host(redis, "host-b", clock=steps)
+    await two.lease.take()
+
+    assert steps.sleeps == [LOOK_S] * 3
+    assert two.service.standby == ""
+    assert await redis.get(LEASE) == b"host-b 1 1"
+    assert await redis.get(FENCE) == b"2 host-b 1 1"
+    told = await redis.hgetall(HANDOVER)
+    assert (told[b"before"], told[b"now"], told[b"cause"]) == (b"host-a", b"host-b", b"expired")
+    assert EXPIRES_S <= float(told[b"without_s"]) <= EXPIRES_S + LOOK_S
 
 
-async def test_a_killed_process_of_this_host_is_not_waited_for(redis: Redis, clock: FakeClock) -> None:
-    code = "from shared.lease import this_process; print(this_process())"
+async def test_a_clean_end_gives_it_away_at_once(redis: Redis) -> None:
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.lease.give_up()
+    await two.lease.take()
+    await one.lease.give_up()
+
+    assert await redis.get(LEASE) == b"host-b 1 1"
+    told = await redis.hgetall(HANDOVER)
+    assert (told[b"before"], told[b"now"], told[b"cause"]) == (b"host-a", b"host-b", b"stopped")
+    with pytest.raises(Fenced):
+        await one.redis.set("k", "after it was given up")
+
+
+async def test_it_runs_out_in_redis_later_than_its_owner_stops(redis: Redis) -> None:
+    """One renewal may be lost by a failover: the owner stops before the one before it runs out."""
+    one = Host(redis, "host-a")
+    await one.lease.take()
+
+    assert WORKS_S * 1000 < await redis.pttl(LEASE) <= EXPIRES_S * 1000
+    assert WORKS_S + RENEW_S <= EXPIRES_S
+    await one.redis.set("k", "in time")
+    one.clock.advance(s=WORKS_S)
+    for attempt in (one.redis.set("k", "too late"), one.redis.get("k")):
+        with pytest.raises(Fenced):
+            await attempt
+    assert await redis.get("k") == b"in time"
+
+
+async def test_who_could_not_renew_goes_on_when_nobody_was_there_meanwhile(redis: Redis) -> None:
+    """Redis was away for longer than the lease, and there is no second host: nothing begins anew."""
+    one = Host(redis, "host-a")
+    await one.lease.take()
+    one.clock.advance(s=WORKS_S + 9)
+    await one.expire()
+    with pytest.raises(Fenced):
+        await one.redis.set("k", "not now")
+
+    await one.lease.take()
+
+    await one.redis.set("k", "again")
+    assert await redis.get(FENCE) == b"1 host-a 1 1"
+
+
+async def test_it_renews_at_a_third(redis: Redis) -> None:
+    class Enough(Exception):
+        pass
+
+    async def enough() -> None:
+        raise Enough
+
+    steps = Steps(4, enough)
+    one = Host(redis, "host-a", clock=steps)
+    await one.lease.take()
+    with pytest.raises(Enough):
+        await one.lease.keep()
+
+    assert steps.sleeps == [RENEW_S] * 4
+    assert one.fence.ends_s == pytest.approx(steps.monotonic_s() + WORKS_S)
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_who_lost_it_does_not_go_on(redis: Redis, expired: bool) -> None:
+    """A process that slept while another took over must end, also where that one is gone again."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.expire()
+    await two.lease.take()
+    if expired:
+        await two.expire()
+
+    with pytest.raises(Lost, match="host-b 1 1 has"):
+        await one.lease.keep()
+
+
+async def test_a_stale_owner_changes_nothing(redis: Redis) -> None:
+    """It was stopped for a while, and by its own clock nothing has happened: then it is Redis that refuses."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.expire()
+    await two.lease.take()
+    await redis.xgroup_create("s", "g", mkstream=True)
+
+    async def transaction() -> None:
+        async with one.redis.pipeline() as pipe:
+            pipe.set("k", "stale")
+            await pipe.execute()
+
+    async def pipeline() -> None:
+        async with one.redis.pipeline(transaction=False) as pipe:
+            pipe.set("k", "stale")
+            await pipe.execute()
+
+    async def watched() -> None:
+        async def change(pipe: Redis) -> None:
+            pipe.multi()  # type: ignore[attr-defined]
+            pipe.set("k", "stale")
+
+        await one.redis.transaction(change, "k")
+
+    async def acknowledge() -> None:
+        await one.redis.xack("s", "g", "1-1")
+
+    for refused, attempt in enumerate((transaction, pipeline, watched, acknowledge), 1):
+        with pytest.raises(Fenced, match="refused: 2 host-b 1 1 has taken over"):
+            await attempt()
+        assert one.fence.refused == refused
+    assert not await redis.exists("k")
+    await two.redis.set("k", "fresh")
+    assert await redis.get("k") == b"fresh"
+
+
+async def test_a_change_of_hands_between_the_look_and_the_write_is_seen(redis: Redis) -> None:
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.expire()
+    async with one.redis.pipeline() as pipe:
+        await pipe.watch("k")
+        await two.lease.take()
+        pipe.multi()
+        pipe.set("k", "stale")
+        with pytest.raises(WatchError):
+            await pipe.execute()
+
+    assert not await redis.exists("k")
+
+
+async def test_who_was_stopped_in_the_middle_of_a_write_does_not_act_on_it(redis: Redis) -> None:
+    """The note before a POST was written; when the answer is read half a minute has gone by."""
+    one = Host(redis, "host-a")
+    await one.lease.take()
+    async with one.redis.pipeline() as pipe:
+        pipe.set("k", "noted")
+        await pipe.watch()
+        one.clock.advance(s=30)
+        with pytest.raises(Fenced):
+            await pipe.execute()
+
+
+async def test_an_emptied_redis_stops_nobody(redis: Redis) -> None:
+    one = Host(redis, "host-a")
+    await one.lease.take()
+    await redis.flushall()
+
+    await one.redis.set("k", "v")
+    assert await one.redis.get("k") == b"v"
+
+
+async def test_errors_of_single_commands_are_as_redis_says_them(redis: Redis) -> None:
+    """`ensure_group` looks at the first word."""
+    one = Host(redis, "host-a")
+    await one.lease.take()
+    await one.redis.xgroup_create("s", "g", mkstream=True)
+    with pytest.raises(ResponseError, match=r"^BUSYGROUP"):
+        await one.redis.xgroup_create("s", "g", mkstream=True)
+    assert await one.redis.hset("h", "f", "v") == 1
+    assert await one.redis.hgetall("h") == {b"f": b"v"}
+
+
+async def test_a_warm_standby_reads_and_does_not_write(redis: Redis) -> None:
+    warm = Host(redis, "host-b", warm=True)
+    assert await warm.redis.get("k") is None
+    with pytest.raises(Fenced):
+        await warm.redis.set("k", "v")
+
+
+async def test_a_killed_process_of_this_host_is_not_waited_for(redis: Redis) -> None:
+    code = "from shared.lease import this_process; print(this_process('host-a'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    await redis.set("oi:lease:publisher", ended)
+    await redis.set(LEASE, ended)
+    await redis.set(FENCE, f"7 {ended}")
 
-    await Lease(service(redis, clock)).take()
+    await Host(redis, "host-a").lease.take()
 
-    assert await redis.get("oi:lease:publisher") == this_process().encode()
+    assert await redis.get(FENCE) == b"8 host-a 1 1"
+    assert not await redis.exists(HANDOVER)
 
 
 def test_only_a_process_of_this_host_that_ended_is_gone() -> None:
-    host, pid, _ = this_process().split(" ")
+    host, pid, _ = this_process("here").split(" ")
 
-    assert not is_gone(this_process())
-    assert is_gone(f"{host} {pid} 1")  # the number of a process that ended, used again
-    assert not is_gone(f"elsewhere {pid} 1")
+    assert not is_gone(this_process("here"), "here")
+    assert is_gone(f"{host} {pid} 1", "here")  # the number of a process that ended, used again
+    assert not is_gone(f"elsewhere {pid} 1", "here")
     for odd in ("", host, f"{host} x 1", f"{host} {'9' * 30} 1", f"{host} ٣ 1"):
-        assert not is_gone(odd)
+        assert not is_gone(odd, "here")
     assert os.getpid() == int(pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from redis.asyncio import Redis
 
 from dev.redis_server import free_port
 from tests.redis_servers import ScriptedRedis
-from tests.shared.tiny_service import ORDERS
+from tests.shared.tiny_service import LOOKS, ORDERS
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,7 @@ def test_help_lists_the_settings_and_ends_well() -> None:
     names = [line.strip() for line in run.stdout.splitlines() if line.startswith("  ") and line[2].isupper()]
     assert names == [
         "REDIS_URL",
+        "HOST_ID",
         "METRICS_HOST",
         "METRICS_PORT",
         "LOG_LEVEL",
@@ -381,3 +383,39 @@ async def test_the_level_silences_what_is_below_it(start: Start) -> None:
 
     assert status == 0
     assert service.stdout == ""
+
+
+@pytest.mark.long
+async def test_a_stopped_owner_wakes_as_a_standby(start: Start, redis: Redis) -> None:
+    """Longer than its lease: the other works by then, and nothing that the first wrote meanwhile took effect."""
+    await redis.set(ORDERS, "work")
+    one = start(TINY_ALONE="yes", HOST_ID="host-a", TINY_PACE_SEC="0.005")
+    await patiently(lambda: redis.exists(LOOKS))
+    other = start(TINY_ALONE="yes", HOST_ID="host-b")
+
+    async def stands_by(at: str, who: str) -> bool:
+        with contextlib.suppress(aiohttp.ClientError):  # while it begins anew
+            status, body = await healthz(at)
+            return status == 200 and body["detail"] == f"standby; {who} works"
+        return False
+
+    there = await other.origin()
+    await patiently(lambda: stands_by(there, "host-a"))
+    one.process.send_signal(signal.SIGSTOP)
+
+    async def worked() -> bool:
+        return await redis.lindex(LOOKS, -1) == b"host-b"
+
+    await patiently(worked)
+    one.process.send_signal(signal.SIGCONT)
+    await patiently(lambda: "beginning anew as a standby" in one.stdout)
+    again = await patiently(
+        lambda: one.stdout.count("started service=tiny pid=") == 2 and one.stdout.split("health=")[-1]
+    )
+    await patiently(lambda: stands_by(again.split()[0], "host-b"))
+
+    looks: Any = await redis.lrange(LOOKS, 0, -1)
+    assert looks == sorted(looks)  # all of host-a, then all of host-b
+    assert one.process.poll() is None
+    told = await redis.hgetall("oi:handover:tiny")
+    assert told[b"cause"] == b"expired"

@@ -307,7 +307,7 @@ def test_help_lists_every_setting_with_its_default_and_no_value(monkeypatch: pyt
 
     for f in fields(Told):
         item = f.metadata["setting"]
-        default = "required" if item.default is None else f"default {item.default}"
+        default = "required" if item.default is None else f"default {item.default or 'empty'}"
         assert f"  {item.name}\n      {item.about} ({default})" in shown
     assert shown.startswith("usage: python -m services.told\n")
     assert PASSWORD not in shown

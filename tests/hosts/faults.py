@@ -1,0 +1,243 @@
+"""The faults of two hosts: each hurts one, says what came of it, and leaves both whole."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli import hosts
+from shared.clock import SystemClock
+from shared.errors import Transient
+from tests.hosts import net
+from tests.hosts.rig import SERVICES, Rig, until
+
+STEADY_S = 8.0  # before a fault, and after its end: cycles to compare with
+LEASE_S = 5.0
+SETTLES_S = 3.0  # a batch that was under way when the owner was hurt
+
+
+@dataclass
+class Outcome:
+    """``verified_s``: to the first verified cycle that began after the fault. ``wrong``: why it did not pass."""
+
+    verified_s: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def must(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.wrong.append(what)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def owners(batches: list[dict[str, Any]]) -> list[str]:
+    """Who posted, in order, each run of POSTs once."""
+    found: list[str] = []
+    for batch in batches:
+        if not found or found[-1] != batch["from"]:
+            found.append(batch["from"])
+    return found
+
+
+async def watch(rig: Rig, since_ms: int, sweeps_before: set[str], outcome: Outcome, *, turns: int) -> None:
+    """What holds after every fault: one publisher at a time, no row twice beyond one cycle, losses counted."""
+    batches = await rig.batches(since_ms)
+    turn = owners(batches)
+    outcome.must(len(turn) <= turns, f"publishers took turns: {turn}")
+    repeated = sum(1 for batch in batches if batch["repeated"])
+    outcome.must(repeated <= 1, f"{repeated} batches went out twice")
+    lost = len(sweeps_before - await rig.sweeps())
+    outcome.facts |= {"posts": len(batches), "twice": repeated, "lost": lost}
+
+
+async def power_cut(rig: Rig) -> Outcome:
+    """Host a with all owners and the master: SIGKILL of everything."""
+    await gather_on(rig, "a")
+    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    rig.kill_host("a")
+    outcome.verified_s = await rig.verified(at_ms)
+    outcome.must(outcome.verified_s <= 15, "more than 15 s")
+    await watch(rig, at_ms, before, outcome, turns=1)
+    outcome.must(outcome.facts["lost"] <= 1, "more sweeps were lost than may not have been replicated")
+    rig.start_redis("a", replica_of="b")
+    rig.start_sentinel("a")
+    rig.start_services("a")
+    return outcome
+
+
+async def cable_pulled(rig: Rig, away_s: float = 20.0) -> Outcome:
+    """Host a, with all owners and the master, hears nothing, and is back after a while."""
+    await gather_on(rig, "a")
+    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    net.cable("a", plugged=False)
+    outcome.verified_s = await rig.verified(at_ms)
+    outcome.must(outcome.verified_s <= 15, "more than 15 s")
+    await asyncio.sleep(max(0.0, away_s - (now_ms() - at_ms) / 1000))
+    net.cable("a", plugged=True)
+    outcome.facts["standby_s"] = round(await until(lambda: stands_by(rig, "a")), 1)
+    await asyncio.sleep(STEADY_S)
+    await watch(rig, at_ms + round(SETTLES_S * 1000), before, outcome, turns=1)
+    return outcome
+
+
+async def stands_by(rig: Rig, host: str) -> bool:
+    said = [await rig.health(host, service) for service in SERVICES]
+    return all(status == 200 and detail.startswith("standby; ") for status, detail in said)
+
+
+async def master_killed(rig: Rig) -> Outcome:
+    """The server alone; the services of its host go on."""
+    outcome, before, at_ms, master = Outcome(), await rig.sweeps(), now_ms(), await rig.master()
+    rig.children[master, "redis"].kill()
+    outcome.verified_s = await rig.verified(at_ms)
+    outcome.must(outcome.verified_s <= 10, "more than 10 s")
+    await watch(rig, at_ms, before, outcome, turns=2)
+    outcome.must(outcome.facts["lost"] <= 1, "more sweeps were lost than may not have been replicated")
+    rig.start_redis(master, replica_of="b" if master == "a" else "a")
+    return outcome
+
+
+async def master_frozen(rig: Rig) -> Outcome:
+    """For 10 s; then it wakes and believes to be the master."""
+    outcome, before, at_ms, master = Outcome(), await rig.sweeps(), now_ms(), await rig.master()
+    rig.children[master, "redis"].signal(signal.SIGSTOP)
+    await asyncio.sleep(0.2)
+    waking = asyncio.create_task(_wake(rig, master))
+    outcome.verified_s = await rig.verified(at_ms)
+    outcome.must(outcome.verified_s <= 10, "more than 10 s")
+    await waking
+    await asyncio.sleep(STEADY_S)
+    await watch(rig, at_ms, before, outcome, turns=2)
+    outcome.must(outcome.facts["lost"] <= 1, "more sweeps were lost than may not have been replicated")
+    return outcome
+
+
+async def _wake(rig: Rig, host: str) -> None:
+    await asyncio.sleep(10)
+    rig.children[host, "redis"].signal(signal.SIGCONT)
+
+
+async def publisher_killed(rig: Rig) -> Outcome:
+    """For good, on one host."""
+    return await _one_killed(rig, "publisher")
+
+
+async def poller_killed(rig: Rig) -> Outcome:
+    return await _one_killed(rig, "oi_poller")
+
+
+async def _one_killed(rig: Rig, service: str) -> Outcome:
+    shares = await rig.shares()
+    host = shares[service].works.removeprefix("host-")
+    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    rig.children[host, service].kill()
+    other = "b" if host == "a" else "a"
+
+    async def moved() -> bool:
+        return await rig.owner(service) == other
+
+    outcome.facts["moved_s"] = round(await until(moved), 1)
+    outcome.must(outcome.facts["moved_s"] <= 8, "more than 8 s until it worked on the other host")
+    outcome.verified_s = await rig.verified(at_ms)
+    now = await rig.shares()
+    stayed = all(now[name].works == shares[name].works for name in SERVICES if name != service)
+    outcome.must(stayed, "another service moved, too")
+    await watch(rig, at_ms, before, outcome, turns=2)
+    rig.start_service(host, service)
+    return outcome
+
+
+async def owner_stopped(rig: Rig, stopped_s: float = 30.0) -> Outcome:
+    """SIGSTOP of the publisher, longer than its lease; then it wakes in the middle of what it did."""
+    host = await rig.owner("publisher")
+    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    rig.children[host, "publisher"].signal(signal.SIGSTOP)
+    outcome.verified_s = await rig.verified(at_ms)
+    outcome.must(outcome.verified_s <= 15, "more than 15 s")
+    await asyncio.sleep(max(0.0, stopped_s - (now_ms() - at_ms) / 1000))
+    rig.children[host, "publisher"].signal(signal.SIGCONT)
+
+    async def back() -> bool:
+        status, detail = await rig.health(host, "publisher")
+        return status == 200 and detail.startswith("standby; ")
+
+    outcome.facts["standby_s"] = round(await until(back), 1)
+    await asyncio.sleep(STEADY_S)
+    await watch(rig, at_ms + round(SETTLES_S * 1000), before, outcome, turns=1)
+    return outcome
+
+
+async def cut_off_with_the_master(rig: Rig) -> Outcome:
+    """The owners reach the backend and a master of their own, and neither of the other hosts."""
+    await gather_on(rig, "a")
+    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    net.cut("a", ["b", "c"])
+    outcome.verified_s = await rig.verified(at_ms)
+    await asyncio.sleep(STEADY_S)
+    batches = [batch for batch in await rig.batches(at_ms) if batch["from"] == net.ADDRESSES["a"]]
+    last_s = max((batch["receivedAt"] - at_ms for batch in batches), default=0) / 1000
+    outcome.facts["posted_until_s"] = round(last_s, 1)
+    outcome.must(last_s <= LEASE_S, f"it went on posting for {last_s:.1f} s")
+    net.cut("a", ["b", "c"], undo=True)
+    outcome.facts["standby_s"] = round(await until(lambda: stands_by(rig, "a")), 1)
+    await asyncio.sleep(STEADY_S)
+    await watch(rig, at_ms, before, outcome, turns=2)
+    return outcome
+
+
+async def handover_of_all(rig: Rig) -> Outcome:
+    """As before an upgrade of the host that works."""
+    before, at_ms = await rig.sweeps(), now_ms()
+    outcome = Outcome()
+    await asyncio.sleep(STEADY_S)
+    for service in SERVICES:
+        share = (await rig.shares())[service]
+        await hosts.ask(rig.redis, share, now_ms())
+        now = await hosts.until_moved(rig.redis, share, SystemClock())
+        outcome.must(now is not None, f"{service} did not move")
+        outcome.facts[service] = now.handover.get("without_s", "?") if now else "-"
+    done_ms = now_ms()
+    outcome.verified_s = await rig.verified(done_ms)
+    await asyncio.sleep(STEADY_S)
+    await watch(rig, at_ms, before, outcome, turns=2)
+    outcome.must(outcome.facts["twice"] == 0, "rows went out twice")
+    stamps = sorted({batch["timestamp"] for batch in await rig.batches(at_ms) if batch["stored"]})
+    undelivered = await rig.undelivered(at_ms)
+    outcome.facts["cycles"] = len(stamps)
+    outcome.must(undelivered == 0, f"{undelivered} sweeps were not delivered")
+    return outcome
+
+
+async def gather_on(rig: Rig, host: str) -> None:
+    """All owners and the master on one host: what the worst fault can hit."""
+    if await rig.master() != host:
+        await rig.fail_over()
+    for service in SERVICES:
+        share = (await rig.shares())[service]
+        if share.works != f"host-{host}":
+            await hosts.ask(rig.redis, share, now_ms())
+            assert await hosts.until_moved(rig.redis, share, SystemClock()) is not None
+    await rig.whole()
+
+
+FAULTS: dict[str, Callable[[Rig], Awaitable[Outcome]]] = {
+    "handover of all": handover_of_all,
+    "publisher killed for good": publisher_killed,
+    "poller killed for good": poller_killed,
+    "master of Redis killed": master_killed,
+    "master of Redis frozen 10 s": master_frozen,
+    "owner stopped 30 s": owner_stopped,
+    "cut off with the master": cut_off_with_the_master,
+    "cable pulled": cable_pulled,
+    "power cut": power_cut,
+}
+
+
+__all__ = ["FAULTS", "Outcome", "Transient"]
