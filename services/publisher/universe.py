@@ -78,8 +78,9 @@ class UniverseDelivery:
         if before is not None and before != self._served:
             self._moved_s = now_s
         self._ours, self._look_at_s = ours, now_s + UNEASY_S
-        unclear = await self._last.unclear()
-        if unclear is not None and await self._is_under_way(unclear, now_s):
+        unclear = await self._unclear()
+        if unclear and self._is_under_way(unclear, now_s):
+            self._tell("IN_DOUBT", "an update ended without an answer, and the backend may still be at work on it")
             return STEP_S
         verdict, why = await self._judge(now_s)
         self._tell(verdict, why)
@@ -104,18 +105,20 @@ class UniverseDelivery:
             self.report.complain("the backend's universe cannot be read back", e)
             return None
 
-    async def _is_under_way(self, unclear: Unclear, now_s: float) -> bool:
-        """Whether an update of unknown outcome may still be at work: what is served moves. One found has arrived."""
-        if self._served is not None and self._served.keys() == set(unclear.what.split(",")):
-            await self._last.forget()
-            self._arrived(set(self._served))
-            return False
+    async def _unclear(self) -> Unclear | None:
+        """The update of unknown outcome; one that is found served has arrived."""
+        unclear = await self._last.unclear()
+        if unclear is None or self._served is None or self._served.keys() != set(unclear.what.split(",")):
+            return unclear
+        await self._last.forget()
+        self._arrived(set(self._served))
+        return None
+
+    def _is_under_way(self, unclear: Unclear, now_s: float) -> bool:
+        """Whether the backend may still be at work on it: what is served moves."""
         overdue_s = (self._clock.now_ms() - unclear.until_ms) / 1000
         moves = now_s - self._moved_s < self.settings.timeout_s and 0 <= overdue_s < LONGEST_S
-        if moves or self._last.is_at_work(unclear):
-            self._tell("IN_DOUBT", "an update ended without an answer, and the backend may still be at work on it")
-            return True
-        return False
+        return moves or self._last.is_at_work(unclear)
 
     async def _judge(self, now_s: float) -> tuple[str, str]:
         """A word for how it stands, and why where that is not as it should be."""

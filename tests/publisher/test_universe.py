@@ -168,6 +168,15 @@ async def test_a_universe_that_fills_again_was_never_sent_small(make: Make) -> N
     assert len(one.table) == 37
 
 
+async def test_one_that_was_whole_again_is_held_back_anew(make: Make) -> None:
+    one = await delivered(make)
+    for size, seconds in ((10, 30), (40, HOLD_S), (30, 20)):
+        await one.has(FORTY[:size])
+        await one.run(seconds)
+
+    assert (len(one.table), one.facts["universeVerdict"]) == (40, "HELD_BACK")
+
+
 async def test_what_the_exchange_no_longer_lists_leaves_at_once(make: Make) -> None:
     one = await delivered(make)
     await one.redis.hset(STATUS + "oi_poller", "delisted", ",".join(FORTY[30:]))
@@ -178,9 +187,10 @@ async def test_what_the_exchange_no_longer_lists_leaves_at_once(make: Make) -> N
     assert len(one.table) == 30
 
 
-async def test_another_writer_is_named_and_ours_is_put_back(make: Make) -> None:
+async def test_another_writer_is_named_and_ours_is_put_back(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     """The old installation has a timer that writes the universe every five minutes."""
     one = await delivered(make)
+    assert "universeForeignAt" not in one.facts
 
     one.table = {"OLDUSDT": "x"}
     await one.run(4)
@@ -195,6 +205,18 @@ async def test_another_writer_is_named_and_ours_is_put_back(make: Make) -> None:
     assert one.facts["universeForeignAt"] > "2025-12-03T00:01"
     assert len(one.table) == 40
     assert one.outcomes() == {"delivered": 1, "restored": 1}
+    assert [event for event in caplog.messages if event.startswith("universe ")] == ["universe FOREIGN"]
+    ended = one.bench.said.ended.count
+    assert ended("universe HELD_BACK") > ended("universe FOREIGN") > 0
+
+
+async def test_a_writer_that_comes_now_and_then_is_answered_soon_each_time(make: Make) -> None:
+    one = await delivered(make)
+    for _ in range(5):
+        one.table = {"OLDUSDT": "x"}
+        await one.run(60)
+
+    assert one.outcomes() == {"delivered": 1, "restored": 5}
 
 
 async def test_one_found_behind_an_unclear_answer_is_told_from_one_restored(
@@ -311,6 +333,9 @@ async def test_what_never_arrives_is_sent_again_ever_more_rarely(slow: Slow) -> 
     await slow.run(1800)
 
     assert 3 <= slow.posts() <= 7
+    slow.loopback.answers["POST", UPDATE] = Universe.update.__get__(slow)
+    await slow.run(1000)
+    assert slow.outcomes()["again"] == 1
 
 
 async def test_a_universe_that_changed_meanwhile_goes_out_after_the_one_under_way(slow: Slow) -> None:
@@ -324,6 +349,7 @@ async def test_a_universe_that_changed_meanwhile_goes_out_after_the_one_under_wa
     await slow.run(60)
 
     assert (slow.posts(), "NEWUSDT" in slow.table) == (2, True)
+    assert slow.outcomes() == {"found": 1, "delivered": 1}
 
 
 @pytest.mark.parametrize("env", [{"BACKEND_AUDIT": "off"}, {}])
@@ -390,6 +416,26 @@ async def test_what_failed_is_over_with_the_next_look_that_finds_ours(make: Make
     one.loopback.answers["GET", READ] = reset
     one.clock.advance(LOOK_S)
     assert (await one.bench.waits(one.delivery.run, 1))[0] <= 1
+
+
+async def test_what_failed_is_over_once_ours_arrived_and_not_while_it_is_held_back(make: Make) -> None:
+    one = make()
+    await one.has(FORTY)
+    one.loopback.answer("POST", UPDATE, 402)
+    await one.bench.waits(one.delivery.run, 1)
+    one.loopback.answers["POST", UPDATE] = one.update
+    one.clock.advance(LOOK_S)
+    await one.delivery.look()
+    assert one.bench.said.ended.count("universe not delivered") == 1
+
+    one.loopback.answers["GET", READ] = reset
+    one.clock.advance(LOOK_S)
+    await one.bench.waits(one.delivery.run, 1)
+    one.loopback.answers["GET", READ] = one.read
+    await one.has(FORTY[:30])
+    await one.bench.waits(one.delivery.run, 3)
+    assert one.facts["universeVerdict"] == "HELD_BACK"
+    assert one.bench.said.ended.count("universe not delivered") == 1
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xff", b"A,B", b"A,B x y", b"A,B 99999999999999999 1", b"A 1 2 3"])
