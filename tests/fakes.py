@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -38,6 +42,19 @@ class FakeClock:
         self.slept.append(seconds)
         self.advance(seconds)
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def at_work(job: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
+    """It runs until the block ends, and not less long."""
+    task = asyncio.create_task(job)
+    try:
+        yield
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def service(clock: Clock, redis: Redis | None = None, name: str = "tested", limit_s: float = 5.0) -> Service:

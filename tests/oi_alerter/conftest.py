@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -22,6 +20,7 @@ from shared.model import Sweep
 from shared.service import Service
 from shared.settings import load
 from tests.builders import reading
+from tests.fakes import at_work
 from tests.waiting import eventually
 
 
@@ -41,16 +40,10 @@ def start(redis: Redis) -> Start:
         client = redis or default
         service = Service("oi_alerter", client, Health(clock, settings.limit_s), CollectorRegistry(), clock)
         first = not await client.hexists("oi:alerter", "cursor")
-        job = asyncio.create_task(serve(settings, service))
-        try:
+        async with at_work(serve(settings, service)):
             if first:  # what is written before it is the past, and is not told
                 await eventually(lambda: client.hexists("oi:alerter", "cursor"))
             yield service
-            assert not job.done(), job.exception()
-        finally:
-            job.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await job
 
     return running
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from shared.service import Service
 from shared.settings import load
 from shared.store import SWEEPS, UNIVERSE, round_trip
 from tests.builders import reading, sweep
+from tests.fakes import at_work
 from tests.waiting import eventually
 
 NOW_MS = SystemClock().now_ms() // 60_000 * 60_000 - 1_200_000  # lately: an older day would be folded at once
@@ -38,14 +38,8 @@ NOW_MS = SystemClock().now_ms() // 60_000 * 60_000 - 1_200_000  # lately: an old
 async def keeping(redis: Redis, path: Path) -> AsyncIterator[Service]:
     settings, clock = load(Settings, {"HISTORY_PATH": str(path), "HISTORY_BACKFILL": "off"}), SystemClock()
     service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
-    job = asyncio.create_task(serve(settings, service))
-    try:
+    async with at_work(serve(settings, service)):
         yield service
-        assert not job.done(), job.exception()
-    finally:
-        job.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await job
 
 
 async def listed(redis: Redis, **onboard_ms: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -23,6 +21,7 @@ from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
 from shared.sweeplog import SweepReader
 from tests.builders import mark, volume
+from tests.fakes import at_work
 from tests.oi_poller.venue import Venue
 
 FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "30", "OI_MAX_REQ_PER_MIN": "100000"}
@@ -45,14 +44,8 @@ def start(redis: Redis) -> Start:
         settings = load(Settings, {"BINANCE_REST_URL": venue.origin, **FAST, **changes})
         clock = clock or SystemClock()
         service = Service("oi_poller", using or redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
-        job = asyncio.create_task(serve(settings, service))
-        try:
+        async with at_work(serve(settings, service)):
             yield service
-            assert not job.done(), job.exception()
-        finally:
-            job.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await job
 
     return running
 
