@@ -58,6 +58,14 @@ class Proof(NamedTuple):
         right = self.audit.right + len(self.audit.unreadable)
         return self.snapshot is not None and right * 2 < len(self.attempt.sent) and not self.audit.foreign
 
+    def because(self, why: str) -> Proof:
+        return self._replace(why="; ".join(filter(None, (why, self.why))))
+
+    def short(self, why: str) -> Proof:
+        """VERIFIED it is not, for this reason."""
+        verdict = "PARTIAL" if self.audit.verdict == "VERIFIED" else self.audit.verdict
+        return self._replace(audit=self.audit._replace(verdict=verdict)).because(why)
+
 
 def audit(attempt: Attempt, snapshot: Snapshot, ledger: Ledger, now_ms: int) -> Audit:
     """Compare presence, value and asOf."""

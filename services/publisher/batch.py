@@ -21,7 +21,7 @@ from services.publisher.ledger import Ledger
 from services.publisher.limits import BatchLimits
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
-from services.publisher.readback import TWO_CACHES, ReadBack
+from services.publisher.readback import ReadBack
 from services.publisher.settings import Settings
 from services.publisher.wire import Accepted, Away, InDoubt, TooLarge
 from shared.clock import Clock
@@ -184,7 +184,7 @@ class Batches:
                 f"the backend replaced its cache: {proof.audit.right} of {len(proof.attempt.sent)} served", then=then
             )
             return True
-        if proof.is_unserved and proof.why != TWO_CACHES and self._reposts < REPOSTS:
+        if proof.is_unserved and self._reposts < REPOSTS:
             self._reposts += 1
             log.warning("accepted and not served: posting again", sweep=proof.attempt.sweep_id, why=proof.why)
             return True
@@ -198,11 +198,7 @@ class Batches:
         if stored is None or stored * 2 >= sent:
             return proof
         said = posted.answers[-1].errors or "it does not say why"
-        why = f"served, not stored: the backend's database took {stored} of {sent} rows ({said:.100})"
-        verdict = "PARTIAL" if proof.audit.verdict == "VERIFIED" else proof.audit.verdict
-        return proof._replace(
-            audit=proof.audit._replace(verdict=verdict), why="; ".join(filter(None, (why, proof.why)))
-        )
+        return proof.short(f"served, not stored: the backend's database took {stored} of {sent} rows ({said:.100})")
 
 
 def outcome_of(error: Exception) -> str:

@@ -51,8 +51,7 @@ class ReadBack:
         snapshot = await self._look()
         now_ms = self.clock.now_ms()
         if snapshot and audits.was_taken(attempt, snapshot, now_ms):
-            proof = self._compare(attempt, snapshot)
-            return proof._replace(why="; ".join(filter(None, ("found served after an unclear answer", proof.why))))
+            return self._compare(attempt, snapshot).because("found served after an unclear answer")
         waited_s = (now_ms - attempt.posted_ms) / 1000
         if snapshot and self._is_from_before(attempt.posted_ms, snapshot) and 0 <= waited_s < CACHE_WAIT_S:
             raise InDoubt(f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old", answered=True)
@@ -86,8 +85,7 @@ class ReadBack:
         for _ in range(2):
             look = await self._read_back(attempt)
             if look.is_unserved:
-                verdict = "PARTIAL" if again.audit.verdict == "VERIFIED" else again.audit.verdict
-                return again._replace(audit=again.audit._replace(verdict=verdict), why=TWO_CACHES)
+                return again.short(TWO_CACHES)
         return again
 
     async def _read_back(self, attempt: Attempt) -> Proof:
@@ -115,16 +113,14 @@ class ReadBack:
 
     def _compare(self, attempt: Attempt, snapshot: Snapshot) -> Proof:
         result = audits.audit(attempt, snapshot, self.ledger, self.clock.now_ms())
-        why = audits.shortfall(result, len(attempt.sent))
-        if attempt.unsent:
-            size = len(attempt.sent)
-            limit = (
-                f"the backend replaces its cache and takes no more than {size} rows a POST: "
-                f"of {attempt.published} the {size} largest by notional are sent"
-            )
-            why = "; ".join(filter(None, (limit, why)))
-            result = result._replace(verdict="PARTIAL" if result.verdict == "VERIFIED" else result.verdict)
-        return Proof(attempt, result, snapshot, why, snapshot.cache_age_s)
+        size = len(attempt.sent)
+        proof = Proof(attempt, result, snapshot, audits.shortfall(result, size), snapshot.cache_age_s)
+        if not attempt.unsent:
+            return proof
+        return proof.short(
+            f"the backend replaces its cache and takes no more than {size} rows a POST: "
+            f"of {attempt.published} the {size} largest by notional are sent"
+        )
 
     def learn_from(self, proof: Proof) -> bool | None:
         """What a finished cycle teaches: what is served now; returns whether the backend merges, where that shows."""
