@@ -96,6 +96,7 @@ class Stage:
         self.env |= {"BACKEND_URL": f"http://127.0.0.1:{port}", "BACKEND_API_KEY": key}
         env = {"PORT": str(port), "HOST": "127.0.0.1", "API_KEY": key, "CACHE_MODE": cache_mode}
         env["PIPELINE_HEALTH"] = ",".join(f"{name}=http://127.0.0.1:{at}/healthz" for name, at in self.ports.items())
+        env["PAST_FROM"] = f"http://127.0.0.1:{self.api_port}"
         if self.env.get("VENUES"):
             env["VENUES_FROM"] = f"http://127.0.0.1:{self.api_port}/open-interest/aggregate"
         self.add("backend", [require_node(), "dev/backend/server.mjs"], env, port)

@@ -11,6 +11,7 @@ import { Faults } from './faults.mjs';
 import { Pipeline } from './health.mjs';
 import { BatchLog } from './log.mjs';
 import { pageFile } from './page.mjs';
+import { Past, RANGES } from './past.mjs';
 import { ROUTES, requireKey } from './routes.mjs';
 import { Store } from './store.mjs';
 import { Held, play } from './trouble.mjs';
@@ -31,6 +32,7 @@ export class App {
     this.edge = new Edge(this.settings);
     this.pipeline = new Pipeline(settings.pipeline);
     this.venues = new Venues(settings.venuesFrom, (view) => this.events.venues(view));
+    this.past = new Past(settings.pastFrom, (view) => this.events.past(view));
     this.events = new Events(this);
     this.requests = {};
     this.underway = new AbortController(); // ends what still waits when everything is forgotten
@@ -56,11 +58,13 @@ export class App {
     this.settings.port = this.server.address().port;
     this.pipeline.start();
     this.venues.start();
+    this.past.start();
   }
 
   close() {
     this.pipeline.close();
     this.venues.close();
+    this.past.close();
     this.events.close();
     this.server.close();
     this.server.closeAllConnections();
@@ -96,15 +100,18 @@ export class App {
       const route = ROUTES.find(({ method, path }) => method === req.method && path === url.pathname);
       if (route) await this.serve(route, req, res, url);
       else if (req.method === 'GET' && url.pathname === '/events') this.events.connect(res);
-      else if (req.method === 'GET' && url.pathname === '/history') send(res, this.history(url.searchParams.get('symbol')));
+      else if (req.method === 'GET' && url.pathname === '/history') send(res, await this.history(url.searchParams));
       else send(res, (await control(this, req, url)) ?? (await file(req, url)) ?? json(404, { error: 'Not found' }));
     } catch (error) {
       this.fail(error, req, res);
     }
   }
 
-  history(symbol) {
-    return json(200, { symbol, points: this.store.history.of(symbol, Date.now()) });
+  /** The last three hours out of what came in; a longer `range` out of what the keeper kept. */
+  async history(query) {
+    const [symbol, range] = [query.get('symbol') ?? '', query.get('range')];
+    const points = Object.hasOwn(RANGES, range) ? await this.past.points(symbol, range) : this.store.history.of(symbol, Date.now());
+    return json(200, { symbol, points });
   }
 
   fail(error, req, res) {

@@ -64,7 +64,7 @@ function set(name, value) {
 }
 
 function state(app) {
-  const { port, host, apiKey, pipeline, venuesFrom, ...settings } = app.settings;
+  const { port, host, apiKey, pipeline, venuesFrom, pastFrom, ...settings } = app.settings;
   return {
     settings,
     faults: app.faults.view(),

@@ -39,6 +39,7 @@ export class Events {
       universe: this.universeView(),
       alerts: store.recentAlerts({ limit: ALERTS_SHOWN }),
       venues: this.app.venues.view(),
+      past: this.app.past.view(),
     };
   }
 
@@ -87,6 +88,10 @@ export class Events {
 
   venues(view) {
     this.send('venues', { venues: view });
+  }
+
+  past(view) {
+    this.send('past', { past: view });
   }
 
   alert(alert) {

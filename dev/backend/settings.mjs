@@ -28,6 +28,8 @@ Settings come from the environment:
                 name=http://127.0.0.1:9101/healthz,...       (none)
   VENUES_FROM   where the page's other venues come from, such as
                 http://127.0.0.1:8888/open-interest/aggregate (none)
+  PAST_FROM     the funding API that tells the page of the past,
+                such as http://127.0.0.1:8888                (none)
 
 Faults are set while it runs: see dev/backend/README.md.`;
 
@@ -109,6 +111,7 @@ export function readSettings(env) {
     edgeTtlSec: seconds('EDGE_TTL_SEC', env.EDGE_TTL_SEC ?? '0'),
     edgeObeys: flag('EDGE_OBEYS', env.EDGE_OBEYS ?? 'off'),
     pipeline: addresses('PIPELINE_HEALTH', env.PIPELINE_HEALTH ?? ''),
+    pastFrom: address('PAST_FROM', env.PAST_FROM ?? ''),
     venuesFrom: address('VENUES_FROM', env.VENUES_FROM ?? ''),
     reportCached: true, // false: an older backend, whose answer has no `cached`
     databaseDown: false, // true: 200, `success` false, no row stored, and the cache filled all the same

@@ -5,6 +5,8 @@ import { test } from 'node:test';
 
 import { readReport } from '../../dev/backend/health.mjs';
 import { History, Ring, SPAN_MS, STEP_MS } from '../../dev/backend/history.mjs';
+import { readChanges, readPoints } from '../../dev/backend/past.mjs';
+import { remembered } from '../../dev/backend/page/columns.mjs';
 import * as format from '../../dev/backend/page/format.mjs';
 import * as lines from '../../dev/backend/page/lines.mjs';
 import { Book, comparator, movers, verdict } from '../../dev/backend/page/model.mjs';
@@ -352,4 +354,41 @@ test('a sum that is not known is no zero, and one that is old is dropped', () =>
   assert.equal(book.rows.get('BTCUSDT').all, 11e9);
   assert.deepEqual([book.expireVenues(NOW + 29_000), book.expireVenues(NOW + 30_000), book.venues], [false, true, null]);
   assert.equal(book.rows.get('BTCUSDT').all, null);
+});
+
+test('changes over longer times are those that are told, and no others', () => {
+  const since = (change) => ({ change, priceChange: null, ageSeconds: 9 });
+  const told = { data: [{ symbol: 'BTC-USDT', '5m': since(0.5), '4h': since(0.1), '24h': null, '7d': since(0) }] };
+  assert.deepEqual(readChanges(told, NOW), { at: NOW, rows: { BTCUSDT: [0.1, null, 0] } });
+  for (const odd of [null, {}, [], { data: 'x' }]) assert.equal(readChanges(odd, NOW), null);
+});
+
+test('rows of the past are points, each with who told it', () => {
+  const rows = [{ updatedAt: 1.5, openInterest: 7, markPrice: null, source: 'exchange' }, { updatedAt: 2, openInterest: 8, markPrice: 9, source: 'seen' }];
+  assert.deepEqual(readPoints({ rows }), [[1500, 7, null, 1], [2000, 8, 9, 0]]);
+  for (const odd of [null, {}, { rows: 1 }]) assert.deepEqual(readPoints(odd), []);
+});
+
+test('changes over longer times stay with their symbol, and go when they are old', () => {
+  const book = new Book();
+  book.snapshot({ rows: [['BTCUSDT', 1, 1, 1, 0, NOW, null, null, null]], universe: NO_UNIVERSE, batchMs: NOW, past: { at: NOW, rows: { BTCUSDT: [0.1, null, 0.3] } } });
+  const shown = () => ['d240', 'd1440', 'd10080'].map((key) => book.rows.get('BTCUSDT')[key]);
+  assert.deepEqual(shown(), [0.1, null, 0.3]);
+  book.batch({ rows: [['BTCUSDT', 2, 2, 1, 0, NOW, null, null, null]], batchMs: NOW, replaces: true });
+  assert.deepEqual(shown(), [0.1, null, 0.3]);
+  assert.equal(book.expirePast(NOW + 119_999), false);
+  assert.equal(book.expirePast(NOW + 120_000), true);
+  assert.deepEqual(shown(), [null, null, null]);
+});
+
+test('the columns remembered are known ones in their order; else those of the first time', () => {
+  assert.deepEqual(remembered('["d10080","d5","evil"]'), ['d5', 'd10080']);
+  assert.deepEqual(remembered('[]'), []);
+  for (const odd of ['', 'null', '{', '7']) assert.deepEqual(remembered(odd), ['d5', 'd60', 'd1440']);
+});
+
+test('what the exchange tells by the hour is one line, and a hole in what was seen stays one', () => {
+  const points = [[0, 1, 1, 1], [60, 1, 1, 1], [100, 1, 1, 0], [170, 1, 1, 0]];
+  const hole = (a, b) => (a[3] || b[3] ? 70 : 50);
+  assert.deepEqual(lines.withHoles(points, hole).map((point) => point?.[0] ?? null), [0, 60, 100, null, 170]);
 });

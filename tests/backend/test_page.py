@@ -175,7 +175,7 @@ def test_what_grew_old_is_no_mover(page: Page, start_backend: Callable[..., Back
 
     expect(page.locator("#movers li")).to_have_count(0)
     expect(page.locator("#movers .none")).to_have_text("No current values.")
-    assert page.locator("#changes b").all_inner_texts() == ["–"] * 3
+    assert page.locator("#changes b").all_inner_texts() == ["–"] * 4
     assert [cell(page, "BTCUSDT", key) for key in ("d5", "usd")] == ["–", "$220.00"]
 
 

@@ -4,7 +4,7 @@ import * as alerts from './alerts.mjs';
 import { Chart } from './chart.mjs';
 import { element, say, set } from './dom.mjs';
 import * as format from './format.mjs';
-import { CHANGES } from './model.mjs';
+import { CHANGES, LONG } from './model.mjs';
 import { Bars } from './venues.mjs';
 import { TAGS, changeClass, changeText } from './table.mjs';
 
@@ -15,6 +15,9 @@ const FACTS = [
   ['5 min', (row, level) => changeText(row, 'd5', level)],
   ['15 min', (row, level) => changeText(row, 'd15', level)],
   ['1 hour', (row, level) => changeText(row, 'd60', level)],
+  ['4 hours', (row, level) => changeText(row, 'd240', level)],
+  ['24 hours', (row, level) => changeText(row, 'd1440', level)],
+  ['7 days', (row, level) => changeText(row, 'd10080', level)],
   ['Funding', (row) => format.percent(row.funding)],
   ['24 h volume', (row) => format.usd(row.volume)],
   ['Value of', (row, level, nowMs) => (row.at === null ? format.MISSING : `${format.clock(row.at, nowMs)}, ${format.age(nowMs - row.at)} ago`)],
@@ -25,6 +28,7 @@ const WORDS = {
   stale: 'Newer batches came without this symbol: what is shown is its last value.',
 };
 const STEP_MS = 30_000;
+const RANGES = { '3h': 'Last three hours', '24h': 'Last day', '7d': 'Last week', all: 'All that is kept' };
 
 export class Drawer {
   /** `facts()` tells {book, alerts, nowMs}. */
@@ -32,6 +36,7 @@ export class Drawer {
     this.dialog = dialog;
     this.facts = facts;
     this.symbol = null;
+    this.range = '3h';
     const find = (name) => dialog.querySelector(name);
     [this.title, this.tag, this.told, this.hint] = [find('h2'), find('.tag'), find('.told'), find('.hint')];
     this.venues = new Bars(find('.venues'));
@@ -41,6 +46,9 @@ export class Drawer {
       find('.facts').append(element('div', '', element('dt', '', name), value));
       return value;
     });
+    this.span = find('.span');
+    this.ranges = [...dialog.querySelectorAll('[data-range]')];
+    for (const button of this.ranges) button.onclick = () => this.choose(button.dataset.range);
     find('.close').onclick = () => dialog.close();
     dialog.onclick = (event) => event.target === dialog && dialog.close(); // beside the drawer
     dialog.onclose = () => (this.symbol = null);
@@ -48,14 +56,24 @@ export class Drawer {
 
   async open(symbol) {
     this.symbol = symbol;
-    this.points = [];
     say(this.title, symbol);
-    this.update();
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.scrollTop = 0;
-    const answer = await fetch(`history?symbol=${encodeURIComponent(symbol)}`).catch(() => null);
+    await this.choose(this.range);
+  }
+
+  /** Shows another time of the same symbol. */
+  async choose(range) {
+    const symbol = this.symbol;
+    this.range = range;
+    this.points = [];
+    this.chart.range(range);
+    say(this.span, RANGES[range]);
+    for (const button of this.ranges) set(button, 'aria-pressed', String(button.dataset.range === range));
+    this.update();
+    const answer = await fetch(`history?symbol=${encodeURIComponent(symbol)}&range=${range}`).catch(() => null);
     const points = answer?.ok ? (await answer.json()).points : [];
-    if (this.symbol !== symbol) return; // another one was opened meanwhile
+    if (this.symbol !== symbol || this.range !== range) return; // another one was opened meanwhile
     this.points = points;
     this.update();
   }
@@ -78,6 +96,7 @@ export class Drawer {
   join(row) {
     const last = this.points.at(-1);
     if (!last || row.contracts === null || row.at <= last[0]) return;
+    if (this.range !== '3h') return;
     if (Math.floor(last[0] / STEP_MS) === Math.floor(row.at / STEP_MS)) this.points.pop();
     this.points.push([row.at, row.contracts, row.mark]);
     if (this.points.length > 400) this.points.shift();
@@ -88,7 +107,7 @@ export class Drawer {
     set(this.dialog, 'data-level', level);
     say(this.tag, TAGS[mark] ?? '');
     for (const [index, [, writer]] of FACTS.entries()) say(this.values[index], row ? writer(row, level, nowMs) : format.MISSING);
-    for (const index of CHANGES.keys()) this.values[3 + index].className = changeClass(this.values[3 + index].textContent);
+    for (const index of [...CHANGES, ...LONG].keys()) this.values[3 + index].className = changeClass(this.values[3 + index].textContent);
     say(this.hint, WORDS[mark] ?? `Every hop of this number, in a terminal: oi explain ${this.symbol}`);
   }
 

@@ -51,11 +51,13 @@ export function tickText(value, step) {
   return new Intl.NumberFormat('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }
 
-/** Splits points [at, …] where more than `holeMs` lie between two: a null goes in. */
-export function withHoles(points, holeMs) {
+/** Splits points [at, …] where more than `hole` ms, or `hole(a, b)`, lie between two: a null goes in. */
+export function withHoles(points, hole) {
+  const most = typeof hole === 'function' ? hole : () => hole;
   return points.flatMap((point, index) => {
-    const hole = index > 0 && point[0] - points[index - 1][0] > holeMs;
-    return hole ? [null, point] : [point];
+    const before = points[index - 1];
+    const isHole = index > 0 && point[0] - before[0] > most(before, point);
+    return isHole ? [null, point] : [point];
   });
 }
 

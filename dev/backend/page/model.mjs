@@ -14,6 +14,9 @@ export const COLUMNS = {
   d5: { first: 'descending' },
   d15: { first: 'descending' },
   d60: { first: 'descending' },
+  d240: { first: 'descending' },
+  d1440: { first: 'descending' },
+  d10080: { first: 'descending' },
   contracts: { first: 'descending' },
   mark: { first: 'descending' },
   funding: { first: 'descending' },
@@ -23,6 +26,9 @@ export const COLUMNS = {
 
 /** Changes of open interest in contracts, as fractions: over 5 min, 15 min, 1 h. */
 export const CHANGES = ['d5', 'd15', 'd60'];
+/** The same over 4 h, 24 h and 7 d, out of what is kept of the past. */
+export const LONG = ['d240', 'd1440', 'd10080'];
+const PAST_OLD_MS = 120_000;
 
 const EMPTY = { usd: null, contracts: null, mark: null, funding: null, at: null, d5: null, d15: null, d60: null, served: false };
 
@@ -31,18 +37,38 @@ export class Book {
     this.rows = new Map(); // symbol -> row; served, or in the liquid universe, or both
     this.universeKnown = false;
     this.batchMs = null;
+    this.past = null; // changes over longer times, by symbol; null: nobody keeps them, or they are too old
     this.venues = null; // what other venues have, by symbol; null: none is read, or it is too old
   }
 
   row(symbol) {
     if (!this.rows.has(symbol)) {
-      this.rows.set(symbol, { symbol, ...EMPTY, spark: '', volume: null, liquid: false, all: this.venues?.rows[symbol]?.usd ?? null });
+      this.rows.set(symbol, { symbol, ...EMPTY, spark: '', volume: null, liquid: false, all: this.venues?.rows[symbol]?.usd ?? null, ...this.longChanges(symbol) });
     }
     return this.rows.get(symbol);
   }
 
-  snapshot({ rows, universe, batchMs, sparks = {}, venues = null }) {
+  longChanges(symbol) {
+    const told = this.past?.rows[symbol];
+    return Object.fromEntries(LONG.map((key, index) => [key, told?.[index] ?? null]));
+  }
+
+  /** Changes over 4 h, 24 h and 7 d; null: there are none to show. */
+  overLong(view) {
+    this.past = view;
+    for (const row of this.rows.values()) Object.assign(row, this.longChanges(row.symbol));
+  }
+
+  /** Drops what was told too long ago to be a change of now; true when there was something. */
+  expirePast(nowMs) {
+    if (this.past === null || nowMs - this.past.at < PAST_OLD_MS) return false;
+    this.overLong(null);
+    return true;
+  }
+
+  snapshot({ rows, universe, batchMs, sparks = {}, venues = null, past = null }) {
     this.rows.clear();
+    this.past = past;
     this.venues = venues;
     this.universe(universe);
     this.batch({ rows, batchMs, replaces: true });

@@ -1,6 +1,7 @@
 // Wires the page: events from the server into the book, the book into the table, the tiles and the header.
 
 import { Alerts } from './alerts.mjs';
+import { columns } from './columns.mjs';
 import { $, say, set } from './dom.mjs';
 import { Drawer } from './drawer.mjs';
 import * as format from './format.mjs';
@@ -130,6 +131,12 @@ const HANDLERS = {
     drawer.update();
     writeHeader();
   },
+  past({ past }) {
+    book.overLong(past);
+    table.update(book, now());
+    drawer.update();
+    writeHeader();
+  },
   tick(event) {
     hops = event.hops;
     writeStrip();
@@ -161,6 +168,7 @@ function lost(source) {
   if (source.readyState === EventSource.CLOSED) setTimeout(() => (line = listen()), 2000);
 }
 
+columns($('columns'));
 let line = listen();
 
 function everySecond() {
@@ -168,7 +176,7 @@ function everySecond() {
     line.close();
     lost(line);
   }
-  if (book.expireVenues(now())) redraw();
+  if ([book.expireVenues(now()), book.expirePast(now())].includes(true)) redraw();
   table.tick(now());
   movers.update(book, now()); // what grew too old is no move
   alerts.refresh(now());

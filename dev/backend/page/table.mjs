@@ -3,7 +3,7 @@
 import { button, element, order, say, set, svg } from './dom.mjs';
 import * as format from './format.mjs';
 import { sparkPath, sparkTrend } from './lines.mjs';
-import { CHANGES, COLUMNS, comparator } from './model.mjs';
+import { CHANGES, COLUMNS, LONG, comparator } from './model.mjs';
 
 export const TAGS = { missing: 'not served', ghost: 'not liquid', stale: 'stale' };
 const WRITERS = { usd: format.usd, all: format.usd, contracts: format.contracts, mark: format.price, funding: format.percent, volume: format.usd };
@@ -57,7 +57,7 @@ class Line {
   }
 
   writeChanges() {
-    for (const key of CHANGES) {
+    for (const key of [...CHANGES, ...LONG]) {
       const text = changeText(this.row, key, this.tr.dataset.level);
       say(this.cells[key], text);
       const name = `${key} ${changeClass(text)}`;

@@ -1,0 +1,110 @@
+"""The past on the page: columns chosen and remembered, 24 h in the header, longer lines in the drawer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.backend.browser import BTC, ETH, ago, cell, needs_browser, status
+from tests.backend.healthz import Services
+from tests.backend.stand_in import Backend
+
+pytestmark = needs_browser
+
+
+def since(change: float) -> dict[str, Any]:
+    return {"change": change, "priceChange": None, "ageSeconds": 60.0}
+
+
+def told() -> dict[str, Any]:
+    """In the shape that tests/funding_api/test_past.py holds the API to."""
+    btc = {"symbol": "BTCUSDT", "5m": None, "4h": since(0.0123), "24h": since(-0.25), "7d": None}
+    eth = {"symbol": "ETHUSDT", "5m": None, "4h": None, "24h": since(-0.25), "7d": None}
+    return {"data": [btc, eth], "total": 2, "state": "ok"}
+
+
+def past() -> dict[str, Any]:
+    """A week in hours of the exchange, and the last hour in five minutes."""
+    now_s = time.time()
+    rows = [
+        {"updatedAt": now_s - 3600 * n, "openInterest": 900.0 + n, "markPrice": 100.0, "source": "exchange"}
+        for n in range(167, 1, -1)
+    ]
+    seen = [
+        {"updatedAt": now_s - 300 * n, "openInterest": 880.0, "markPrice": 101.0, "source": "seen"}
+        for n in range(11, 0, -1)
+    ]
+    return {"symbol": "BTCUSDT", "rows": rows + seen, "state": "ok"}
+
+
+@pytest.fixture
+def backend(start_backend: Callable[..., Backend], services: Services) -> Backend:
+    services.bodies["changes"] = told()
+    services.bodies["history"] = past()
+    return start_backend(PAST_FROM=services.origin)
+
+
+def test_columns_are_chosen_and_remembered(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC, ETH], ago(1))
+    page.goto(backend.url)
+    expect(page.locator('tr[data-symbol="BTCUSDT"] td.d1440')).to_have_text("−25.00%")
+    expect(page.locator('#changes b[data-key="d1440"]')).to_have_text("−25.00%")
+    assert cell(page, "BTCUSDT", "d10080") == "–"
+    expect(page.locator('thead [data-key="d240"]')).to_be_hidden()
+
+    page.locator("#chooser summary").click()
+    page.get_by_label("Δ 4 h").check()
+    page.get_by_label("Δ 5 m").uncheck()
+    page.reload()
+    status(page, "Live")
+
+    expect(page.locator('tr[data-symbol="BTCUSDT"] td.d240')).to_have_text("+1.23%")
+    expect(page.locator('tr[data-symbol="BTCUSDT"] td.d240')).to_be_visible()
+    expect(page.locator('thead [data-key="d5"]')).to_be_hidden()
+    expect(page.locator('#changes [data-key="d5"]')).to_be_visible()
+    expect(page.locator('#movers [data-key="d5"]')).to_be_visible()
+    page.locator('th[data-key="d240"] button').click()
+    assert page.locator('th[data-key="d240"]').get_attribute("aria-sort") == "descending"
+
+
+def test_a_week_is_drawn_and_a_part_of_it_shown_larger(page: Page, backend: Backend) -> None:
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    page.locator('tr[data-symbol="BTCUSDT"] button').click()
+    page.locator('[data-range="7d"]').click()
+    expect(page.locator("#drawer .span")).to_have_text("Last week")
+    line = page.locator("#drawer .chart path.oi")
+    expect(line).to_be_attached()
+    whole = line.get_attribute("d") or ""
+    assert whole.count("L") > 170, "hours of the exchange are one line"
+
+    box = page.locator("#drawer .chart").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    expect(page.locator("#drawer .reading")).to_contain_text("as the exchange tells it")
+    page.mouse.up()
+    part = line.get_attribute("d") or ""
+    assert 10 < part.count("L") < 100
+
+    page.mouse.dblclick(box["x"] + 150, box["y"] + 100)
+    assert (line.get_attribute("d") or "").count("L") > 170
+    page.locator("#drawer .chart").focus()
+    page.keyboard.press("+")
+    assert (line.get_attribute("d") or "").count("L") < 150
+
+
+def test_where_nobody_keeps_the_past_there_are_dashes(page: Page, start_backend: Callable[..., Backend]) -> None:
+    backend = start_backend()
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    status(page, "Live")
+    assert cell(page, "BTCUSDT", "d1440") == "–"
+    page.locator('tr[data-symbol="BTCUSDT"] button').click()
+    page.locator('[data-range="24h"]').click()
+    expect(page.locator("#drawer .chart")).to_contain_text("Two readings are needed for a line")
