@@ -165,8 +165,12 @@ async def test_health_tells_the_same_everywhere(pipeline: Pipeline) -> None:
 
 
 async def test_the_key_is_nowhere_to_be_seen(pipeline: Pipeline) -> None:
-    """Not in a log, a metric, the health page, Redis, or a process listing."""
+    """Not in a log, a metric, the health page, Redis, or a process listing; nor where a POST is sent elsewhere."""
+    await pipeline.fault("backend", {"fault": {"kind": "redirect", "location": "/elsewhere", "times": 1}})
+    await pipeline.next_verified()
     seen = [child.log.read_text() for child in pipeline.children.values()]
+    assert "redirect" in "".join(seen)
+    seen += [str(await pipeline.redis.hgetall(key)) for key in ("oi:publisher", "oi:served", "oi:left_out")]
     for service in SERVICES:
         seen += [(await pipeline.api.get(pipeline.origin(service) + path)).text for path in ("/metrics", "/healthz")]
         seen.append(str(await pipeline.status(service)))

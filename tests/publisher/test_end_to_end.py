@@ -10,8 +10,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -102,25 +100,6 @@ async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publishe
     assert_rows_are_right(one)
     repeated = sum(1 for batch in one.batches() if batch["repeated"])
     assert repeated <= await one.metric("pipeline_duplicate_posts_total")
-
-
-async def test_the_key_is_nowhere_to_be_seen(publisher: Make) -> None:
-    one = publisher()
-    faults: list[dict[str, Any]] = [
-        {"kind": "redirect", "location": "/elsewhere", "times": 1},
-        {"kind": "hang", "times": 1},
-    ]
-    one.stand_in.control(faults=faults)
-    await one.start()
-    await one.poller.land()
-    await one.until_verdict("VERIFIED")
-
-    hashes = ("oi:publisher", "oi:served", "oi:left_out", "oi:status:publisher")
-    redis = [await one.redis.hgetall(key) for key in hashes]
-    command = Path(f"/proc/{one.pid}/cmdline").read_bytes().decode()
-    assert "redirect" in one.log()
-    for place in (one.log(), str(await one.health()), await one.text("/metrics"), str(redis), command):
-        assert one.KEY not in place
 
 
 async def test_a_second_publisher_stands_by_and_takes_over(publisher: Make) -> None:
