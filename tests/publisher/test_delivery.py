@@ -15,7 +15,7 @@ from shared.codec import encode_sweep
 from shared.sweeplog import entry_order
 from tests.builders import reading, sweep
 from tests.fakes import FakeClock
-from tests.publisher.desk import SYMBOLS, Desk
+from tests.publisher.desk import READ, SYMBOLS, Desk
 from tests.publisher.loopback import Loopback, hang
 from tests.redis_servers import servers
 
@@ -339,6 +339,56 @@ async def test_what_waits_and_disappears_is_lost_and_said(desk: Make) -> None:
     assert await one.cycle() == "VERIFIED"
 
     assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+async def test_a_doubt_whose_sweep_disappeared_ends(desk: Make) -> None:
+    """There is nothing any more to post again."""
+    one = desk()
+    await one.cycle()
+    one.node.answers = [502]
+    one.clock.advance(10)
+    await one.land()
+    await one.step()
+    await one.redis.delete("oi:sweeps")
+    for _ in range(3):
+        await one.step()
+        one.clock.advance(10)
+
+    assert one.outbox.attempt is None
+    assert not await one.redis.hexists("oi:publisher", "attempt")
+    assert await one.cycle() == "VERIFIED"
+    assert len(one.node.sizes) == 3
+
+
+async def test_nothing_to_read_back_at_the_start_is_said_and_stops_nothing(
+    desk: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = desk()
+    one.loopback.answer(*READ, 500)
+    await one.step()
+    one.loopback.answers[READ] = one.node.read
+
+    assert await one.cycle() == "VERIFIED"
+    assert "nothing to read back at the start" in caplog.messages
+
+
+async def test_the_loop_waits_as_long_as_its_round_says(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = desk()
+    one.node.answers = [429, 200]
+    await one.land()
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        one.clock.advance(seconds)
+        if one.outbox.waiting == []:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(one.clock, "sleep", wait)
+    with pytest.raises(KeyboardInterrupt):
+        await one.delivery.run()
+
+    assert waits == [2.0, 0.0]
 
 
 async def test_what_disappears_while_nobody_looks_is_lost_too(desk: Make) -> None:

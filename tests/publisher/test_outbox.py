@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.publisher.attempt import Attempt
-from services.publisher.outbox import Outbox, trimmed
+from services.publisher.outbox import Outbox, entry_time, trimmed
 from shared.model import Served
 from shared.store import round_trip
 from shared.sweeplog import append, entry_order
@@ -78,6 +78,24 @@ async def test_a_doubt_that_made_way_is_remembered_until_its_entry_is_done_with(
     await finish(after, third, keep=True)
     kept = await Outbox(other_db).recall()
     assert (kept.doubted, kept.waiting, kept.duplicates) == (set(), [third], 4)
+
+
+async def test_what_is_given_up_is_in_flight_no_more(other_db: Redis) -> None:
+    await land(other_db, 1)
+    outbox = await opened(other_db)
+    await outbox.note(attempt(outbox.waiting[0]))
+    await outbox.give_up(*outbox.waiting)
+
+    kept = await Outbox(other_db).recall()
+    assert (outbox.attempt, kept.attempt, kept.waiting) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "told"),
+    [(f"{NOW_MS}-3", "2025-12-03T00:00:00.000Z"), ("9999999999999999999-1", "9999999999999999999-1")],
+)
+def test_an_entry_is_told_by_its_time_where_a_calendar_has_it(entry_id: str, told: str) -> None:
+    assert entry_time(entry_id) == told
 
 
 async def test_delivering_an_older_sweep_does_not_move_the_newest_back(other_db: Redis) -> None:
