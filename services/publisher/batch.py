@@ -96,9 +96,7 @@ class Batches:
 
     async def _post(self, draft: Draft, rows: Sequence[Record]) -> _Posted:
         """Note it and send it, in as few pieces as the backend takes."""
-        earlier = self.outbox.attempt
-        if earlier and earlier.entry_id != draft.entry_id:
-            earlier = None
+        earlier = self.outbox.attempt  # of the same sweep: any other was settled, or made way
         chosen = self.limits.choose(rows, self.clock.now_ms())
         attempt = self._attempt(draft, chosen, earlier)
         await self.outbox.note(attempt)

@@ -109,10 +109,11 @@ class Delivery:
         if not self._has_news():
             return
         until_s = self.service.clock.monotonic_s() + self._spare_s()
-        await self._let_go(until_s)
+        await self._thin(until_s)
         while (entry_id := self._next_late()) and self._fits(until_s):
             await self._deliver(entry_id, late=True)
             self._count_lost(await self.outbox.collect(block=False), "deleted")
+        await self._make_way()
         await self._deliver(self.outbox.waiting[-1], late=False)
         self._note_pace()
 
@@ -160,27 +161,30 @@ class Delivery:
         """Whether one more late sweep leaves the newest its time."""
         return self._stores and self.service.clock.monotonic_s() + self.batches.post_s < until_s
 
-    async def _let_go(self, until_s: float) -> None:
-        """Thin what a backend that is slower than the sweeps will never get to; a doubt makes way for the newest.
+    async def _thin(self, until_s: float) -> None:
+        """Thin what a backend that is slower than the sweeps will never get to.
 
         Only what landed while the last POST was under way, and not after a single slow one; what an outage left waits
         until there is time for it.
         """
-        *earlier, newest = self.outbox.waiting
         if self._fits(until_s):
             self.report.over(SLOW)
             return
-        attempt = self.outbox.attempt
-        if attempt and attempt.entry_id != newest:
-            await self.outbox.release(attempt)
-            self.metrics.duplicates.inc(attempt.posts - 1)
+        await self._make_way()
         if self._slow < SLOW_POSTS or not self._stores:
             return
-        thinned = [e for e in earlier if entry_order(e) > entry_order(self.outbox.delivered_id)]
+        thinned = [e for e in self.outbox.waiting[:-1] if entry_order(e) > entry_order(self.outbox.delivered_id)]
         if thinned:
             await self.outbox.give_up(*thinned)
             self.metrics.thinned.inc(len(thinned))
             self.report.slow(len(thinned), entry_time(thinned[0]), self.batches.post_s, self._interval_s())
+
+    async def _make_way(self) -> None:
+        """A doubt does not keep the newest waiting."""
+        attempt = self.outbox.attempt
+        if attempt and attempt.entry_id != self.outbox.waiting[-1]:
+            await self.outbox.release(attempt)
+            self.metrics.duplicates.inc(attempt.posts - 1)
 
     async def _deliver(self, entry_id: str, *, late: bool) -> None:
         sweep = (await self.outbox.load(entry_id)).sweep
