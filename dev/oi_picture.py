@@ -17,9 +17,9 @@ from playwright.sync_api import Browser
 from rich.console import Console
 
 from cli.history import KEPT_MS, MINUTE_MS
-from cli.settings import tell
+from cli.settings import find
 from cli.table import Screen, View
-from cli.top import Watch
+from cli.top import Latest
 from shared import store
 from shared.clock import from_iso
 from shared.model import OpenInterest, Reading, Sweep
@@ -42,15 +42,15 @@ def sweeps(batches: Iterable[dict[str, Any]], now_ms: int) -> Iterable[Sweep]:
 
 
 async def screen(env: dict[str, str], past: Iterable[Sweep]) -> Screen:
-    told = tell(env)
-    redis = store.connect(told.settings.redis_url)
+    given = find(env)
+    redis = store.connect(given.settings.redis_url)
     try:
-        watch = Watch(redis, told)
-        watch.history.add(past)
-        await watch.look(WIDTH)
+        latest = Latest(redis, given)
+        latest.history.add(past)
+        await latest.look(WIDTH)
     finally:
         await redis.aclose()
-    return Screen(watch.rows, View(), watch.status, watch.note)
+    return Screen(latest.rows, View(), latest.status, latest.note)
 
 
 def take(browser: Browser, env: dict[str, str], past: Iterable[Sweep], path: Path) -> None:

@@ -81,6 +81,7 @@ def pipeline() -> Iterator[Stage]:
     try:
         stage.redis()
         stage.exchange(SEED)
+        stage.venues("all", SEED)
         stage.backend(0, "merge")
         url, key = stage.env["BACKEND_URL"], stage.env["BACKEND_API_KEY"]
         for batch in past_batches(time.time_ns() // 1_000_000):

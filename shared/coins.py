@@ -1,7 +1,7 @@
 """Which contracts are of one coin. A name is never proof: who matches by it compares the prices too.
 
 Venues list cheap coins by the thousand or million, each in its own spelling: ``1000PEPEUSDT`` (Binance, Bybit),
-``kPEPE`` (Hyperliquid), ``1MBABYDOGEUSDT``. A coin here is one unit, without any of them.
+``kPEPE`` (Hyperliquid), ``1MBABYDOGEUSDT``, ``SHIB1000USDT`` (Bybit). A coin here is one unit, without any of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 MULTIPLIERS = {"1000": 1_000, "10000": 10_000, "100000": 100_000, "1000000": 1_000_000, "1M": 1_000_000}
 QUOTES = ("USDT", "USDC")  # a dollar each, as far as open interest is concerned
-_MULTIPLIED = re.compile(r"(10{3,6}|1M)(?=\D)(.+)", re.ASCII)  # 1INCH and 0G have none
+_BEFORE = re.compile(r"(10{3,6}|1M)(?=\D)(.+)", re.ASCII)  # 1INCH and 0G have none
+_BEHIND = re.compile(r"(.*\D)(10{3,6})", re.ASCII)
 
 
 class Unit(NamedTuple):
@@ -22,9 +23,12 @@ class Unit(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def unit_of(base: str) -> Unit:
-    """``1000PEPE`` -> 1,000 PEPE; any other name is a coin of itself."""
-    found = _MULTIPLIED.fullmatch(base)
-    return Unit(found[2], MULTIPLIERS[found[1]]) if found and found[1] in MULTIPLIERS else Unit(base, 1)
+    """``1000PEPE`` and ``SHIB1000`` -> 1,000 of them; any other name is a coin of itself."""
+    if before := _BEFORE.fullmatch(base):
+        return Unit(before[2], MULTIPLIERS[before[1]])
+    if behind := _BEHIND.fullmatch(base):
+        return Unit(behind[1], MULTIPLIERS[behind[2]])
+    return Unit(base, 1)
 
 
 @lru_cache(maxsize=8192)

@@ -130,7 +130,7 @@ curl -fsS http://127.0.0.1:8888/funding/BTCUSDT | grep -q '"fundingRate"'
 curl -fsS 'http://127.0.0.1:8888/history/BTCUSDT?step=1m' | grep -q '"markPrice"'
 say 'the page and the funding API answer on their published ports'
 until_true 30 'Prometheus scrapes all five' scrapes_all
-say 'Prometheus scrapes all five'
+say 'Prometheus scrapes them all'
 killed_comes_back publisher
 killed_comes_back redis
 before=$(verified)

@@ -17,6 +17,7 @@ from shared.coins import binance_symbols, unit_of
         ("10000SATS", ("SATS", 10_000)),
         ("1000000MOG", ("MOG", 1_000_000)),
         ("1MBABYDOGE", ("BABYDOGE", 1_000_000)),
+        ("SHIB1000", ("SHIB", 1000)),
         ("1INCH", ("1INCH", 1)),
         ("0G", ("0G", 1)),
         ("1000", ("1000", 1)),
@@ -31,7 +32,7 @@ def test_a_name_with_its_multiplier(name: str, unit: tuple[str, int]) -> None:
 @given(st.text(max_size=12))
 def test_a_name_and_its_multiplier_make_the_name_again(name: str) -> None:
     coin, multiplier = unit_of(name)
-    assert name.endswith(coin)
+    assert coin in name
     assert multiplier == 1 or str(multiplier).startswith("1")
 
 

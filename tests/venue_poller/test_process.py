@@ -98,6 +98,10 @@ async def test_it_reads_all_five_and_tells_of_it(redis: Redis, redis_url: str, s
         found = seen.sum("BTC", time.time_ns() // 1_000_000)
         assert found.venues >= {"bybit", "okx", "gate"}
         assert {one.venue for one in found.out} == {"hyperliquid", "bitget"}
+        written = {key.decode() for key in await redis.keys("*")} - {MARKS.key, CONTRACTS.key}
+        life = {"oi:hosts", *(f"oi:{kind}:venue_poller" for kind in ("status", "lease", "fence"))}  # of every service
+        told = {"oi:venues", *(f"oi:venue:{name}" for name in (*VENUES, "binance"))}
+        assert written <= life | told, "what is others' is left alone"
     finally:
         poller.child.stop()
     assert poller.child.status() == 0

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from dev.venues.answers import Venues
+from dev.venues.faults import FAULTS
 from dev.venues.market import Market
 from services.venue_poller.venues import VENUES
 from tests.builders import NOW_MS
-from tests.venue_poller.told import recorded
+from tests.venue_poller.told import PAYLOADS, recorded
 
 OF_STREAMS = {"instId", "symbolType", "nextFundingTime", "deliveryPrice"}  # of Bitget's, not in its REST rows
 
@@ -50,3 +51,9 @@ def test_a_row_has_every_field_that_was_recorded(venue: str) -> None:
 
     for ours in first_rows(venue):
         assert theirs.items() <= {name: type(value) for name, value in ours.items()}.items()
+
+
+def test_the_page_of_the_stand_in_tells_every_fault() -> None:
+    page = (PAYLOADS.parents[2] / "dev" / "venues" / "README.md").read_text()
+
+    assert {name for name in FAULTS if f"`{name}`" not in page} == set()
