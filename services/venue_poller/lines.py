@@ -16,6 +16,7 @@ from shared.model import VenueOpenInterest
 from shared.store import round_trip
 from shared.venuelines import VENUE_LINES, Refusal, VenueLine, venue_rows
 
+FORGOTTEN_MS = 7 * 86_400_000
 NAMED = 200  # refused contracts that a line names; the others are counted
 
 
@@ -29,13 +30,20 @@ class Lines:
         self._held: dict[str, dict[str, VenueOpenInterest]] = {}  # coin -> symbol -> row
         self.past = Past()
 
-    async def recall(self) -> tuple[list[VenueOpenInterest], Mapping[str, Refusal]]:
-        """What a process before this one left. Raises `Transient`. What cannot be read is written over."""
+    async def recall(self, now_ms: int) -> tuple[list[VenueOpenInterest], Mapping[str, Refusal]]:
+        """What a process before this one left. Raises `Transient`. What cannot be read is written over.
+
+        A venue that nobody asked for a week begins anew: what it told then is nothing to hold it against.
+        """
         bad: list[WireError] = []
         stored = await self._stored.all(self._redis, bad.append)
         lines = await VENUE_LINES.all(self._redis, bad.append, only={self._venue})
-        self._held = {coin: {row.symbol: row for row in rows} for coin, rows in stored.items()}
         line = lines.get(self._venue)
+        if line is not None and now_ms - line.asked > FORGOTTEN_MS:
+            async with round_trip(self._redis) as pipe:
+                pipe.delete(self._stored.key)
+            return [], {}
+        self._held = {coin: {row.symbol: row for row in rows} for coin, rows in stored.items()}
         return [row for rows in stored.values() for row in rows], line.refused if line else {}
 
     def changes(self, now_ms: int) -> dict[str, Decimal]:

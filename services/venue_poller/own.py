@@ -43,7 +43,7 @@ class Own:
     async def turn(self) -> None:
         """Raises `Transient`."""
         if not self._recalled:
-            await self._own.recall()
+            await self._own.recall(self._service.clock.now_ms())
             self._recalled = True
         await self._put(await self._board.binance())
         now_s = self._service.clock.monotonic_s()

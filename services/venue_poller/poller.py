@@ -123,7 +123,7 @@ class VenuePoller:
 
     async def _recalled(self) -> Judge:
         if self._judge is None:
-            rows, refused = await self._lines.recall()
+            rows, refused = await self._lines.recall(self._service.clock.now_ms())
             self._judge = Judge(rows, refused)
         return self._judge
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from redis.asyncio import Redis
 
@@ -152,6 +154,22 @@ async def test_what_a_figure_meant_is_known_after_a_restart(world: World) -> Non
 
     assert words(of(seen, world), "okx") == {"meaning_changed"}
     assert seen.lines["okx"].refused["BTC-USDT-SWAP"].why == "meaning_changed"
+
+
+@pytest.mark.parametrize(("days", "known"), [(6, True), (8, False)])
+async def test_a_venue_that_nobody_asked_for_a_week_begins_anew(world: World, days: int, known: bool) -> None:
+    """Its contracts of then are nothing to hold it against, and one that is gone does not stay for ever."""
+    await world.round()
+    stale = (await world.redis.hgetall("oi:venue:okx"))[b"BTC"]
+    await world.redis.hset("oi:venue:okx", "GONE", stale.replace(b"BTC", b"GONE"))
+    world.clock.advance(days * 86_400)
+    world.market.contracts["okx"] = [replace(c, share=2 * c.share) for c in world.market.contracts["okx"]]
+    world.restart()
+
+    seen = await world.round("okx")
+
+    assert ("GONE" in seen.rows["okx"]) is known
+    assert words(of(seen, world), "okx") == ({"meaning_changed"} if known else set())
 
 
 async def test_without_binance_s_marks_nothing_is_proved(world: World) -> None:
