@@ -46,7 +46,7 @@ async def status(*, json: Json = False, env_file: EnvFile = None) -> int:
     from cli.status import status, without_redis
 
     async with opened(env_file) as (given, redis):
-        seen, why = await read_or_none(redis, proxy=given.settings.proxy)
+        seen, why = await read_or_none(redis, egress=given.settings.egress)
         if seen is None:
             said = await health(given.settings.health)
             found = without_redis(why, said, SystemClock().now_ms(), given.source)
@@ -110,12 +110,12 @@ async def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = Non
 
     async with opened(env_file) as (given, redis), http.client(connections=1) as client:
         settings = given.settings
-        seen = await read(redis, sweeps=1, proxy=settings.proxy)
+        seen = await read(redis, sweeps=1, egress=settings.egress)
         meant, near = explaining.resolve(symbol, seen)
         live: outside.Live | str | None = None
         told = await read_venues(redis, lambda _: None) if seen.venues else None
         if meant:
-            seen = await read(redis, wanted=[meant], sweeps=SWEEPS_READ, proxy=settings.proxy)
+            seen = await read(redis, wanted=[meant], sweeps=SWEEPS_READ, egress=settings.egress)
         if meant and settings.backend_url:
             try:
                 live = await outside.served(client, settings.backend_url)
@@ -249,7 +249,7 @@ async def doctor(*, json: Json = False, env_file: EnvFile = None) -> int:
     from cli.state import read_or_none
 
     async with opened(env_file) as (given, redis), http.client(connections=2) as client:
-        seen, why = await read_or_none(redis, proxy=given.settings.proxy)
+        seen, why = await read_or_none(redis, egress=given.settings.egress)
         findings = await doctor.examine(doctor.Patient(given, redis, client, seen, why))
     if json:
         show.emit({"findings": findings})

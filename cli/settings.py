@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from shared import agreed, sentinel
 from shared.errors import SettingsError
 from shared.proxy import Proxy
-from shared.settings import REDIS_URL, declared, load, origin, setting, take
+from shared.settings import HOST_ID, REDIS_URL, declared, load, origin, setting, take
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo" / "env"
@@ -56,6 +56,8 @@ class Settings:
     ws_connections: int = take(agreed.BINANCE_WS_CONNECTIONS)
     rest_url: str = take(agreed.BINANCE_REST_URL)
     proxy: Proxy | None = take(agreed.BINANCE_PROXY)
+    host_id: str = take(HOST_ID)
+    egress_id: str = take(agreed.EGRESS_ID)
     backend_url: str = take(agreed.BACKEND_URL._replace(default="", parse=_known_or_empty))
     backend_api_key: str = take(agreed.BACKEND_API_KEY)
     allow_http: bool = take(agreed.BACKEND_ALLOW_HTTP)
@@ -74,6 +76,10 @@ class Settings:
     def key_may_travel(self) -> bool:
         url = urlsplit(self.backend_url)
         return url.scheme == "https" or url.hostname in agreed.LOOPBACK or self.allow_http
+
+    @property
+    def egress(self) -> str:
+        return agreed.egress(self.egress_id, self.proxy, self.host_id)
 
     @property
     def redis_shown(self) -> str:

@@ -15,15 +15,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.agreed import METRICS_PORTS as SERVICES
-from shared.ban import ban_key
+from shared.ban import ban_key, longest
 from shared.changes import Changes
 from shared.clock import from_iso
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served, Sweep
 from shared.numbers import finite, whole
-from shared.proxy import Proxy
 from shared.store import (
     ALERTS,
+    BAN,
     CHANGES,
     CONTRACTS,
     LEFT_OUT,
@@ -100,8 +100,11 @@ def stamp_ms(text: str) -> int | None:
         return None
 
 
-async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, proxy: Proxy | None = None) -> Snapshot:
-    """Everything at once, the ban of the proxy's address where there is one; raises `Transient` while Redis is away."""
+async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, egress: str = "") -> Snapshot:
+    """Everything at once; raises `Transient` while Redis is away.
+
+    The ban is that of the address by which the poller goes; ``egress``: by which it would go from here.
+    """
     async with faults(), redis.pipeline(transaction=False) as pipe:
         for service in SERVICES:
             pipe.hgetall(STATUS + service)
@@ -110,12 +113,18 @@ async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, pro
         names = [*wanted]
         pipe.hmget(VOLUMES.key, names or [""])
         pipe.xrevrange(SWEEPS, count=sweeps)
-        pipe.get(ban_key(proxy))
+        pipe.mget(ban_key(egress), BAN)
         pipe.xinfo_groups(SWEEPS)
         pipe.xlen(ALERTS)
         pipe.xinfo_groups(ALERTS)
         replies = [_checked(reply) for reply in await pipe.execute(raise_on_error=False)]
-    return _snapshot(replies, names, time.time_ns() // 1_000_000)
+    seen = _snapshot(replies, names, time.time_ns() // 1_000_000)
+    other = seen.fact("oi_poller", "egress")
+    if other in {"", egress}:
+        return seen
+    async with faults():
+        kept_ms = longest(await redis.mget(ban_key(other), BAN))
+    return msgspec.structs.replace(seen, ban_ms=kept_ms if kept_ms > seen.now_ms else 0)
 
 
 def _checked(reply: Any) -> Any:
@@ -134,7 +143,7 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
     stands = VENUE_LINES.decoded(venues, bad.append)
     members = UNIVERSE.decoded(universe, bad.append)
     asked = {name.encode(): blob for name, blob in zip(names, volumes, strict=False) if blob is not None}
-    kept_ms = whole(ban) or 0
+    kept_ms = longest(ban)
     return Snapshot(
         now_ms=now_ms,
         beats=beats,

@@ -55,7 +55,7 @@ class Latest:
 
     async def look(self, width: int) -> None:
         try:
-            seen = await read(self._redis, proxy=self._given.settings.proxy)
+            seen = await read(self._redis, egress=self._given.settings.egress)
             if not self._loaded:
                 await self.history.load(self._redis, seen.now_ms)
                 self._loaded = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from shared.proxy import proxy
-from shared.settings import Setting, integer, number, origin, switch, text
+from dataclasses import dataclass
+
+from shared.proxy import Proxy, proxy
+from shared.settings import CommonSettings, Setting, host_id, integer, number, origin, switch, take, text
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Of /metrics and /healthz; for each the one common setting whose default differs.
@@ -40,6 +42,12 @@ BINANCE_PROXY = Setting(
     proxy,
     aliases=("BINANCE_PROXY_URL",),
     secret=True,
+)
+EGRESS_ID = Setting(
+    "EGRESS_ID",
+    "",
+    "name of the address that the exchange sees, and bans; the proxy's where empty, else HOST_ID",
+    lambda value: host_id(value) if value else "",
 )
 BACKEND_URL = Setting(
     "BACKEND_URL",
@@ -90,6 +98,23 @@ VENUES = Setting(
     "other venues whose open interest is read, comma-separated, or all; empty: none, and venue_poller idles",
     text,
 )
+
+
+def egress(egress_id: str, proxy: Proxy | None, host: str) -> str:
+    """What tells the address from another's that the exchange sees."""
+    return egress_id or (proxy.where if proxy else host)
+
+
+@dataclass(frozen=True)
+class ExchangeSettings(CommonSettings):
+    """What every service is told that asks the exchange by REST."""
+
+    proxy: Proxy | None = take(BINANCE_PROXY)
+    egress_id: str = take(EGRESS_ID)
+
+    @property
+    def egress(self) -> str:
+        return egress(self.egress_id, self.proxy, self.host_id)
 
 
 def stalled_s(max_interval_s: float) -> float:

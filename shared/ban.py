@@ -1,7 +1,8 @@
 """``oi:ban``: until when the exchange wants to hear nothing from this address; a restart does not forget it.
 
-The address is what the exchange sees: through a proxy it is the proxy's, whose ban stands under ``oi:ban:host:port``.
-What another venue said stands under ``oi:ban:<venue>``.
+A ban belongs to an address, so each has a key of its own, ``oi:ban:<egress>``: EGRESS_ID, else the proxy's address,
+else the host's name. One under ``oi:ban`` itself, as earlier versions wrote it, is for every address. What another
+venue said stands under ``oi:ban:<venue>``.
 
 A 429's Retry-After is kept here too: what one service was told, the other must obey.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -17,15 +20,19 @@ from redis.asyncio.client import Pipeline
 from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Transient
 from shared.numbers import whole
-from shared.proxy import Proxy
 from shared.store import BAN, redis_faults
 
 LONGEST_S = 7 * 86_400.0
 MARGIN_S = 1.0  # Retry-After and Date are whole seconds, and a request a moment too early extends the ban
 
 
-def ban_key(proxy: Proxy | None) -> str:
-    return f"{BAN}:{proxy.where}" if proxy else BAN
+def ban_key(egress: str) -> str:
+    return f"{BAN}:{egress}" if egress else BAN
+
+
+def longest(kept: Iterable[Any]) -> int:
+    """The latest end, in Unix ms; 0 for none, and for what is no number."""
+    return max((whole(blob) or 0 for blob in kept), default=0)
 
 
 class Ban:
@@ -35,10 +42,10 @@ class Ban:
     end as this host's wall clock told it then, in Unix ms; 0: nothing was ever said.
     """
 
-    def __init__(self, redis: Redis, clock: Clock, proxy: Proxy | None = None, *, venue: str = "") -> None:
+    def __init__(self, redis: Redis, clock: Clock, egress: str = "", *, venue: str = "") -> None:
         self._redis = redis
-        self._key = f"{BAN}:{venue}" if venue else ban_key(proxy)
-        self.address = self._key.removeprefix(BAN)  # what tells it from another's; empty: no proxy
+        self._key = ban_key(venue or egress)
+        self.address = self._key.removeprefix(BAN)  # what tells it from another's
         self._clock = clock
         self.until_ms = 0
         self._ends_s = -math.inf  # monotonic
@@ -69,7 +76,7 @@ class Ban:
         process wrote before its wall clock was set: whoever reads it now would wait for another time.
         """
         async with redis_faults():
-            kept_ms = whole(await self._redis.get(self._key)) or 0
+            kept_ms = longest(await self._redis.mget(self._key, BAN))
         kept_s, remaining_s = (kept_ms - self._clock.now_ms()) / 1000, self.remaining_s()
         if kept_s > remaining_s + MARGIN_S and kept_ms != self.until_ms:
             self._keep(min(kept_s, LONGEST_S), Banned)  # typed by hand, it could be centuries

@@ -37,6 +37,7 @@ async def tell(service: Service) -> None:
     """
     works, redis = not service.standby, service.unfenced if service.standby else service.redis
     said = {"beat": service.clock.now_ms(), "standby": service.standby, "detail": service.health.report().detail}
+    said["egress"] = service.egress
     async with redis_faults(), redis.pipeline(transaction=True) as pipe:
         if works:
             _put(pipe, service.name, service.describe())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,14 @@ from typing import Any, NoReturn, cast
 from prometheus_client import Counter, Gauge
 from redis.exceptions import WatchError
 
+from shared.ban import ban_key
 from shared.clock import iso
-from shared.errors import Refused, Transient
+from shared.errors import UNREADABLE, Refused, Transient
 from shared.fence import Fence
 from shared.logs import EventLog
 from shared.sentinel import require_majority
 from shared.service import Service
-from shared.store import HANDOVER, LEASE, redis_faults
+from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
 
 EXPIRES_S = 5.0
 RENEW_S = EXPIRES_S / 3
@@ -32,6 +34,8 @@ WORKS_S = EXPIRES_S - RENEW_S  # after its last renewal; a failover of Redis may
 LOOK_S = 0.5  # of a standby
 RETRY_S = 0.1  # while Redis is away
 TRY_S = 1.0  # sooner than a client gives up: the answer that is waited for may have been lost
+FRESH_MS = 10_000
+GIVES_WAY_S = 5.0  # for so long a host that gave its work away does not take it back
 ASKED_S = 30.0  # for so long a wish for another host stands
 CAUSES = ("expired", "stopped", "asked", "banned")
 log = EventLog("lease")
@@ -116,6 +120,20 @@ class Lease:
             if other:
                 raise Lost(f"{other} has taken over the work of {self._service.name}")
             await self._yield_if_asked()
+            if self._service.wish and await self._another_may():
+                self.why = self._service.wish
+                raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
+
+    async def _another_may(self) -> bool:
+        """Whether a standby is there that goes another way to the exchange, and may."""
+        service = self._service
+        with contextlib.suppress(Transient):
+            async with redis_faults():
+                rows = cast("dict[bytes, bytes]", await self._redis.hgetall(HOSTS))
+                for egress in _standbys(rows, service.name, self._clock.now_ms()) - {service.egress, ""}:
+                    if not await self._redis.exists(ban_key(egress)):
+                        return True
+        return False
 
     async def _yield_if_asked(self) -> None:
         """Raise `Lost` where somebody wants another host to do the work; that one is there, or nobody would ask."""
@@ -140,7 +158,8 @@ class Lease:
                 if await pipe.get(self._key) == self._owner.encode():
                     pipe.multi()  # type: ignore[no-untyped-call]
                     pipe.delete(self._key)
-                    pipe.hset(self._handover, mapping={"released": self._clock.now_ms(), "why": self.why})
+                    released = {"released": str(self._clock.now_ms()), "why": self.why, "by": self._host}
+                    pipe.hset(self._handover, mapping=dict(released.items()))
                     pipe.hdel(self._handover, "asked")
                     await pipe.execute()
 
@@ -157,13 +176,15 @@ class Lease:
                 raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
             token = fence.token or f"{_number(kept) + 1} {self._owner}"
             last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover)) if token != fence.token else {}
+            if self._gave_way(last):
+                return "another host"
             told = self._taking(kept, last) if token != fence.token else {}
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set(self._key, self._owner, px=round(EXPIRES_S * 1000))
             if token != kept:
                 pipe.set(fence.key, token)
+                pipe.hdel(self._handover, "released", "why", "by")
             if told:
-                pipe.delete(self._handover)
                 pipe.hset(self._handover, mapping=dict(told.items()))
             try:
                 await pipe.execute()
@@ -177,6 +198,12 @@ class Lease:
         fence.open(token, began_s + WORKS_S)
         self._seen_s = None
         return ""
+
+    def _gave_way(self, last: Mapping[bytes, bytes]) -> bool:
+        """Whether this host has just given the work to another, which has not taken it yet."""
+        if last.get(b"by") != self._host.encode() or last.get(b"why") not in {b"asked", b"banned"}:
+            return False
+        return 0 <= self._clock.now_ms() - _number(last[b"released"].decode()) < GIVES_WAY_S * 1000
 
     def _taking(self, kept: str, last: Mapping[bytes, bytes]) -> dict[str, str]:
         """How the work came here; empty for a first start, and for a restart on the same host."""
@@ -207,6 +234,18 @@ def _meters(service: Service, fence: Fence) -> tuple[Counter, Counter]:
         "pipeline_without_owner_seconds", "Time between two owners, as the second saw it", registry=service.registry
     )
     return handovers, without
+
+
+def _standbys(rows: Mapping[bytes, bytes], service: str, now_ms: int) -> set[str]:
+    """By which addresses those would go that stand by and were heard of within seconds."""
+    found = set()
+    for name, blob in rows.items():
+        with contextlib.suppress(*UNREADABLE, KeyError, TypeError, AttributeError):
+            said: Any = json.loads(blob)
+            fresh = now_ms - int(said["beat"]) < FRESH_MS
+            if name.endswith(f" {service}".encode()) and said["standby"] and fresh:
+                found.add(str(said.get("egress", "")))
+    return found
 
 
 def _number(text: str) -> int:

@@ -24,6 +24,7 @@ from prometheus_client import GC_COLLECTOR, CollectorRegistry, Gauge, ProcessCol
 from redis.asyncio import Redis
 
 from shared import endpoint, logs, store
+from shared.agreed import ExchangeSettings
 from shared.alike import digests, version
 from shared.clock import Clock, SystemClock
 from shared.errors import Refused, SettingsError, Transient
@@ -162,6 +163,7 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
         _registry(),
         clock,
         host=settings.host_id,
+        egress=settings.egress if isinstance(settings, ExchangeSettings) else "",
         fence=fence,
         warm=alone == "warm",
     )

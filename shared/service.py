@@ -31,6 +31,8 @@ class Service:
     host: str = ""
     agreed: dict[str, Any] = field(default_factory=dict)  # what must be alike on all hosts: version, settings
     fence: Fence | None = None
+    egress: str = ""  # what tells its address at the exchange from another's
+    wish: str = ""  # why another host had better do the work, such as: banned
     warm: bool = False  # as a standby it does all but write
 
     @property

@@ -64,7 +64,7 @@ async def rest(p: Patient) -> list[Finding]:
     sent_ms = clock.now_ms()
     try:
         async with http.client(connections=1, proxy=told.proxy) as client:
-            ban = Ban(p.redis, clock, told.proxy)
+            ban = Ban(p.redis, clock, told.egress)
             exchange = Exchange(told.rest_url, http.getting(client), ban, clock, timeout_s=5.0)
             body = await exchange.get(TIME, on_reply=heard.append)
         theirs = int(msgspec.json.decode(body)["serverTime"])

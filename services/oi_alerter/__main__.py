@@ -26,7 +26,7 @@ async def serve(settings: Settings, service: Service) -> None:
     memory, history = Memory(service.redis), history_for(settings.frames)
     alerter = Alerter(settings, service, memory, history, metrics)
     async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
-        ban = Ban(service.redis, service.clock, settings.proxy)
+        ban = Ban(service.redis, service.clock, settings.egress)
         backfill = Backfill(service, settings.rest_url, client, ban, memory, history, alerter.ready, metrics)
         if settings.warm:
             jobs.create_task(backfill.keep())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.oi_alerter.detector import Frame
-from shared.agreed import BINANCE_PROXY, BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, stalled_s
-from shared.proxy import Proxy
-from shared.settings import CommonSettings, metrics_port, number, setting, switch, take
+from shared.agreed import BINANCE_REST_URL, MAX_INTERVAL, METRICS_PORTS, ExchangeSettings, stalled_s
+from shared.settings import metrics_port, number, setting, switch, take
 
 # Of these the exchange lists USDCUSDT today; the others are dollars too, and would move as little and mean as little.
 STABLE = (
@@ -45,7 +44,7 @@ def _cooldown(minutes: int, default: str) -> float:
 
 
 @dataclass(frozen=True)
-class Settings(CommonSettings):
+class Settings(ExchangeSettings):
     threshold_5: float = _threshold(5, "0.03")
     threshold_15: float = _threshold(15, "0.07")
     threshold_60: float = _threshold(60, "0.12")
@@ -65,7 +64,6 @@ class Settings(CommonSettings):
         "OI_ALERT_WARM", "on", switch, "ask the exchange for the past of symbols without history, two a second"
     )
     rest_url: str = take(BINANCE_REST_URL)
-    proxy: Proxy | None = take(BINANCE_PROXY)
     max_interval_s: float = take(MAX_INTERVAL)
     metrics_port: int = metrics_port(METRICS_PORTS["oi_alerter"])
 

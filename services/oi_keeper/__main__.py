@@ -30,7 +30,7 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(Teller(keeper.opened, settings, service, metrics).run())
         jobs.create_task(VenueKeeper(settings.path, service, metrics).run())
         if settings.backfill:
-            ban = Ban(service.redis, service.clock, settings.proxy)
+            ban = Ban(service.redis, service.clock, settings.egress)
             statistics = Statistics(settings.rest_url, client, ban, service)
             jobs.create_task(Backfill(service, statistics, keeper, metrics).keep())
 

@@ -29,9 +29,10 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 async def serve(settings: Settings, service: Service) -> None:
-    clock, ban = service.clock, Ban(service.redis, service.clock, settings.proxy)
+    clock, ban = service.clock, Ban(service.redis, service.clock, settings.egress)
     metrics, budget = Metrics(service.registry), WeightBudget(settings.per_minute, settings.reserve)
     metrics.watch(budget, ban, clock)
+    service.facts["egress"] = settings.egress
     if settings.proxy:
         service.facts["proxy"] = settings.proxy.where
     rules = Rules(settings.contract_types, settings.quote_assets, settings.enter_quote, settings.exit_quote)

@@ -30,6 +30,7 @@ from shared.service import Service
 
 log = EventLog("oi_poller")
 FIRST_MARKS_S = 15.0  # how long the first sweep waits for marks
+SHORT_WAIT_S = 5.0  # a shorter one is no reason for another host to do the work
 BAN_NAP_S = 30.0  # during a ban, how often Redis is asked whether it became longer
 QUIET = "nothing may be sent until a ban or a Retry-After ends"
 FALLEN = "many 24 h volumes fell at once: their symbols stay for now"
@@ -75,6 +76,7 @@ class Poller:
         await self.ban.refresh()
         await self.listings.tried.wait()
         remaining_s = self.ban.remaining_s()
+        self.service.wish = "banned" if remaining_s > SHORT_WAIT_S else ""
         if remaining_s:
             cause = f"{iso(self.ban.until_ms)}, {self._cause or 'oi:ban says so'}"
             self._health.bad(QUIET, cause)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 from services.oi_poller.universe import KNOWN_TYPES
 from shared.agreed import (
-    BINANCE_PROXY,
     BINANCE_REST_URL,
     ENTER_QUOTE,
     EXIT_QUOTE,
     MARK_MAX_AGE,
     MAX_INTERVAL,
     METRICS_PORTS,
+    ExchangeSettings,
     stalled_s,
 )
 from shared.errors import SettingsError
-from shared.proxy import Proxy
-from shared.settings import CommonSettings, integer, metrics_port, number, setting, take, words
+from shared.settings import integer, metrics_port, number, setting, take, words
 
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{2,39}")
 DOLLARS = ("USDT", "USDC", "USD1", "U", "FDUSD")  # open interest x mark of a BTC-quoted contract would be BTC
@@ -34,9 +33,8 @@ def _contract_types(value: str) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Settings(CommonSettings):
+class Settings(ExchangeSettings):
     rest_url: str = take(BINANCE_REST_URL)
-    proxy: Proxy | None = take(BINANCE_PROXY)
     per_minute: int | None = setting(
         "OI_MAX_REQ_PER_MIN",
         "",

@@ -35,7 +35,7 @@ async def serve(settings: Settings, service: Service) -> None:
     if settings.proxy:
         service.facts["proxy"] = settings.proxy.where
     feed = Feed(settings, service, metrics)
-    ban = Ban(service.unfenced, service.clock, settings.proxy)
+    ban = Ban(service.unfenced, service.clock, settings.egress)
     async with http.client(connections=2, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         exchange = Exchange(settings.rest_url, http.getting(client), ban, service.clock)
         rest = Rest(settings, service, exchange, ban, feed, metrics)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.agreed import BINANCE_PROXY, BINANCE_REST_URL, BINANCE_WS_CONNECTIONS, BINANCE_WS_URL, METRICS_PORTS
-from shared.proxy import Proxy
-from shared.settings import CommonSettings, metrics_port, number, setting, take
+from shared.agreed import BINANCE_REST_URL, BINANCE_WS_CONNECTIONS, BINANCE_WS_URL, METRICS_PORTS, ExchangeSettings
+from shared.settings import metrics_port, number, setting, take
 
 DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
-class Settings(CommonSettings):
+class Settings(ExchangeSettings):
     ws_url: str = take(BINANCE_WS_URL)
     rest_url: str = take(BINANCE_REST_URL)
-    proxy: Proxy | None = take(BINANCE_PROXY)
     connections: int = take(BINANCE_WS_CONNECTIONS)
     idle_s: float = setting(
         "BINANCE_WS_IDLE_SEC", "5", number(0.2, 60), "seconds without a mark frame that end a connection"

@@ -16,7 +16,7 @@ from cli.status import status
 from shared import agreed
 from shared.alike import digests, version
 from shared.errors import Refused, Transient
-from shared.lease import Lost
+from shared.lease import GIVES_WAY_S, LOOK_S, Lost
 from shared.settings import CommonSettings, take
 from tests.cli.world import World
 from tests.fakes import FakeClock
@@ -117,6 +117,48 @@ async def test_the_work_is_moved_on_request(redis: Redis) -> None:
     assert now is not None
     assert (now.works, now.handover["cause"], now.handover["before"]) == ("host-b", "asked", "host-a")
     assert hosts.told(now.handover).endswith("host-a to host-b, asked, 0.0 s without an owner")
+
+
+async def test_who_gave_its_work_away_does_not_take_it_back_at_once(redis: Redis) -> None:
+    """It begins anew within a quarter of a second; the other looks twice a second."""
+    one = Host(redis, "host-a")
+    await one.lease.take()
+    one.lease.why = "asked"
+    await one.lease.give_up()
+
+    again = Host(redis, "host-a")
+    await again.lease.take()  # nobody else came
+
+    assert again.clock.slept == [LOOK_S] * round(GIVES_WAY_S / LOOK_S)
+    assert b"released" not in await redis.hgetall("oi:handover:publisher")
+
+
+@pytest.mark.parametrize(
+    ("egress", "age_s", "its_ban", "moves"),
+    [
+        ("b", 1, False, True),
+        ("a", 1, False, False),
+        ("b", 60, False, False),
+        ("b", 1, True, False),
+        ("", 1, False, False),
+    ],
+)
+async def test_a_banned_address_gives_its_work_to_one_that_may_go_on(
+    redis: Redis, egress: str, age_s: float, its_ban: bool, moves: bool
+) -> None:
+    """Only to a standby that is there, goes another way, and is not banned itself."""
+    one = Host(redis, "host-a")
+    one.service.egress, one.service.wish = "a", "banned"
+    await one.lease.take()
+    said = {"beat": one.clock.now_ms() - age_s * 1000, "standby": "standby; host-a works", "egress": egress}
+    await redis.hset("oi:hosts", mapping={"host-b publisher": json.dumps(said), "host-c publisher": "[]"})
+    if its_ban:
+        await redis.set("oi:ban:b", one.clock.now_ms() + 60_000)
+
+    assert await one.lease._another_may() == moves
+    if moves:
+        with pytest.raises(Lost, match="given to another host: banned"):
+            await one.lease.keep()
 
 
 async def test_a_wish_of_yesterday_or_for_another_moves_nothing(redis: Redis) -> None:

@@ -15,7 +15,6 @@ from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
 from cli.state import Learnt, Snapshot, read
 from cli.status import Status, status, without_redis
 from shared.clock import iso
-from shared.proxy import Proxy
 from tests.cli.world import SERVICES, World
 
 SETTINGS = find({"REDIS_URL": "redis://h"}).settings
@@ -215,7 +214,7 @@ async def test_a_proxy_is_named_and_its_ban_is_the_one_that_counts(redis: Redis)
     until_ms = world.now_ms + 60_000
     await redis.set("oi:ban:proxy.test:3128", until_ms)
 
-    seen = await read(redis, proxy=Proxy("proxy.test:3128"))
+    seen = await read(redis, egress="proxy.test:3128")
     hops = {hop.hop: hop for hop in status(seen, SETTINGS, "here").hops}
 
     assert (seen.ban_ms, (await read(redis)).ban_ms) == (until_ms, 0)

@@ -175,7 +175,7 @@ async def test_a_ban_of_the_proxys_address_is_seen(redis: Redis) -> None:
     given = find({"REDIS_URL": "redis://h", "BINANCE_PROXY": "http://proxy.test:3128"})
     world = World()
     await world.write(redis)
-    await redis.set(ban_key(given.settings.proxy), world.now_ms + 60_000)
+    await redis.set(ban_key(given.settings.egress), world.now_ms + 60_000)
     latest = Latest(redis, given)
     await latest.look(80)
     assert {hop.hop: hop.state for hop in latest.status.hops}["budget"] == "down"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -12,24 +13,34 @@ from tests.hosts import net
 from tests.hosts.faults import FAULTS, Outcome
 from tests.hosts.rig import Rig
 
+QUICK = ("handover of all", "publisher killed for good", "master of Redis killed", "power cut")
 
-async def run(folder: Path, names: list[str]) -> dict[str, Outcome]:
-    rig, found = Rig(folder), dict[str, Outcome]()
+
+async def run(folder: Path, names: list[str]) -> list[Outcome]:
+    rig, found = Rig(folder), list[Outcome]()
     try:
         await rig.start()
         await rig.whole()
         for name in names:
-            try:
-                found[name] = await FAULTS[name](rig)
-                await rig.whole()
-            except AssertionError as e:
-                found.setdefault(name, Outcome()).wrong.append(f"not whole again: {e}")
-            print(line(name, found[name]), flush=True)
-            if found[name].wrong:
-                break
+            found.append(await hurt(rig, name))
+            print(line(name, found[-1]), flush=True)
+        values = await rig.wrong_values()
+        print(f"{values[0]} rows judged, {len(values[1])} wrong", *values[1][:5], flush=True)
+        if values[1]:
+            found.append(Outcome(wrong=values[1]))
     finally:
         await rig.close()
     return found
+
+
+async def hurt(rig: Rig, name: str) -> Outcome:
+    outcome = Outcome()
+    try:
+        outcome = await FAULTS[name](rig)
+        await rig.whole()
+    except AssertionError as e:
+        outcome.wrong.append(f"not whole again: {e}")
+    return outcome
 
 
 def line(name: str, outcome: Outcome) -> str:
@@ -41,14 +52,23 @@ def line(name: str, outcome: Outcome) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.hosts", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(FAULTS))
+    parser.add_argument("--all", action="store_true", help="all of them, not the quick ones alone")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="so many at random")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path)
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="oi-hosts-") as temporary, net.network():
         folder = told.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         net.enter_outside()
-        found = asyncio.run(run(folder, told.only or list(FAULTS)))
-    return int(any(outcome.wrong for outcome in found.values()))
+        found = asyncio.run(run(folder, chosen(told)))
+    return int(any(outcome.wrong for outcome in found))
+
+
+def chosen(told: argparse.Namespace) -> list[str]:
+    if told.random:
+        return random.Random(told.seed).choices(list(FAULTS), k=told.random)
+    return told.only or list(FAULTS if told.all else QUICK)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from tests.hosts.rig import SERVICES, Rig, until
 
 STEADY_S = 8.0  # before a fault, and after its end: cycles to compare with
 LEASE_S = 5.0
+IN_FLIGHT_S = 0.3  # requests that were under way when the first was refused
+INTERVAL_S = 30.0  # OI_MAX_INTERVAL_SEC
 SETTLES_S = 3.0  # a batch that was under way when the owner was hurt
 
 
@@ -215,6 +217,46 @@ async def handover_of_all(rig: Rig) -> Outcome:
     return outcome
 
 
+async def banned(rig: Rig, for_s: float = 30.0) -> Outcome:
+    """418 to the address of the host that sweeps."""
+    shares = await rig.shares()
+    host = shares["oi_poller"].works.removeprefix("host-")
+    other = "b" if host == "a" else "a"
+    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    await rig.exchange(host, {"fault": "ban", "ban_s": for_s})
+
+    async def told() -> bool:
+        return await rig.refused(host) > 0
+
+    await until(told)
+    told_ms = now_ms()
+    await asyncio.sleep(IN_FLIGHT_S)
+    refused = await rig.refused(host)
+
+    async def moved() -> bool:
+        return await rig.owner("oi_poller") == other
+
+    outcome.facts["moved_s"] = round(await until(moved), 1)
+
+    async def swept() -> bool:
+        return bool(await rig.sweeps_since(told_ms))
+
+    await until(swept)
+    first_ms = (await rig.sweeps_since(told_ms))[0]
+    outcome.facts["sweep_after_s"] = round((first_ms - told_ms) / 1000, 1)
+    outcome.must(outcome.facts["sweep_after_s"] <= INTERVAL_S, "no sweep from the other address within an interval")
+    outcome.verified_s = await rig.verified(at_ms)
+    await asyncio.sleep(STEADY_S)
+    outcome.facts["during_ban"] = await rig.refused(host) - refused
+    outcome.must(outcome.facts["during_ban"] == 0, "requests came from the banned address")
+    now = await rig.shares()
+    stayed = all(now[name].works == shares[name].works for name in SERVICES if name != "oi_poller")
+    outcome.must(stayed, "another service moved, too")
+    await watch(rig, at_ms, before, outcome, turns=1)
+    await asyncio.sleep(max(0.0, for_s + 3 - (now_ms() - at_ms) / 1000))
+    return outcome
+
+
 async def gather_on(rig: Rig, host: str) -> None:
     """All owners and the master on one host: what the worst fault can hit."""
     if await rig.master() != host:
@@ -234,6 +276,7 @@ FAULTS: dict[str, Callable[[Rig], Awaitable[Outcome]]] = {
     "master of Redis killed": master_killed,
     "master of Redis frozen 10 s": master_frozen,
     "owner stopped 30 s": owner_stopped,
+    "418 on one address": banned,
     "cut off with the master": cut_off_with_the_master,
     "cable pulled": cable_pulled,
     "power cut": power_cut,

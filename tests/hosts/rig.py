@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 import time
@@ -22,17 +23,27 @@ from shared import store
 from shared.clock import iso
 from shared.errors import Transient, WireError
 from shared.sweeplog import Entry, sweep_entry
+from tests.chaos.oracle import Bounds, judge
 from tests.hosts.net import ADDRESSES, WORLD, inside
 from tests.pipeline.harness import KEY
 from tests.waiting import eventually
 
 SERVICES = ("ws_daemon", "oi_poller", "oi_alerter", "publisher")
 PORTS = {"ws_daemon": 9101, "oi_poller": 9102, "publisher": 9103, "oi_alerter": 9104}
-SENTINELS = ",".join(f"{address}:26379" for address in ADDRESSES.values())
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "two-hosts.md"
 EXCHANGE, BACKEND = 18090, 18080
-DOWN_AFTER_MS = 2000
+
+
+def told(pattern: str) -> str:
+    """What the guide says: the rig runs on the configuration that it prints."""
+    (found,) = re.findall(pattern, GUIDE.read_text(), re.MULTILINE | re.DOTALL if "END" in pattern else re.MULTILINE)
+    return str(found)
+
+
+REDIS_CONF = told(r"/etc/redis/redis.conf <<'END'\n(.*?)END")
+SENTINEL_CONF = told(r"/etc/redis/sentinel.conf <<'END'\n(.*?)END")
 SETTINGS = {
-    "REDIS_URL": f"redis+sentinel://{SENTINELS}/oi/0",
+    "REDIS_URL": told(r"^REDIS_URL=(.*)$"),
     "BACKEND_URL": f"http://{WORLD}:{BACKEND}",
     "BACKEND_API_KEY": KEY,
     "BACKEND_ALLOW_HTTP": "on",
@@ -42,6 +53,10 @@ SETTINGS = {
     "OI_MAX_REQ_PER_MIN": "60000",
     "LOG_FORMAT": "json",
 }
+
+
+# The default ages, and the beat of the stream and a slow answer: as tests/chaos has it.
+BOUNDS = Bounds((15 + 2) * 1000, (60 + 5) * 1000)
 
 
 class Rig:
@@ -79,8 +94,10 @@ class Rig:
     def start_redis(self, host: str, replica_of: str) -> None:
         folder = self.folder / f"redis-{host}"
         folder.mkdir(exist_ok=True)
-        argv = [server_binary(), "--port", "6379", "--bind", "0.0.0.0", "--protected-mode", "no"]
-        argv += ["--dir", str(folder), "--save", "", "--appendonly", "yes", "--loglevel", "notice"]
+        path = folder / "redis.conf"
+        if not path.exists():
+            path.write_text(f"dir {folder}\nsave ''\n{REDIS_CONF}")
+        argv = [server_binary(), str(path), "--loglevel", "notice"]
         if replica_of:
             argv += ["--replicaof", ADDRESSES[replica_of], "6379"]
         self._child(host, "redis", argv, {})
@@ -88,11 +105,9 @@ class Rig:
     def start_sentinel(self, host: str) -> None:
         path = self.folder / f"sentinel-{host}.conf"
         if not path.exists():  # else it knows the others, and who is the master
-            path.write_text(
-                f"port 26379\nbind 0.0.0.0\nprotected-mode no\ndir {self.folder}\n"
-                f"sentinel monitor oi {ADDRESSES['a']} 6379 2\n"
-                f"sentinel down-after-milliseconds oi {DOWN_AFTER_MS}\nsentinel failover-timeout oi 6000\n"
-            )
+            folder = self.folder / f"sentinel-{host}"
+            folder.mkdir()
+            path.write_text(SENTINEL_CONF.replace("/var/lib/redis", str(folder)))
         self._child(host, "sentinel", [server_binary(), str(path), "--sentinel"], {})
 
     def _child(self, host: str, name: str, argv: list[str], env: dict[str, str]) -> None:
@@ -192,9 +207,35 @@ class Rig:
         landed = [entry.sweep for entry in await self._entries(since_ms)][:-2]
         return sum(1 for sweep in landed if not isinstance(sweep, WireError) and iso(sweep.ended_ms) not in posted)
 
+    async def wrong_values(self) -> tuple[int, list[str]]:
+        """How many rows the backend stored, and why some can be shown false."""
+        rows: list[dict[str, Any]] = []
+        answer = await self.api.get(f"http://{WORLD}:{BACKEND}/control/rows", params={"limit": 200_000}, timeout=30)
+        rows = answer.json()["rows"]
+        judged = [judge(row, {}, BOUNDS, frozenset({0})) for row in rows]
+        return len(rows), [why for why in judged if why]
+
     async def _entries(self, since_ms: int) -> list[Entry]:
         rows: Any = await self.redis.xrange("oi:sweeps", min=since_ms + 1000)
         return [sweep_entry(*row) for row in rows]
+
+    async def exchange(self, host: str, fault: dict[str, Any]) -> None:
+        """A fault of the exchange as this host sees it."""
+        answer = await self.api.post(f"http://{WORLD}:{exchange_port(host)}/control", json=fault)
+        assert answer.status_code == 200, answer.text
+
+    async def refused(self, host: str) -> int:
+        """Requests that came from this host's address during a ban."""
+        answer = await self.api.get(f"http://{WORLD}:{exchange_port(host)}/control")
+        return int(answer.json()["weight"]["requests_during_ban"])
+
+    async def sweeps_since(self, since_ms: int) -> list[int]:
+        """When sweeps landed whose first request was sent later than this, oldest first."""
+        found = [(entry.entry_id, entry.sweep) for entry in await self._entries(since_ms - 1000)]
+        begun = [
+            (one, sweep) for one, sweep in found if not isinstance(sweep, WireError) and sweep.started_ms > since_ms
+        ]
+        return [int(entry_id.partition("-")[0]) for entry_id, sweep in begun if sweep.readings]
 
     async def fail_over(self) -> None:
         async with Redis(host=ADDRESSES["c"], port=26379) as sentinel:

@@ -24,7 +24,7 @@ from tests.builders import mark, volume
 from tests.fakes import at_work
 from tests.oi_poller.venue import Venue
 
-FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "30", "OI_MAX_REQ_PER_MIN": "100000"}
+FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "30", "OI_MAX_REQ_PER_MIN": "100000", "HOST_ID": "host-a"}
 
 
 class Start(Protocol):

@@ -106,7 +106,7 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
             await eventually(lambda: redis.xlen(SWEEPS))
             venue.answers["S30USDT"] = (status, body, {"Retry-After": "120"})
             await eventually(lambda: sample(service, "pipeline_ban_until_timestamp_seconds"))
-            until_ms = int(await eventually(lambda: redis.get(BAN)))
+            until_ms = int(await eventually(lambda: redis.get(f"{BAN}:host-a")))
             await eventually(lambda: "nothing may be sent" in service.health.report().detail)
             await eventually(lambda: not venue.under_way)
             sent = venue.requests

@@ -206,10 +206,10 @@ async def test_a_proxy_that_is_away_is_named(tmp_path: Path) -> None:
 
 async def test_its_ban_is_its_own(redis: Redis, clock: FakeClock) -> None:
     """The exchange bans the address that it sees; the way without the proxy stays open, and the other way about."""
-    way = Proxy("proxy.test:3128")
+    way = "proxy.test:3128"
     await Ban(redis, clock, way).record(Banned("418", 300.0, clock.now_ms() + 300_000))
 
-    reborn, direct = Ban(redis, clock, way), Ban(redis, clock)
+    reborn, direct = Ban(redis, clock, way), Ban(redis, clock, "host-a")
     await reborn.refresh()
     await direct.refresh()
 

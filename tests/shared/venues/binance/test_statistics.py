@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 
 from shared.ban import Ban
 from shared.errors import Banned, RateLimited
-from shared.proxy import proxy
 from shared.venues.binance.statistics import MOST, Quota, Statistics
 from tests.fakes import FakeClock, service
 
@@ -59,7 +58,7 @@ async def test_what_a_hand_wrote_there_stops_nobody(redis: Redis, clock: FakeClo
 
 
 async def test_another_way_to_the_exchange_has_a_limit_of_its_own(redis: Redis, clock: FakeClock) -> None:
-    through = Ban(redis, clock, proxy("http://user:word@proxy.example:3128"))
+    through = Ban(redis, clock, "proxy.example:3128")
     await redis.hset("oi:statistics", str(clock.now_ms() // 60_000), MOST)
 
     assert await taken(Quota(redis, clock, Ban(redis, clock).address), 1) == 0
