@@ -83,8 +83,8 @@ def shares(
 
 
 def several(found: Iterable[Share]) -> bool:
-    """Whether more than one host shares the work, or did within the hour."""
-    return len({host for share in found for host in (share.works, *share.standing_by, *share.silent) if host}) > 1
+    """Whether a service is on more than one host, or was within the hour."""
+    return any(len({share.works, *share.standing_by, *share.silent} - {""}) > 1 for share in found)
 
 
 def hop(found: list[Share]) -> Hop:

@@ -36,7 +36,10 @@ def both(*present: Present, works: str = "host-a") -> list[Share]:
 
 
 def test_one_host_alone_is_not_spoken_of() -> None:
+    """Nor services that are each on a host of their own, as containers may be."""
     assert not hosts.several(both(there("host-a")))
+    leases = {"publisher": b"host-a 1 1", "oi_poller": b"host-b 1 1"}
+    assert not hosts.several(shares([there("host-a"), there("host-b", "oi_poller")], leases, {}, NOW_MS))
 
 
 def test_who_works_and_who_stands_by() -> None:
