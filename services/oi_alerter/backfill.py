@@ -1,4 +1,5 @@
-"""The last hour of symbols that have no history yet, asked of ``openInterestHist``: two symbols a second.
+"""The last hour of symbols that have no history yet: out of ``oi:past``, where the keeper tells it there, else asked of
+``openInterestHist``, two symbols a second.
 
 The answers are kept in ``oi:history``, so that a restart within the hour does not ask again.
 """
@@ -13,7 +14,7 @@ from typing import NoReturn
 import httpx
 
 from services.oi_alerter import wire
-from services.oi_alerter.history import History
+from services.oi_alerter.history import History, Series
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
 from shared.backoff import Backoff
@@ -66,6 +67,8 @@ class Backfill:
                 await self.service.clock.sleep(LOOK_S)
                 continue
             try:
+                if await self._is_kept(symbol):
+                    continue
                 await self._ask(symbol)
                 self.service.health.over(NOT_NOW)
                 self._backoff.reset()
@@ -73,14 +76,30 @@ class Backfill:
             except (Transient, Refused) as e:
                 await self._wait(e)
 
+    async def _is_kept(self, symbol: str) -> bool:
+        """Whether what the keeper has of it is enough."""
+        rows = await self.memory.kept(symbol)
+        if rows is None:
+            return False
+        try:
+            self.history.recall(symbol, wire.kept_samples(rows, symbol))
+        except WireError as e:
+            self.metrics.bad_in_redis(e)
+        if self._is_short(self.history.series[symbol]):
+            return False
+        self.metrics.warmed.labels("kept").inc()
+        return True
+
+    def _is_short(self, series: Series) -> bool:
+        return series.span_ms < self.history.horizon_ms - 2 * PERIOD_MS
+
     def next_symbol(self) -> str | None:
         """One that is seen now, whose history is too short, and that was not asked for since it began."""
         self.asked = {s: at for s, at in self.asked.items() if s in self.history.series}
         now_ms = self.service.clock.now_ms()
         for symbol, series in self.history.series.items():
-            short = series.span_ms < self.history.horizon_ms - 2 * PERIOD_MS
             seen = now_ms - series.newest_ms <= self.history.longest_hole_ms
-            if short and seen and self.asked.get(symbol, 0) < series.first_ms:
+            if self._is_short(series) and seen and self.asked.get(symbol, 0) < series.first_ms:
                 return symbol
         return None
 

@@ -15,6 +15,7 @@ from redis.exceptions import WatchError
 
 from services.oi_alerter import wire
 from services.oi_alerter.detector import Key, Latch
+from shared import lately
 from shared.alert import FIELD
 from shared.errors import WireError
 from shared.model import Sweep
@@ -115,6 +116,11 @@ class Memory:
         async with redis_faults():
             rows = cast("dict[bytes, bytes]", await self._redis.hgetall(HISTORY))
         return {name.decode(errors="replace"): body for name, body in rows.items()}
+
+    async def kept(self, symbol: str) -> bytes | None:
+        """The last rows of a symbol as the keeper has them, where there is one."""
+        async with redis_faults():
+            return cast("bytes | None", await self._redis.hget(lately.KEY, symbol))
 
     async def keep_backfilled(self, symbol: str, body: bytes, for_ms: int) -> None:
         async with round_trip(self._redis) as pipe:

@@ -14,6 +14,7 @@ from services.oi_alerter.history import Sample
 from shared.alert import AlertBody
 from shared.clock import iso
 from shared.errors import UNREADABLE, WireError
+from shared.lately import decode_rows
 from shared.numbers import Instant
 from shared.venues.binance import bodies
 
@@ -33,6 +34,16 @@ def past_samples(body: bytes, symbol: str) -> list[Sample]:
     """Of openInterestHist's body. Zero open interest is no baseline: such a row is left out."""
     told = bodies.open_interest_statistics(body, symbol)
     return [Sample(one.at_ms, float(one.contracts), None) for one in told if one.contracts]
+
+
+def kept_samples(rows: bytes, symbol: str) -> list[Sample]:
+    """Of the keeper's rows, with their mark prices."""
+    told = decode_rows(symbol, rows)
+    return [
+        Sample(row.received_ms, contracts, None if row.mark is None else float(row.mark))
+        for row in told
+        if (contracts := float(row.contracts))
+    ]
 
 
 def encode_latch(key: Key, latch: Latch) -> tuple[str, bytes]:

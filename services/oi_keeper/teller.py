@@ -1,4 +1,4 @@
-"""``oi:changes``, twice a minute: open interest of now against the rows of before.
+"""``oi:changes``, twice a minute: open interest of now against the rows of before. ``oi:past``, where it is missing.
 
 It reads the file by a connection of its own, so that a disk too full to write to stops no answer.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.readings import Listings
@@ -19,17 +19,19 @@ from shared.changes import WINDOWS_MS, Changes, changes, tolerance_ms
 from shared.errors import Refused, Transient, WireError
 from shared.history.block import Row
 from shared.history.file import Series, all_series, file_faults, open_to_read
-from shared.history.read import nearest_of_all
+from shared.history.read import all_since, nearest_of_all
+from shared.lately import KEPT_MS, KEY, SPAN_MS, encode_rows
 from shared.model import Reading
 from shared.numbers import plain
 from shared.runner import THREADS
 from shared.service import Service
-from shared.store import CHANGES, CONTRACTS, UNIVERSE, round_trip
+from shared.store import CHANGES, CONTRACTS, UNIVERSE, redis_faults, replace_hash, round_trip
 
 EVERY_S = 30.0
 SOON_S = 5.0  # after a look that failed
 FRESH_MS = 120_000  # what was received longer ago is not open interest of now
 UNTOLD = "changes of open interest cannot be told"
+T = TypeVar("T")
 Bases = dict[Series, dict[str, Row]]
 
 
@@ -55,6 +57,13 @@ def bases_of(path: str, now_ms: int) -> Bases:
             for number, row in nearest_of_all(db, now_ms - window_ms, tolerance_ms(window_ms)).items():
                 found.setdefault(series[number], {})[window] = row
     return found
+
+
+def lately(path: str, now_ms: int) -> dict[Series, list[Row]]:
+    """Of every series its last rows. Raises `Transient`, `Refused`."""
+    with contextlib.closing(open_to_read(path)) as db, file_faults(path):
+        series = all_series(db)
+        return {series[number]: rows for number, rows in all_since(db, now_ms - SPAN_MS).items()}
 
 
 @dataclass
@@ -84,7 +93,7 @@ class Teller:
     async def tell(self) -> None:
         """Raises `Transient` or `Refused` where Redis or the file cannot be read."""
         redis, now_ms, bad = self.service.redis, self.service.clock.now_ms(), self.metrics.bad_in_redis
-        bases = await asyncio.get_running_loop().run_in_executor(self._aside, bases_of, self.settings.path, now_ms)
+        bases = await self._read(bases_of, now_ms)
         listings = Listings(bases)
         listings.learn(await UNIVERSE.all(redis, bad))
         now = rows_now(await CONTRACTS.all(redis, bad), listings, now_ms)
@@ -94,3 +103,19 @@ class Teller:
             CHANGES.drop(pipe, gone)
             CHANGES.put(pipe, told)
         self.metrics.told.set(now_ms / 1000)
+        async with redis_faults():
+            is_there = await redis.exists(KEY)
+        if not is_there:
+            await self._tell_past(now.keys(), now_ms)
+
+    async def _tell_past(self, series: Iterable[Series], now_ms: int) -> None:
+        """For who begins on an empty Redis; of the contracts that have their names now."""
+        rows = await self._read(lately, now_ms)
+        lines = {one.symbol: encode_rows(rows[one]) for one in series if one in rows}
+        async with round_trip(self.service.redis) as pipe:
+            replace_hash(pipe, KEY, lines)
+            pipe.pexpire(KEY, KEPT_MS)
+
+    async def _read(self, ask: Callable[[str, int], T], now_ms: int) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._aside, ask, self.settings.path, now_ms)

@@ -24,6 +24,8 @@ from services.oi_alerter.settings import Settings
 from shared import http
 from shared.ban import Ban
 from shared.clock import SystemClock
+from shared.history.block import Row
+from shared.lately import encode_rows
 from shared.settings import load
 from tests.fakes import FakeClock, service
 from tests.oi_alerter.conftest import Book, Start, sample, told
@@ -191,6 +193,38 @@ async def test_what_hits_everyone_is_tried_again_later(bench: Bench, past: Past,
     times = [at_ms for _, at_ms in past.asked]
     assert len(times) == 3
     assert all(later - earlier >= 1000 for earlier, later in pairwise(times))
+
+
+def kept(clock: FakeClock, minutes: int, behind_s: float = 60.0) -> bytes:
+    """As the keeper tells it: one row a minute."""
+    newest_ms = clock.now_ms() - round(behind_s * 1000)
+    return encode_rows(Row(newest_ms - n * 60_000, f"{1000 + n}.5", "2.0") for n in reversed(range(minutes)))
+
+
+async def test_what_the_keeper_has_is_asked_of_nobody(bench: Bench, past: Past, redis: Redis) -> None:
+    """With the mark prices, which the exchange does not tell."""
+    await redis.hset("oi:past", mapping={"AUSDT": kept(bench.clock, 70), "BUSDT": kept(bench.clock, 70)})
+    bench.see("AUSDT", "BUSDT", "CUSDT")
+    await bench.until(lambda: past.asked)
+
+    assert {symbol for symbol, _ in past.asked} == {"CUSDT"}
+    series = bench.history.series["AUSDT"]
+    baseline = series.nearest(series.newest_ms - 3_600_000, 60_000, series.newest_ms)
+    assert baseline is not None
+    assert baseline.mark_price == 2.0
+    assert baseline.open_interest == 1059.5
+
+
+@pytest.mark.parametrize("told", ["too short", "too old", "unreadable"])
+async def test_what_the_keeper_has_not_is_asked_of_the_exchange(
+    bench: Bench, past: Past, redis: Redis, told: str
+) -> None:
+    rows = {"too short": kept(bench.clock, 20), "too old": kept(bench.clock, 70, 3600), "unreadable": b'[["x"]]'}
+    await redis.hset("oi:past", "AUSDT", rows[told])
+    bench.see("AUSDT")
+    await bench.until(lambda: past.asked)
+
+    assert [symbol for symbol, _ in past.asked] == ["AUSDT"]
 
 
 async def test_a_symbol_not_seen_now_is_not_asked_for(bench: Bench, past: Past) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -18,9 +20,10 @@ from services.oi_keeper.settings import Settings
 from services.oi_keeper.teller import Teller
 from services.oi_keeper.writer import Reading, Writer
 from shared.changes import WINDOWS_MS
-from shared.errors import Refused
+from shared.errors import Refused, WireError
 from shared.history.block import Row
 from shared.history.file import DAY_MS, Series
+from shared.lately import decode_rows
 from shared.model import Member
 from shared.settings import load
 from shared.store import CONTRACTS, UNIVERSE, round_trip
@@ -110,3 +113,34 @@ async def test_without_the_file_nothing_is_told_and_what_was_stays(scene: Scene)
         await scene.told()
     assert await scene.redis.hkeys("oi:changes") == [b"BTCUSDT"]
     assert before["BTCUSDT"]["5m"]["change"] == pytest.approx(0.2)
+
+
+async def test_the_last_rows_are_told_where_they_are_missing(scene: Scene) -> None:
+    """To who begins on an empty Redis; not of a dead namesake, and not again while they are there."""
+    minutes = [(BTC, n * 60_000, f"{n}.5") for n in range(1, 100)]
+    scene.past(*minutes, (Series("LITUSDT", 0), 60_000, "7"))
+    await scene.now(BTCUSDT="120")
+    await scene.now(onboard_ms=NOW_MS - 30_000, LITUSDT="900")
+    await scene.told()
+    rows = decode_rows("BTCUSDT", await scene.redis.hget("oi:past", "BTCUSDT") or b"")
+
+    assert rows == [Row(NOW_MS - n * 60_000, f"{n}.5", "50.0") for n in range(70, 0, -1)]
+    assert await scene.redis.hkeys("oi:past") == [b"BTCUSDT"]
+    assert 0 < await scene.redis.pttl("oi:past") <= 600_000
+    await scene.redis.hset("oi:past", "BTCUSDT", "untouched")
+    await scene.told()
+    assert await scene.redis.hget("oi:past", "BTCUSDT") == b"untouched"
+
+
+@given((st.binary(max_size=60) | st.text().map(str.encode)).filter(lambda blob: b"[" not in blob))
+def test_rows_that_cannot_be_read_are_named(blob: bytes) -> None:
+    with pytest.raises(WireError, match="stored_past: BTCUSDT"):
+        decode_rows("BTCUSDT", blob)
+
+
+@pytest.mark.parametrize(
+    "row", [[NOW_MS, "nan", None], [NOW_MS, "1", "0"], [-1, "1", None], ["1", "1", None], [1, "1"]]
+)
+def test_a_row_that_cannot_be_trusted_spoils_its_symbol(row: list[object]) -> None:
+    with pytest.raises(WireError, match="stored_past: BTCUSDT"):
+        decode_rows("BTCUSDT", json.dumps([row]).encode())

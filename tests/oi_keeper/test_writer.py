@@ -93,6 +93,20 @@ def test_a_day_that_is_over_becomes_blocks_of_the_same_rows(writer: Writer) -> N
     assert kept(writer, from_ms=START + 600_000, to_ms=START + 780_000) == rows[10:13]
 
 
+def test_a_reading_that_comes_after_its_day_became_blocks_changes_no_minute_in_them(writer: Writer) -> None:
+    """By a process that does not remember them."""
+    first, second, other = row(START + 4000, "1.0"), row(START + 34_000, "2.0"), row(START + 94_000, "3.0")
+    writer.add([Reading(BTC, first)])
+    writer.fold(DAY)
+    again = Writer(writer.db)
+    again.add([Reading(BTC, second), Reading(BTC, other)])
+
+    assert kept(again) == [first, other]
+    again.fold(DAY)
+    assert kept(again) == [first, other]
+    assert kept(again, step_s=300) == [first]
+
+
 def test_a_gap_is_a_gap(writer: Writer) -> None:
     rows = [one for one in a_day() if not START + 3_600_000 <= one.received_ms < START + 7_200_000]
     writer.add([Reading(BTC, one) for one in rows])
