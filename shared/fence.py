@@ -8,6 +8,8 @@ the newest mark is right, whoever writes it.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 from typing import Any, cast
 
@@ -16,13 +18,16 @@ from redis.asyncio.client import Pipeline
 
 from shared.clock import Clock
 from shared.errors import Transient
-from shared.store import FENCE
+from shared.store import FENCE, REPLY_TIMEOUT_S
 
 # Commands that change nothing, and XREADGROUP: a transaction would not wait, and what it takes another finds pending.
 READS = frozenset(
     {"EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HMGET", "MGET", "PING", "XINFO", "XLEN", "XPENDING", "XRANGE"}
     | {"XREVRANGE", "XREADGROUP"}
 )
+
+
+PATIENCE_S = REPLY_TIMEOUT_S
 
 
 class Fenced(Transient):
@@ -32,12 +37,14 @@ class Fenced(Transient):
 class Fence:
     """``token``: number and process, as Redis has to hold it; ``standby``: who works instead, for people."""
 
-    def __init__(self, service: str, clock: Clock, *, warm: bool = False) -> None:
+    def __init__(self, service: str, clock: Clock, *, warm: bool = False, patience_s: float = PATIENCE_S) -> None:
         self.key = FENCE + service
         self.token = ""
         self.standby = "standby; not known yet who works"
         self.refused = 0  # writes that were held back or refused
         self._clock = clock
+        self._patience_s = patience_s
+        self._opened = asyncio.Event()
         self._ends_s = -math.inf
         self.warm = warm  # reads on without the lease; of a cold one nothing must begin
 
@@ -48,9 +55,22 @@ class Fence:
 
     def open(self, token: str, ends_s: float) -> None:
         self.token, self._ends_s, self.standby = token, ends_s, ""
+        self._opened.set()
 
     def close(self, standby: str) -> None:
         self._ends_s, self.standby = -math.inf, standby
+
+    async def renewed(self) -> None:
+        """Wait a moment where the lease ran out and may be renewed at once, as a Redis does that is slow or back again.
+
+        A caller who failed in no time would double its waits in no time, too.
+        """
+        if self.standby or self._clock.monotonic_s() < self._ends_s:
+            return
+        self._opened.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_s):
+                await self._opened.wait()
 
     def check(self, *, read: bool = False) -> None:
         """Raise `Fenced` once the lease has run out by this process's clock."""
@@ -80,6 +100,7 @@ class FencedRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         if args[0].partition(" ")[0] in READS:
+            await self._fence.renewed()
             self._fence.check(read=True)
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         async with self.pipeline() as pipe:
@@ -98,6 +119,8 @@ class _FencedPipeline(Pipeline):
         self.fence.compare(cast("bytes | None", await self.get(self.fence.key)))
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        if not self.watching:
+            await self.fence.renewed()
         self.fence.check()
         if self.command_stack and not self.watching and not self.fence.warm:
             await self.watch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -24,9 +25,17 @@ LEASE, FENCE, HANDOVER = "oi:lease:publisher", "oi:fence:publisher", "oi:handove
 class Host:
     """One process of the service on a host of this name, with a clock of its own."""
 
-    def __init__(self, redis: Redis, name: str, *, warm: bool = False, clock: FakeClock | None = None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        name: str,
+        *,
+        warm: bool = False,
+        clock: FakeClock | None = None,
+        patience_s: float = 0.0,
+    ) -> None:
         self.clock = clock or FakeClock()
-        self.fence = Fence("publisher", self.clock, warm=warm)
+        self.fence = Fence("publisher", self.clock, warm=warm, patience_s=patience_s)
         self.redis = FencedRedis(redis, self.fence)
         health = Health(self.clock, 60)
         self.service = Service(
@@ -118,6 +127,20 @@ async def test_who_could_not_renew_goes_on_when_nobody_was_there_meanwhile(redis
 
     await one.redis.set("k", "again")
     assert await redis.get(FENCE) == b"1 host-a 1 1"
+
+
+async def test_a_command_waits_a_moment_for_a_lease_that_is_renewed_at_once(redis: Redis) -> None:
+    """After an outage nobody's back-off grows for want of the lease alone."""
+    one = Host(redis, "host-a", patience_s=30)
+    await one.lease.take()
+    one.clock.advance(s=WORKS_S)
+    waiting = [asyncio.create_task(one.redis.set("k", "v")), asyncio.create_task(one.redis.get("other"))]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+
+    await one.lease.take()
+
+    assert await asyncio.gather(*waiting) == [True, None]
 
 
 async def test_it_renews_at_a_third(redis: Redis) -> None:
