@@ -13,7 +13,8 @@ HALF_HOUR_MS = 1_800_000
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
 WITH RECURSIVE wanted (minute) AS (SELECT :first UNION ALL SELECT minute + 1 FROM wanted WHERE minute < :last)
-SELECT received_ms, contracts, mark FROM wanted JOIN minute USING (minute) WHERE series = :series ORDER BY 1
+SELECT received_ms, contracts, mark FROM wanted
+CROSS JOIN minute ON minute.minute = wanted.minute AND minute.series = :series  -- CROSS: in this order
 """
 _DAYS = """
 SELECT day, step_s, rows FROM day
@@ -75,7 +76,8 @@ def _of_days(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step
 
 
 def _minutes(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) -> Iterator[Row]:
-    oldest, newest = db.execute("SELECT min(minute), max(minute) FROM minute").fetchone()
+    # Two questions: SQLite answers each from an end of the table, and both at once by reading all of it.
+    oldest, newest = db.execute("SELECT (SELECT min(minute) FROM minute), (SELECT max(minute) FROM minute)").fetchone()
     if oldest is not None:
         first, last = max(oldest, from_ms // MINUTE_MS), min(newest, to_ms // MINUTE_MS)
         yield from (Row(*row) for row in db.execute(_MINUTES, {"first": first, "last": last, "series": number}))
