@@ -101,7 +101,7 @@ REST = [
     Fault("error-200", "200 with an error body", answers("error_body_200"), 5, poller("symbols failed")),
     Fault("truncated-200", "200 with JSON that breaks off", answers("truncated_json"), 5, poller("symbols failed")),
     Fault("empty-listings", "exchangeInfo without symbols", answers("empty_symbols", "exchangeInfo"), 2,
-          poller("none of 0 listed"), 70, age_s=10),
+          poller("none of 0 listed"), 140, age_s=10),
     Fault("delisted", "three symbols stop trading in mid-sweep", f.delisted_in_mid_sweep, 3, poller("not_trading"),
           recover_s=30),
     Fault("200-listed", "200 new symbols", exchange({"fault": "list", "count": 200}), 4,
