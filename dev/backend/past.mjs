@@ -3,6 +3,7 @@
 //
 // Changes are {at, rows}: Unix ms, and by the backend's symbol one fraction for each of `WINDOWS`, null where there is none.
 
+import { Asked, bodyOf } from './asked.mjs';
 import { normalise } from './ingest.mjs';
 
 export const WINDOWS = ['4h', '24h', '7d'];
@@ -10,8 +11,6 @@ export const WINDOWS = ['4h', '24h', '7d'];
 export const RANGES = { '24h': [86_400_000, '5m'], '7d': [604_800_000, '15m'], all: [400 * 86_400_000, '4h'] };
 
 const EVERY_MS = 15_000;
-const PATIENCE_MS = 4_000;
-const LARGEST = 8 * 1024 * 1024;
 
 /** The API's `/changes` as the page takes them; null when it is none. Pure. */
 export function readChanges(said, nowMs) {
@@ -27,48 +26,21 @@ export function readPoints(said) {
   return said.rows.map((row) => [row.updatedAt * 1000, row.openInterest, row.markPrice, row.source === 'exchange' ? 1 : 0]);
 }
 
-export class Past {
-  /** `origin`: of the API; '' where there is none. `told` is called with each new view. */
+export class Past extends Asked {
+  /** `origin`: of the API; '' where there is none. */
   constructor(origin, told) {
+    super(origin && `${origin}/changes`, EVERY_MS, (body) => readChanges(JSON.parse(body), Date.now()), told);
     this.origin = origin;
-    this.told = told;
-    this.seen = null;
-  }
-
-  start() {
-    if (this.origin === '' || this.timer) return;
-    this.look();
-    this.timer = setInterval(() => this.look(), EVERY_MS);
-    this.timer.unref();
-  }
-
-  close() {
-    clearInterval(this.timer);
-  }
-
-  view() {
-    return this.seen;
-  }
-
-  async look() {
-    const view = readChanges(await this.get('/changes'), Date.now());
-    if (view) this.told((this.seen = view));
   }
 
   async points(symbol, range) {
+    if (this.origin === '') return [];
     const [span, step] = RANGES[range];
     const from = Math.max(0, Math.floor((Date.now() - span) / 1000));
-    return readPoints(await this.get(`/history/${encodeURIComponent(symbol)}?from=${from}&step=${step}`));
-  }
-
-  async get(path) {
-    if (this.origin === '') return null;
     try {
-      const answer = await fetch(this.origin + path, { signal: AbortSignal.timeout(PATIENCE_MS), redirect: 'error' });
-      const body = await answer.text();
-      return answer.ok && body.length <= LARGEST ? JSON.parse(body) : null;
+      return readPoints(JSON.parse(await bodyOf(`${this.origin}/history/${encodeURIComponent(symbol)}?from=${from}&step=${step}`)));
     } catch {
-      return null; // away, or no JSON; asked again in a moment
+      return []; // away, or not what it should be
     }
   }
 }

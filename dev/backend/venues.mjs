@@ -4,9 +4,9 @@
 // A view is {at, others, rows}: Unix ms, USD at all other venues together, and by Binance's symbol {usd, contracts};
 // a contract is [venue, its symbol, usd, sides, received ms, why it is not in the sum or '']. null: no venue is read.
 
+import { Asked } from './asked.mjs';
+
 const EVERY_MS = 5_000;
-const PATIENCE_MS = 4_000;
-const LARGEST = 8 * 1024 * 1024;
 const OWN = 'binance';
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -33,38 +33,9 @@ export function readAggregate(body) {
   return { at: said.at * 1000, others, rows };
 }
 
-export class Venues {
-  /** `url`: of the aggregate; '' where there is none. `told` is called with each new view. */
+export class Venues extends Asked {
+  /** `url`: of the aggregate; '' where there is none. */
   constructor(url, told) {
-    this.url = url;
-    this.told = told;
-    this.seen = null;
-  }
-
-  start() {
-    if (this.url === '' || this.timer) return;
-    this.look();
-    this.timer = setInterval(() => this.look(), EVERY_MS);
-    this.timer.unref();
-  }
-
-  close() {
-    clearInterval(this.timer);
-  }
-
-  view() {
-    return this.seen;
-  }
-
-  /** What cannot be had now is kept; the page sees how old it is. */
-  async look() {
-    try {
-      const answer = await fetch(this.url, { signal: AbortSignal.timeout(PATIENCE_MS), redirect: 'error' });
-      const body = await answer.text();
-      const view = answer.ok && body.length <= LARGEST ? readAggregate(body) : null;
-      if (view) this.told((this.seen = view));
-    } catch {
-      // away; asked again in a moment
-    }
+    super(url, EVERY_MS, readAggregate, told);
   }
 }

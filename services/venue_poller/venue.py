@@ -6,7 +6,7 @@ A module under `services.venue_poller.venues` declares one `Venue` and knows not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.coins import Unit
-from shared.errors import UNREADABLE, WireError
+from shared.errors import UNREADABLE, RateLimited, WireError
 from shared.model import VenueOpenInterest, valid_symbol
 from shared.numbers import finite, non_negative, positive
 
@@ -105,6 +105,28 @@ def contract(
         venue_ms=venue_ms,
         received_ms=received_ms,
     )
+
+
+class _Coded(msgspec.Struct):
+    code: str
+    msg: str = ""
+    data: list[msgspec.Raw] = []
+
+
+_coded = msgspec.json.Decoder(_Coded)
+
+
+def coded(body: bytes, *, good: str, too_many: Collection[str]) -> list[msgspec.Raw]:
+    """The rows of a body that tells by a code how it went, as OKX and Bitget do. Raises `WireError`, `RateLimited`."""
+    try:
+        read = _coded.decode(body)
+    except UNREADABLE as e:
+        raise envelope(e) from e
+    if read.code in too_many:
+        raise RateLimited(f"{read.code} {read.msg:.80}", 10.0)
+    if read.code != good:
+        raise WireError("venue_error", f"{read.code:.20} {read.msg:.80}")
+    return read.data
 
 
 def envelope(error: Exception) -> WireError:

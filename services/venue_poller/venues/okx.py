@@ -10,20 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.venue_poller.venue import (
-    Aside,
-    Decoded,
-    Limit,
-    Request,
-    Venue,
-    contract,
-    each,
-    envelope,
-    outstanding,
-    price,
-)
+from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, coded, contract, each, outstanding, price
 from shared.coins import QUOTES, unit_of
-from shared.errors import UNREADABLE, RateLimited, WireError
 from shared.model import VenueOpenInterest
 from shared.numbers import whole
 
@@ -38,26 +26,12 @@ class _Row(msgspec.Struct, rename="camel"):
     oi_usd: str = ""
 
 
-class _Body(msgspec.Struct):
-    code: str
-    msg: str = ""
-    data: list[msgspec.Raw] = []
-
-
-_body = msgspec.json.Decoder(_Body)
 _row = msgspec.json.Decoder(_Row)
 
 
 def decode(bodies: Sequence[bytes], received_ms: int) -> Decoded:
-    try:
-        read = _body.decode(bodies[0])
-    except UNREADABLE as e:
-        raise envelope(e) from e
-    if read.code in TOO_MANY:
-        raise RateLimited(f"{read.code} {read.msg:.80}", 10.0)
-    if read.code != "0":
-        raise WireError("venue_error", f"{read.code:.20} {read.msg:.80}")
-    return each(read.data, lambda raw: _swap(_row.decode(raw), received_ms))
+    rows = coded(bodies[0], good="0", too_many=TOO_MANY)
+    return each(rows, lambda raw: _swap(_row.decode(raw), received_ms))
 
 
 def _swap(row: _Row, received_ms: int) -> VenueOpenInterest:
