@@ -54,7 +54,7 @@ test: lint ## lint, types and all tests
 # What a server may answer otherwise than another: scripts, streams and their groups, ACLs, its ways of being away.
 OF_REDIS := tests/shared/test_store.py tests/shared/test_redis_servers.py tests/shared/test_failover.py \
   tests/shared/test_ban.py tests/shared/test_lease.py tests/shared/test_heartbeat.py tests/ws_daemon/test_writer.py \
-  tests/oi_poller/test_sweepstore.py tests/publisher/test_outbox.py tests/publisher/test_delivery.py \
+  tests/oi_poller/test_sweepstore.py tests/publisher/test_outbox.py tests/publisher/test_redis_loses.py \
   tests/publisher/test_alerts.py tests/oi_alerter/test_memory.py tests/pipeline/test_end_to_end.py
 
 test-redis: setup-test ## the tests of what Redis answers, against the server that REDIS_SERVER names

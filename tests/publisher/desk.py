@@ -169,6 +169,15 @@ class Desk:
                 return
         raise AssertionError(f"not delivered in {steps} rounds: {self.service.health.report()}")
 
+    async def outage(self, sweeps: int) -> None:
+        """Sweeps land while the host of the backend turns every POST away."""
+        self.node.answers = [402] * 10_000
+        for _ in range(sweeps):
+            self.clock.advance(10)
+            await self.land()
+            await self.step()
+        self.node.answers = []
+
     async def cycle(self, **how: object) -> str:
         """A sweep ten seconds after the last, delivered; returns its verdict."""
         self.clock.advance(10)

@@ -1,7 +1,7 @@
 """The real publisher process against the real Node stand-in: what only processes show.
 
-What becomes of each fault is tested where time can be steered: test_delivery.py, test_batch.py, test_universe.py,
-test_alerts.py.
+What becomes of each fault is tested where time can be steered: test_delivery.py, test_redis_loses.py,
+test_batch.py, test_universe.py, test_alerts.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,176 @@
+"""What becomes of sweeps where Redis is away, emptied, set back or another server; and of what retention took."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from dev.redis_server import EmbeddedRedis
+from shared import store
+from tests.fakes import FakeClock
+from tests.publisher.desk import Desk
+from tests.publisher.loopback import Loopback
+from tests.redis_servers import servers
+
+Make = Callable[..., Desk]
+
+
+async def test_what_waits_and_disappears_is_lost_and_said(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.outage(4)
+    await one.redis.delete("oi:sweeps")
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+async def test_a_doubt_whose_sweep_disappeared_ends(desk: Make) -> None:
+    """There is nothing any more to post again."""
+    one = desk()
+    await one.cycle()
+    one.node.answers = [502]
+    one.clock.advance(10)
+    await one.land()
+    await one.step()
+    await one.redis.delete("oi:sweeps")
+    for _ in range(3):
+        await one.step()
+        one.clock.advance(10)
+
+    assert one.outbox.attempt is None
+    assert not await one.redis.hexists("oi:publisher", "attempt")
+    assert await one.cycle() == "VERIFIED"
+    assert len(one.node.sizes) == 3
+
+
+async def test_what_disappears_while_nobody_looks_is_lost_too(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.outage(4)
+    await one.redis.delete("oi:sweeps")
+    one.restart()
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_group_that_is_lost_repeats_nothing_and_forgets_nothing(desk: Make, restarts: bool) -> None:
+    one = desk()
+    for _ in range(3):
+        await one.cycle()
+    await one.outage(3)
+    await one.redis.xgroup_destroy("oi:sweeps", "publisher")
+    if restarts:
+        one.restart()
+
+    for _ in range(2):
+        assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert one.duplicates == 0
+
+
+async def test_a_group_that_is_set_back_repeats_nothing(desk: Make) -> None:
+    one = desk()
+    for _ in range(3):
+        await one.cycle()
+    await one.redis.xgroup_setid("oi:sweeps", "publisher", "0")
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.node.stored() == one.timestamps()
+    assert one.outbox.waiting == []
+
+
+async def test_a_stream_begun_anew_by_a_clock_set_back_is_delivered(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.redis.delete("oi:sweeps")
+    one.clock.set_wall(-3600)
+
+    for _ in range(2):
+        await one.cycle()
+
+    assert one.node.stored() == one.timestamps()
+
+
+async def test_an_emptied_redis_is_taken_up_again(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.redis.flushdb()
+
+    assert await one.cycle() == "VERIFIED"
+
+
+async def test_a_first_start_leaves_history_alone(desk: Make) -> None:
+    one = desk()
+    for _ in range(5):
+        one.clock.advance(10)
+        await one.land()
+
+    await one.until_delivered()
+
+    assert one.node.stored() == one.timestamps()[-1:]
+
+
+async def test_what_was_trimmed_before_anybody_took_it_is_counted(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    for _ in range(6):
+        one.clock.advance(10)
+        await one.land()
+    await one.redis.xtrim("oi:sweeps", maxlen=2, approximate=False)
+    one.restart()
+
+    await one.until_delivered()
+
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 4
+
+
+async def test_what_was_trimmed_while_it_waited_is_counted(desk: Make) -> None:
+    one = desk()
+    await one.cycle()
+    await one.outage(4)
+    await one.redis.xtrim("oi:sweeps", maxlen=1, approximate=False)
+
+    await one.until_delivered()
+
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 3
+
+
+async def test_redis_away_is_waited_for(desk: Make) -> None:
+    one = desk()
+    await one.redis.set("oi:sweeps", "not a stream")
+
+    wait_s = await one.step()
+
+    assert wait_s > 0
+    assert "waiting for Redis" in one.fact("blocked")
+
+
+@pytest.mark.parametrize("binary", servers().values(), ids=servers().keys())
+async def test_each_kind_of_redis_will_do_over_a_restart(
+    binary: str, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient
+) -> None:
+    """Redis before 7.0 does not count what it added to a stream: the publisher ended at its first restart."""
+    with contextlib.closing(EmbeddedRedis(binary=binary)) as server:
+        redis = store.connect(server.url)
+        one = Desk(redis, clock, loopback, client)
+        one.clock.advance(10)
+        await one.land()
+        for _ in range(2):
+            await one.cycle()
+            one.restart()
+        await redis.xgroup_destroy("oi:sweeps", "publisher")
+
+        assert await one.cycle() == "VERIFIED"
+        await redis.aclose()
+
+    assert one.node.stored() == one.timestamps()[1:]
