@@ -4,6 +4,7 @@
 # Debian's packages, under a Docker daemon of its own, whose folders and socket are gone afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+PATH=$PATH:/usr/sbin:/sbin # dockerd's place, which a bare environment leaves out
 
 [ "$(id -u)" = 0 ] || { echo "$0: needs root" >&2; exit 2; }
 work=$(mktemp -d /var/tmp/oi-compose.XXXXXX)
