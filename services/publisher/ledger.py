@@ -46,7 +46,10 @@ class Ledger:
         return (seen is not None and same(seen[0], usd)) or any(same(sent, usd) for sent in self._sent.get(key, ()))
 
     def see(self, served: Mapping[str, float], foreign: Set[str], universe: Set[str], now_ms: int) -> None:
-        """Note what is served now. A foreign value outside the universe that stands still is a leftover in the end."""
+        """Note what is served now. A foreign value outside the universe that stands still is a leftover in the end.
+
+        What was sent stays known, however late its POST takes effect: after its symbol has left, it is still ours.
+        """
         self._foreign = {key: row for key, row in self._foreign.items() if key in foreign}
         for key, usd in served.items():
             book = self._foreign if key in foreign else self._seen
@@ -57,7 +60,6 @@ class Ledger:
                 self._seen[key] = known
         kept = served.keys() | universe
         self._seen = {key: row for key, row in self._seen.items() if key in kept}
-        self._sent = {key: row for key, row in self._sent.items() if key in kept}
 
     def since_ms(self, key: str, now_ms: int) -> int:
         return (self._foreign.get(key) or self._seen.get(key) or (0.0, now_ms))[1]
