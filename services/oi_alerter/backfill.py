@@ -99,7 +99,8 @@ class Backfill:
         now_ms = self.service.clock.now_ms()
         for symbol, series in self.history.series.items():
             seen = now_ms - series.newest_ms <= self.history.longest_hole_ms
-            if self._is_short(series) and seen and self.asked.get(symbol, 0) < series.first_ms:
+            asked = series.first_ms <= self.asked.get(symbol, 0) <= now_ms  # later: by a clock that was set back since
+            if self._is_short(series) and seen and not asked:
                 return symbol
         return None
 

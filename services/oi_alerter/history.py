@@ -141,13 +141,15 @@ class History:
     def add(self, symbol: str, sample: Sample, onboard_ms: int = 0) -> Series | UnitChange | None:
         """The symbol's series with this sample in it; None where it is no news, or it is too early to say.
 
-        What lies before the listing belongs to a dead namesake. A hole, time that jumped back, or another unit begins a
-        new series. A jump is looked at one sample later, when it is known whether price and contracts jumped together.
+        What lies before the listing belongs to a dead namesake. A hole, time that went back by more than a step, or
+        another unit begins a new series. A jump is looked at one sample later, when it is known whether price and
+        contracts jumped together.
         """
         series = self.series.get(symbol)
-        if series is None or abs(sample.at_ms - series.newest_ms) > self.longest_hole_ms:
+        since_ms = 0 if series is None else sample.at_ms - series.newest_ms
+        if series is None or not -self._step_ms <= since_ms <= self.longest_hole_ms:
             series = self.series[symbol] = Series()
-        elif sample.at_ms <= series.newest_ms:
+        elif since_ms <= 0:
             return None
         before = series.before_jump or series.newest
         if before is not None and is_unit_change(before, sample):

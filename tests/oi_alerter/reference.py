@@ -50,11 +50,11 @@ def hole_ms(rule: Rule) -> float:
     return min(wanted, rule.lookback_ms)
 
 
-def run_of(events: list[Event], hole: float) -> list[Event]:
-    """One symbol's events without old news, from the last hole (or jump back in time) on."""
+def run_of(events: list[Event], hole: float, step_ms: int) -> list[Event]:
+    """One symbol's events without old news, from the last hole, or the last step back in time, on."""
     run: list[Event] = []
     for event in events:
-        if run and abs(event.at_ms - run[-1].at_ms) > hole:
+        if run and not -step_ms <= event.at_ms - run[-1].at_ms <= hole:
             run = []
         if not run or event.at_ms > run[-1].at_ms:
             run.append(event)
@@ -87,7 +87,7 @@ def alerts(events: list[Event], rules: list[Rule], min_contracts: float, step_ms
     outside_at: dict[Key, int] = {}
     for number, now in enumerate(events):
         forget(now.at_ms if number == 0 else events[number - 1].at_ms, rules, step_ms, fired, outside_at)
-        run = run_of([e for e in events[: number + 1] if e.symbol == now.symbol], hole)
+        run = run_of([e for e in events[: number + 1] if e.symbol == now.symbol], hole, step_ms)
         if run[-1] is not now or now.at_ms < now.onboard_ms:
             continue
         past = [e for e in kept(run, step_ms) if now.onboard_ms <= e.at_ms < now.at_ms]
