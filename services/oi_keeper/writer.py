@@ -105,11 +105,15 @@ class Writer:
             self.db.execute("INSERT OR REPLACE INTO day VALUES (?, ?, ?, ?)", row)
 
     def let_go(self, now_ms: int) -> None:
+        """One day of each step, the oldest, where it is kept no longer: a clock that is a year ahead costs one day."""
         today = now_ms // DAY_MS
         with self._transaction():
             for step_s, days in ((EACH_MINUTE_S, MINUTES_KEPT_DAYS), (EACH_FIVE_S, KEPT_DAYS)):
-                self.db.execute("DELETE FROM day WHERE step_s = ? AND day < ?", (step_s, today - days))
-            self.db.execute("DELETE FROM statistic WHERE at_ms < ?", ((today - KEPT_DAYS) * DAY_MS,))
+                oldest = self.db.execute("SELECT min(day) FROM day WHERE step_s = ?", (step_s,)).fetchone()[0]
+                if oldest is not None and oldest < today - days:
+                    self.db.execute("DELETE FROM day WHERE step_s = ? AND day = ?", (step_s, oldest))
+            told = "DELETE FROM statistic WHERE at_ms < min(?, (SELECT min(at_ms) FROM statistic) + ?)"
+            self.db.execute(told, ((today - KEPT_DAYS) * DAY_MS, DAY_MS))
 
     def oldest_ms(self) -> int:
         """When the oldest row was received, to the day where it is in a block; 0: there is none."""

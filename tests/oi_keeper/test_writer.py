@@ -161,6 +161,21 @@ def test_minutes_are_kept_eight_days_and_five_minutes_four_hundred(writer: Write
     assert kept(writer) == []
 
 
+def test_a_clock_that_is_years_ahead_costs_one_day_and_no_more(writer: Writer) -> None:
+    """What was kept for a year must not go because a machine came up with a wrong clock."""
+    for day in range(3):
+        writer.add([Reading(BTC, one) for one in a_day(3_600_000, DAY + day)])
+        writer.fold(DAY + day)
+    hours = [Row(START + day * DAY_MS + 1_800_000, "1", "2", ours=False) for day in range(3)]
+    writer.told(ETH, hours, START + 3 * DAY_MS)
+
+    writer.let_go(START + 3000 * DAY_MS)
+
+    for step_s in (60, 300):
+        assert kept(writer, step_s=step_s) == a_day(3_600_000, DAY + 1) + a_day(3_600_000, DAY + 2)
+    assert kept(writer, ETH) == hours[1:]
+
+
 def test_the_nearest_of_all_is_found_in_rows_and_in_blocks(writer: Writer) -> None:
     rows, today = a_day(), [row(START + DAY_MS + at) for at in range(3000, 600_000, MINUTE_MS)]
     writer.add([*(Reading(BTC, one) for one in rows + today), Reading(ETH, today[0])])
