@@ -90,7 +90,8 @@ class Keeper:
         added = await self._in_file(lambda: writer.add(readings))
         await reader.acknowledge(*(entry.entry_id for entry in entries))
         self.metrics.write.observe(self._clock.monotonic_s() - begun_s)
-        await self._tidy(writer)
+        if len(entries) < AT_ONCE:  # nothing waits behind these
+            await self._tidy(writer)
         return await self._kept(writer, readings, added)
 
     def _readings(self, entries: list[Entry], listings: Listings) -> list[Reading]:
@@ -111,7 +112,7 @@ class Keeper:
         return found
 
     async def _tidy(self, writer: Writer) -> None:
-        """Once a day a day that is over becomes blocks; sweeps wait in Redis meanwhile."""
+        """Once a day, when nothing waits, a day that is over becomes blocks; sweeps wait in Redis meanwhile."""
         now_ms = self._clock.now_ms()
         while (day := await self._in_file(lambda: writer.over(now_ms))) is not None:
             self.service.health.quiet(60.0)
