@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import median
 from typing import NoReturn
 
 from services.oi_keeper.keeper import FileAway, Keeper
@@ -28,6 +27,7 @@ from shared.venues.binance.statistics import Statistics
 HOURS = 168
 EVERY_S = 0.5
 LOOK_S = 5.0
+AT_ONCE = 20  # series between two looks at the universe, which costs as much as to ask for one
 SOON_S = 1.0
 BAN_NAP_S = 30.0
 AGAIN_MS = DAY_MS
@@ -53,7 +53,7 @@ def difference(told: Iterable[Row], kept: Iterable[Row]) -> float | None:
     minutes = {row.received_ms // MINUTE_MS: float(row.contracts) for row in kept}
     pairs = [(float(row.contracts), minutes.get(row.received_ms // MINUTE_MS)) for row in told]
     off = [abs(ours / theirs - 1) for theirs, ours in pairs if ours is not None and theirs > 0]
-    return median(off) if len(off) >= LEAST_PAIRS else None
+    return sorted(off)[len(off) // 2] if len(off) >= LEAST_PAIRS else None
 
 
 @dataclass
@@ -70,21 +70,21 @@ class Backfill:
     async def keep(self) -> NoReturn:
         while True:
             try:
-                series = await self._next()
-                if series is None:
+                wanted = await self._due()
+                for series in wanted[:AT_ONCE]:
+                    await self._ask(series)
+                    self.service.health.over(NOT_NOW)
+                    self._backoff.reset()
+                    await self.service.clock.sleep(EVERY_S)
+                if not wanted:
                     await self.service.clock.sleep(LOOK_S)
-                    continue
-                await self._ask(series)
-                self.service.health.over(NOT_NOW)
-                self._backoff.reset()
-                await self.service.clock.sleep(EVERY_S)
             except FileAway:
                 await self.service.clock.sleep(SOON_S)  # the keeper says why, and may open it any moment
             except (Transient, Refused) as e:
                 await self._wait(e)
 
-    async def _next(self) -> Series | None:
-        """One of the universe that was never asked for, else one whose last answer is a day old."""
+    async def _due(self) -> list[Series]:
+        """Those of the universe that were never asked for, then those whose last answer is a day old."""
         members = await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis)
         asked = await self.keeper.in_file(lambda writer: writer.asked())
         return due(members, asked, self.service.clock.now_ms())
@@ -124,7 +124,7 @@ class Backfill:
         await self.service.clock.sleep(max(self._backoff.next_s(), told_s))
 
 
-def due(members: Mapping[str, Member], asked: Mapping[Series, int], now_ms: int) -> Series | None:
+def due(members: Mapping[str, Member], asked: Mapping[Series, int], now_ms: int) -> list[Series]:
     wanted = [Series(symbol, member.onboard_ms) for symbol, member in members.items()]
     late = [series for series in wanted if now_ms - asked.get(series, 0) >= AGAIN_MS]
-    return min(late, key=lambda series: (asked.get(series, 0), series), default=None)
+    return sorted(late, key=lambda series: (asked.get(series, 0), series))

@@ -136,7 +136,7 @@ def test_who_was_never_asked_for_comes_first_and_who_was_today_waits() -> None:
     members = {s: Member(s, Decimal(5), 0, 0, 1) for s in ("AUSDT", "BUSDT", "CUSDT")}
     a, b, c = (Series(symbol, 1) for symbol in members)
 
-    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS}, NOW_MS) == c
-    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS, c: NOW_MS}, NOW_MS) == b
-    assert due(members, {a: NOW_MS - DAY_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) is None
-    assert due(members, {Series("AUSDT", 0): NOW_MS, b: NOW_MS, c: NOW_MS}, NOW_MS) == a, "listed anew"
+    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS}, NOW_MS) == [c, b, a]
+    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS, c: NOW_MS}, NOW_MS) == [b, a]
+    assert due(members, {a: NOW_MS - DAY_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == []
+    assert due(members, {Series("AUSDT", 0): NOW_MS, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "listed anew"
