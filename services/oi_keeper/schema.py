@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
-from shared.history.file import APPLICATION, PATIENCE_S, VERSION, file_faults, version_of
+from shared.history.file import APPLICATION, CACHE_KIB, PATIENCE_S, VERSION, file_faults, version_of
 
 # The step that leads to version n stands at n - 1; what was released is never changed again.
 STEPS = (
@@ -39,6 +39,7 @@ def open_to_write(path: str) -> sqlite3.Connection:
             version = version_of(db, path)  # before anything is changed in it
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives a power cut
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             for step in range(version, VERSION):
                 _upgrade(db, step)
         except BaseException:

@@ -23,6 +23,7 @@ MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 EACH_MINUTE_S, EACH_FIVE_S = 60, 300
 PATIENCE_S = 2.0
+CACHE_KIB = 256  # of pages, a connection; SQLite's own 2 MB would buy nothing: the kernel keeps the file's pages too
 _PASSES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -81,6 +82,7 @@ def open_to_read(path: str) -> sqlite3.Connection:
             f"file:{quote(path)}?mode=ro", uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
         )
         try:
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             version = version_of(db, path)
             if version != VERSION:
                 raise Refused(f"HISTORY_PATH={path}: of version {version}; oi_keeper brings it to {VERSION}")

@@ -36,7 +36,7 @@ def rows_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_
     Where single minutes are no longer kept, a finer step gets what there is.
     """
     rows = {row.received_ms // MINUTE_MS: row for row in _of_days(db, number, from_ms, to_ms, step_s)}
-    for row in _minutes(db, number, from_ms, to_ms):  # of a minute that is in a block too, the block has the first
+    for row in minutes_of(db, number, from_ms, to_ms):  # of a minute that is in a block too, the block has the first
         rows.setdefault(row.received_ms // MINUTE_MS, row)
     seen = [rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms]
     unseen = _statistics(db, number, from_ms, to_ms, [row.received_ms for row in seen])
@@ -75,21 +75,13 @@ def _of_days(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step
         yield from decode(blob)
 
 
-def _minutes(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) -> Iterator[Row]:
+def minutes_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) -> Iterator[Row]:
+    """Rows of one series, oldest first, of what is not yet in blocks; whole minutes, that of ``to_ms`` included."""
     # Two questions: SQLite answers each from an end of the table, and both at once by reading all of it.
     oldest, newest = db.execute("SELECT (SELECT min(minute) FROM minute), (SELECT max(minute) FROM minute)").fetchone()
     if oldest is not None:
         first, last = max(oldest, from_ms // MINUTE_MS), min(newest, to_ms // MINUTE_MS)
         yield from (Row(*row) for row in db.execute(_MINUTES, {"first": first, "last": last, "series": number}))
-
-
-def all_since(db: sqlite3.Connection, from_ms: int) -> dict[int, list[Row]]:
-    """Number of a series -> its minutes from an instant on, oldest first; of what is not yet in blocks."""
-    found: dict[int, list[Row]] = {}
-    since = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute >= ? ORDER BY minute"
-    for number, *row in db.execute(since, (from_ms // MINUTE_MS,)):
-        found.setdefault(number, []).append(Row(*row))
-    return found
 
 
 def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:
