@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from cli import past
 from cli.__main__ import main
@@ -108,6 +109,22 @@ def test_a_day_of_every_series_goes_into_one_file(env: Path, capsys: pytest.Capt
     assert main(["export", "--day", days[DAY - 6], "--to", str(to)]) == 0
     assert to.read_text().splitlines()[1:] == [f"BTCUSDT,{iso(5)},{iso(NOW_MS - 6 * DAY_MS)},500.0,,exchange"]
     assert main(["export", "--day", "2001-01-01", "--to", str(to)]) == 3
+
+
+def test_a_day_as_parquet_is_the_same_text_as_the_csv(env: Path) -> None:
+    """Decimals as the exchange told them, and nothing in place of a price that was not known."""
+    day = iso((DAY - 3) * DAY_MS)[:10]
+    text, packed = env.with_name("day.csv"), env.with_name("day.parquet")
+    assert main(["export", "--day", day, "--to", str(text)]) == main(["export", "--day", day, "--to", str(packed)]) == 0
+    table = parquet.read_table(packed)
+
+    with text.open(encoding="utf-8", newline="") as lines:
+        assert [{name: value or "" for name, value in row.items()} for row in table.to_pylist()] == list(
+            csv.DictReader(lines)
+        )
+    assert table.column("open_interest").to_pylist() == ["7"]
+    assert table.column("mark_price").to_pylist() == [None]
+    assert {str(kind) for kind in table.schema.types} == {"string"}
 
 
 def test_parquet_without_pyarrow_says_what_is_missing(
