@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared.history.block import Row, encode
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series, all_series
-from shared.history.read import first_of_each, rows_of
+from shared.history.read import first_of_each, rows_at, rows_of
 
 MINUTES_KEPT_DAYS = 8
 KEPT_DAYS = 400
@@ -65,7 +65,10 @@ class Writer:
         return {series: found[number] for series, number in self.numbers.items() if number in found}
 
     def told(self, series: Series, rows: list[Row], now_ms: int) -> list[Row]:
-        """Keep what the exchange told of its past, and that it was asked; returns our own rows of that time."""
+        """Keep what the exchange told of its past, and that it was asked; returns our own rows of the same minutes.
+
+        Of the last day: what is older was compared before.
+        """
         with self._transaction():
             numbers = self._numbered({series})
             number = numbers[series]
@@ -73,8 +76,9 @@ class Writer:
             self.db.executemany("INSERT OR REPLACE INTO statistic VALUES (?, ?, ?, ?)", told)
             self.db.execute("INSERT OR REPLACE INTO asked VALUES (?, ?)", (number, now_ms))
         self.numbers |= numbers
-        first_ms = max(min((row.received_ms for row in rows), default=now_ms), now_ms - DAY_MS)
-        return [row for row in rows_of(self.db, number, first_ms, now_ms) if row.ours]
+        return rows_at(
+            self.db, number, {row.received_ms // MINUTE_MS for row in rows if row.received_ms > now_ms - DAY_MS}
+        )
 
     def over(self, now_ms: int) -> int | None:
         """The oldest day that is over and not yet in blocks."""

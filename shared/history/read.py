@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from shared.history.block import Row, decode, nearest
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
 
 HALF_HOUR_MS = 1_800_000
+NEAR_MS = 90_000  # from an instant: where every minute is kept, there is a row
+_BETWEEN = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute BETWEEN ? AND ?"
+_OTHERS = "AND series NOT IN (SELECT value FROM json_each(?))"
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
 WITH RECURSIVE wanted (minute) AS (SELECT :first UNION ALL SELECT minute + 1 FROM wanted WHERE minute < :last)
@@ -84,6 +89,24 @@ def minutes_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) ->
         yield from (Row(*row) for row in db.execute(_MINUTES, {"first": first, "last": last, "series": number}))
 
 
+def rows_at(db: sqlite3.Connection, number: int, minutes: Iterable[int]) -> list[Row]:
+    """Of one series our own rows of these minutes (Unix, whole); those that are not kept are left out."""
+    found: list[Row] = []
+    for day, wanted in groupby(sorted(minutes), key=lambda minute: minute * MINUTE_MS // DAY_MS):
+        block = db.execute(
+            "SELECT rows FROM day WHERE step_s = 60 AND day = ? AND series = ?", (day, number)
+        ).fetchone()
+        kept = decode(block[0]) if block else []
+        for minute in wanted:
+            row = nearest(kept, minute * MINUTE_MS + MINUTE_MS // 2)
+            if row and row.received_ms // MINUTE_MS == minute:
+                found.append(row)
+            else:
+                plain = db.execute(f"{_BETWEEN} AND series = ?", (minute, minute, number))
+                found += [Row(*rest) for _, *rest in plain]
+    return found
+
+
 def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:
     """Number of a series -> its row nearest to an instant; those without one within the tolerance are left out.
 
@@ -108,9 +131,19 @@ def _told_around(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> d
 
 
 def _all_around(db: sqlite3.Connection, from_ms: int, to_ms: int, target_ms: int) -> Iterator[tuple[int, Row]]:
-    """The minutes of every series between two instants, and of each block there the row nearest to the target."""
-    between = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute BETWEEN ? AND ?"
-    for number, *row in db.execute(between, (from_ms // MINUTE_MS, to_ms // MINUTE_MS)):
+    """The minutes of every series between two instants, and of each block there the row nearest to the target.
+
+    Of a series that has one within `NEAR_MS`, none that is farther: an hour of all is 20,000 rows.
+    """
+    near: set[int] = set()
+    about = (max(from_ms, target_ms - NEAR_MS) // MINUTE_MS, min(to_ms, target_ms + NEAR_MS) // MINUTE_MS)
+    for number, *row in db.execute(_BETWEEN, about):
+        yield number, Row(*row)
+        if abs(row[0] - target_ms) <= NEAR_MS:
+            near.add(number)
+    for number, *row in db.execute(
+        f"{_BETWEEN} {_OTHERS}", (from_ms // MINUTE_MS, to_ms // MINUTE_MS, json.dumps(list(near)))
+    ):
         yield number, Row(*row)
     days = (EACH_FIVE_S, from_ms // DAY_MS, to_ms // DAY_MS)
     for number, blob in db.execute("SELECT series, rows FROM day WHERE step_s = ? AND day BETWEEN ? AND ?", days):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
 from shared.history.block import Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
-from shared.history.read import HALF_HOUR_MS, nearest_of_all, rows_of, series_of
+from shared.history.read import HALF_HOUR_MS, minutes_of, nearest_of_all, rows_at, rows_of, series_of
 
 BTC = Series("BTCUSDT", 1_567_965_420_000)
 ETH = Series("ETHUSDT", 1_567_965_420_000)
@@ -188,6 +191,36 @@ def test_the_nearest_of_all_is_found_in_rows_and_in_blocks(writer: Writer) -> No
     assert nearest_of_all(writer.db, START - DAY_MS, 1_800_000) == {}
 
 
+def test_single_minutes_are_found_in_rows_and_in_blocks(writer: Writer) -> None:
+    rows, today = a_day(), [row(START + DAY_MS + at) for at in range(3000, 600_000, 2 * MINUTE_MS)]
+    writer.add([Reading(BTC, one) for one in [*rows, *today]])
+    number, minute = writer.numbers[BTC], START // MINUTE_MS
+    wanted = {minute + 7, minute + 1439, minute - 1, minute + 1440, minute + 1441, minute + 1442}
+    assert rows_at(writer.db, number, wanted) == [rows[7], rows[1439], today[0], today[1]]
+    writer.fold(DAY)
+
+    assert rows_at(writer.db, number, wanted) == [rows[7], rows[1439], today[0], today[1]]
+    assert rows_at(writer.db, number + 1, wanted) == []
+
+
+@given(st.data())
+def test_the_nearest_of_all_agrees_with_a_look_at_every_row(data: st.DataObject) -> None:
+    """In minutes with gaps, more than one series, at any instant and tolerance."""
+    with contextlib.closing(open_to_write(":memory:")) as db:
+        writer = Writer(db)
+        offsets = st.sets(st.integers(0, 120 * MINUTE_MS), max_size=12)
+        rows = {series: [row(START + at) for at in sorted(data.draw(offsets))] for series in (BTC, ETH)}
+        writer.add(Reading(series, one) for series, found in rows.items() for one in found)
+        kept = {number: list(minutes_of(db, number, START, START + DAY_MS)) for number in writer.numbers.values()}
+        target_ms = START + data.draw(st.integers(0, 120 * MINUTE_MS))
+        tolerance_ms = data.draw(st.integers(MINUTE_MS, HALF_HOUR_MS))
+        off = {n: [abs(one.received_ms - target_ms) for one in found] for n, found in kept.items()}
+        least = {n: min(each) for n, each in off.items() if each and min(each) <= tolerance_ms}
+
+        found = nearest_of_all(db, target_ms, tolerance_ms)
+        assert {n: abs(one.received_ms - target_ms) for n, one in found.items()} == least
+
+
 def test_how_far_back_it_reaches(writer: Writer) -> None:
     assert writer.oldest_ms() == 0
     writer.add([Reading(BTC, row(START + DAY_MS + 90_000))])
@@ -200,17 +233,17 @@ def test_how_far_back_it_reaches(writer: Writer) -> None:
 def test_the_exchange_s_statistic_stands_where_nobody_saw_anything_and_nowhere_else(writer: Writer) -> None:
     hour = 3_600_000
     told = [Row(START + n * hour, f"{n}.5", "2.0", ours=False) for n in range(6)]
-    seen = [row(START + 2 * hour + HALF_HOUR_MS + 1), row(START + 3 * hour + 60_000), row(START + 4 * hour - 60_000)]
+    seen = [row(START + 2 * hour + HALF_HOUR_MS + 1), row(START + 3 * hour + 20_000), row(START + 4 * hour - 60_000)]
     writer.add([Reading(BTC, one) for one in seen])
-    overlap = writer.told(BTC, told, START + DAY_MS)
+    overlap = writer.told(BTC, told, START + DAY_MS - 1)
     number = writer.numbers[BTC]
 
-    assert overlap == seen
+    assert overlap == [seen[1]], "of the minutes of which both tell"
     assert kept(writer) == [told[0], told[1], told[2], *seen, told[5]]
     assert nearest_of_all(writer.db, START + 2 * hour, HALF_HOUR_MS) == {number: told[2]}
     assert nearest_of_all(writer.db, START + 3 * hour, HALF_HOUR_MS) == {number: seen[1]}, "ours, where there is one"
     writer.fold(DAY)
     assert kept(writer) == [told[0], told[1], told[2], *seen, told[5]], "no statistic becomes a row of ours"
-    assert writer.asked() == {BTC: START + DAY_MS}
+    assert writer.asked() == {BTC: START + DAY_MS - 1}
     writer.let_go(START + (KEPT_DAYS + 1) * DAY_MS)
     assert kept(writer) == []
