@@ -11,6 +11,7 @@ import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -33,9 +34,16 @@ class Row(NamedTuple):
     ours: bool = True  # False: the exchange's own statistic, of an hour; its mark is that of its value
 
 
-class Column(NamedTuple):
-    decimals: int
-    values: list[int]
+class Column:
+    """Whole numbers of one scale, by the differences from one to the next: added up when one of them is asked for."""
+
+    def __init__(self, decimals: int, steps: Sequence[int]) -> None:
+        self.decimals = decimals
+        self._steps = steps
+
+    @cached_property
+    def values(self) -> list[int]:
+        return list(accumulate(self._steps))
 
     def text(self, i: int) -> str | None:
         value = self.values[i]
@@ -75,16 +83,16 @@ def nearest(rows: Sequence[Row], target_ms: int) -> Row | None:
 
 def encode(rows: Sequence[Row]) -> bytes:
     """``rows``: oldest first, numbers plain decimals and none negative."""
-    contracts = _column([row.contracts for row in rows])
-    marks = _column([row.mark for row in rows])
-    if max(map(abs, (*contracts.values, *marks.values)), default=0) >= _LIMIT:
+    contract_decimals, contracts = _column([row.contracts for row in rows])
+    mark_decimals, marks = _column([row.mark for row in rows])
+    if max(map(abs, (*contracts, *marks)), default=0) >= _LIMIT:
         packed: bytes = msgpack.packb([row[:3] for row in rows])
         return zlib.compress(bytes([TEXT]) + packed)
-    columns = [[row.received_ms for row in rows], contracts.values, marks.values]
+    columns = [[row.received_ms for row in rows], contracts, marks]
     flat = [value for column in columns for value in _differences(column)]
     packed = struct.pack(f"<{len(flat)}q", *flat)
     shuffled = b"".join(packed[byte::8] for byte in range(8))
-    return zlib.compress(_HEAD.pack(COLUMNS, len(rows), contracts.decimals, marks.decimals) + shuffled)
+    return zlib.compress(_HEAD.pack(COLUMNS, len(rows), contract_decimals, mark_decimals) + shuffled)
 
 
 def decode(blob: bytes) -> Sequence[Row]:
@@ -106,17 +114,17 @@ def decode_columns(body: bytes) -> Block:
     for byte in range(8):
         each[byte::8] = body[_HEAD.size + byte * 3 * count : _HEAD.size + (byte + 1) * 3 * count]
     flat = struct.unpack(f"<{3 * count}q", each)
-    times, contracts, marks = (list(accumulate(flat[i * count : (i + 1) * count])) for i in range(3))
-    return Block(times, Column(contract_decimals, contracts), Column(mark_decimals, marks))
+    times, contracts, marks = (flat[i * count : (i + 1) * count] for i in range(3))
+    return Block(list(accumulate(times)), Column(contract_decimals, contracts), Column(mark_decimals, marks))
 
 
 def _differences(values: Sequence[int]) -> list[int]:
     return [*values[:1], *(later - earlier for earlier, later in pairwise(values))]
 
 
-def _column(texts: Sequence[str | None]) -> Column:
-    """Whole numbers of the least scale that rounds none of them."""
+def _column(texts: Sequence[str | None]) -> tuple[int, list[int]]:
+    """Decimals of the least scale that rounds none of them, and they as whole numbers of it."""
     parts = [None if text is None else text.partition(".") for text in texts]
     decimals = max((len(part[2]) for part in parts if part), default=0)
     values = [_ABSENT if part is None else int(part[0] + part[2].ljust(decimals, "0")) for part in parts]
-    return Column(decimals, values)
+    return decimals, values
