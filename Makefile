@@ -77,7 +77,7 @@ bench/.venv/.done: bench/requirements.lock bench/package-lock.json
 	  -r bench/requirements.lock && touch $@; } || echo "bench: not all Python peers could be installed"
 	@npm ci --prefix bench --silent || echo "bench: tardis-dev could not be installed; it needs npm"
 
-bench: setup bench/.venv/.done ## what it costs and how fresh it is, beside its peers, in seven minutes; ARGS=--markdown
+bench: setup bench/.venv/.done ## what it costs and how fresh it is, beside its peers, in eleven minutes; ARGS=--markdown
 	@$(PY) -m bench $(ARGS)
 
 bench-lock: ## write the lock files of the peers anew
