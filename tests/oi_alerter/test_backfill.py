@@ -142,10 +142,11 @@ async def test_a_symbol_with_a_history_is_left_alone(bench: Bench, past: Past) -
 async def test_a_clock_set_back_begins_a_new_history_and_asks_for_its_past(bench: Bench, past: Past) -> None:
     """As by NTP soon after a boot: baselines stamped by two clocks would be of other moments than they say."""
     bench.see("AUSDT")
-    await bench.until(lambda: past.asked)
+    await bench.until(lambda: bench.backfill.asked)
     bench.clock.set_wall(by_s=-300)
     bench.see("AUSDT")
-    await bench.until(lambda: len(past.asked) == 2)
+    await bench.until(lambda: bench.history.series["AUSDT"].span_ms)  # not only asked: told
+    assert len(past.asked) == 2
 
     series = bench.history.series["AUSDT"]
     assert 3_400_000 < series.span_ms <= bench.history.horizon_ms
