@@ -27,7 +27,7 @@ from shared.venues.binance.statistics import Statistics
 HOURS = 168
 EVERY_S = 0.5
 LOOK_S = 5.0
-AT_ONCE = 20  # series between two looks at the universe, which costs as much as to ask for one
+AT_ONCE = 20  # series between two looks at the universe, which is decoded whole each time
 SOON_S = 1.0
 BAN_NAP_S = 30.0
 AGAIN_MS = DAY_MS
