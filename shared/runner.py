@@ -76,9 +76,9 @@ def run(
     logs.configure(name, settings.log_level, settings.log_format)
     gc.freeze()  # what was imported never becomes garbage: to look through it each time takes 20 ms, between two frames
     status = asyncio.run(_until_told(name, settings, serve, limit_s(settings), alone))
-    _leave_threads(status)
-    if status == BEGIN_ANEW:
+    if status == BEGIN_ANEW:  # its threads end with it, as at a kill
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - nothing of its state is left, and no supervisor notices
+    _leave_threads(status)
     return status
 
 

@@ -239,6 +239,26 @@ sys.exit(run("tiny", "", tiny_service.Settings, tiny_service.serve, limit_s=lamb
     assert "stopped service=tiny signal=SIGTERM" in service.stdout
 
 
+async def test_a_thread_that_waits_for_work_keeps_nobody_from_beginning_anew(start: Start, redis: Redis) -> None:
+    """oi_keeper has one for its file: when its work was moved its process ended, and the host had no standby."""
+    threaded = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from shared.runner import THREADS, run
+from tests.shared import tiny_service
+aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
+aside.submit(int)
+sys.exit(run("tiny", "", tiny_service.Settings, tiny_service.serve, limit_s=lambda _: 5.0, alone="cold"))
+"""
+    service = start([sys.executable, "-c", threaded], HOST_ID="host-a")
+    await patiently(lambda: redis.exists("oi:lease:tiny"))
+    asked = {"asked": str(time.time_ns() // 1_000_000), "of": "host-a", "because": "asked"}
+    await redis.hset("oi:handover:tiny", mapping=asked)
+
+    assert await patiently(lambda: service.stdout.count(f"started service=tiny pid={service.process.pid} ") == 2)
+    assert service.process.poll() is None
+
+
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
 async def test_no_line_is_lost_where_the_output_cannot_write_a_name(start: Start, encoding: str) -> None:
     """Logging swallows what cannot be encoded, the whole line with it; and --help names USDⓈ-M."""
