@@ -238,7 +238,7 @@ def funding(seen: Snapshot, _: Settings) -> Hop:
 
 
 def history(seen: Snapshot, _: Settings) -> Hop:
-    if "oi_keeper" not in seen.beats and "keeper" not in seen.groups:
+    if "oi_keeper" not in seen.beats and not any(group.startswith("keeper") for group in seen.groups):
         return Hop("history", OFF, cause="oi_keeper has not run here: the past is not kept")
     cause = trouble(seen, "oi_keeper")
     series, size, oldest_ms, newest_ms = (

@@ -1,7 +1,7 @@
 """oi_keeper: open interest of each symbol in one SQLite file, each minute for 8 days, each five minutes for 400.
 
-Reads ``oi:sweeps``, ``oi:contracts`` and ``oi:universe``; writes HISTORY_PATH and ``oi:changes``. Does its job only
-while what comes gets into the file.
+Reads ``oi:sweeps``, ``oi:contracts`` and ``oi:universe``; writes HISTORY_PATH, on every host, and ``oi:changes``, where
+it works. Does its job only while what comes gets into the file.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ async def serve(settings: Settings, service: Service) -> None:
         jobs.create_task(Teller(keeper.opened, settings, service, metrics).run())
         jobs.create_task(VenueKeeper(settings.path, service, metrics).run())
         if settings.backfill:
-            ban = Ban(service.redis, service.clock, settings.egress)
+            ban = Ban(service.unfenced, service.clock, settings.egress)
             statistics = Statistics(settings.rest_url, client, ban, service)
             jobs.create_task(Backfill(service, statistics, keeper, metrics).keep())
 
 
 if __name__ == "__main__":
-    sys.exit(run("oi_keeper", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="cold"))
+    sys.exit(run("oi_keeper", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="warm"))

@@ -1,6 +1,7 @@
 """The keeper's loop: sweeps into the file, acknowledged when they are in it.
 
-What the file does not take stays in ``oi:sweeps`` for three hours, and is kept as soon as the file takes it again.
+What the file does not take stays in ``oi:sweeps`` for three hours, and is kept as soon as the file takes it again. Each
+host has a file and a consumer group of its own, which a standby fills, too: a handover leaves a gap in neither.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from shared.service import Service
 from shared.store import UNIVERSE
 from shared.sweeplog import Entry, SweepReader
 
-GROUP = "keeper"
+GROUP = "keeper"  # and the host
 AT_ONCE = 4  # sweeps: decoded, each is 170 kB, which the process would hardly give back
 UNKEPT = "the file takes nothing: what comes waits in Redis, three hours at most"
 UNLISTED = "symbols whose listing is not known are not kept"
@@ -71,7 +72,7 @@ class Keeper:
             writer = self._writer = await self._in_file(lambda: Writer(db))
             self.opened.set()
             listings = Listings(writer.numbers)
-            reader = SweepReader(self.service.redis, GROUP, GROUP)
+            reader = SweepReader(self.service.unfenced, f"{GROUP}:{self.service.host}", GROUP)
             log.info("file opened", path=self.settings.path, series=len(writer.numbers))
             while True:
                 await self._turn(reader, writer, listings)
@@ -135,7 +136,8 @@ class Keeper:
         self.metrics.oldest_row.set(oldest_ms / 1000)
         facts = {"series": len(writer.numbers), "bytes": size, "oldest_ms": oldest_ms, "newest_ms": newest_ms}
         self.service.facts.update({name: str(value) for name, value in facts.items()})
-        return self.service.health.good(f"{len({r.series for r in readings})} symbols, {size / 1e6:.1f} MB")
+        kept = f"{len({r.series for r in readings})} symbols, {size / 1e6:.1f} MB"
+        return self.service.health.good("; ".join(filter(None, (self.service.standby, kept))))
 
     def _silent(self) -> None:
         silent_s = self._clock.monotonic_s() - self._heard_s

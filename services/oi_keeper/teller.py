@@ -28,7 +28,7 @@ from shared.service import Service
 from shared.store import CHANGES, CONTRACTS, UNIVERSE, redis_faults, replace_hash, round_trip
 
 EVERY_S = 30.0
-SOON_S = 5.0  # after a look that failed
+SOON_S = 5.0  # after a look that failed, and while another host tells
 FRESH_MS = 120_000  # what was received longer ago is not open interest of now
 UNTOLD = "changes of open interest cannot be told"
 T = TypeVar("T")
@@ -87,6 +87,9 @@ class Teller:
         await self.opened.wait()
         while True:
             wait_s = EVERY_S
+            if self.service.standby:
+                await self.service.clock.sleep(SOON_S)
+                continue
             try:
                 await self.tell()
                 self.service.health.over(UNTOLD)

@@ -19,6 +19,7 @@ from services.oi_keeper.writer import Reading
 from shared.clock import SystemClock
 from shared.codec import encode_sweep
 from shared.errors import Refused
+from shared.fence import Fence, FencedRedis
 from shared.health import Health
 from shared.history.block import Row
 from shared.history.file import Series, open_to_read
@@ -35,9 +36,12 @@ NOW_MS = SystemClock().now_ms() // 60_000 * 60_000 - 1_200_000  # lately: an old
 
 
 @asynccontextmanager
-async def keeping(redis: Redis, path: Path) -> AsyncIterator[Service]:
+async def keeping(redis: Redis, path: Path, host: str = "", *, standby: bool = False) -> AsyncIterator[Service]:
     settings, clock = load(Settings, {"HISTORY_PATH": str(path), "HISTORY_BACKFILL": "off"}), SystemClock()
-    service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
+    fence = Fence("oi_keeper", clock, warm=True) if standby else None
+    client = FencedRedis(redis, fence) if fence else redis
+    health, registry = Health(clock, settings.limit_s), CollectorRegistry()
+    service = Service("oi_keeper", client, health, registry, clock, host=host, fence=fence, warm=standby)
     async with at_work(serve(settings, service)):
         yield service
 
@@ -66,7 +70,7 @@ def told(path: Path, symbol: str = "BTCUSDT") -> list[tuple[int, str]]:
 
 async def all_acknowledged(redis: Redis) -> bool:
     groups = await redis.xinfo_groups(SWEEPS)
-    return [(group["pending"], group["lag"]) for group in groups] == [(0, 0)]
+    return {(group["pending"], group["lag"]) for group in groups} == {(0, 0)}
 
 
 async def test_sweeps_of_before_and_after_the_start_are_kept(redis: Redis, tmp_path: Path) -> None:
@@ -110,11 +114,30 @@ async def test_a_kill_between_file_and_acknowledgement_repeats_nothing(redis: Re
     await land(redis, BTCUSDT="1.5")
     async with keeping(redis, path):
         await eventually(lambda: all_acknowledged(redis))
-    await redis.xgroup_setid(SWEEPS, "keeper", "0")
+    await redis.xgroup_setid(SWEEPS, "keeper:", "0")
     await land(redis, NOW_MS + 60_000, BTCUSDT="1.6")
     async with keeping(redis, path) as service:
         await eventually(lambda: told(path) == [(0, "1.5"), (1, "1.6")])
         await eventually(lambda: service.registry.get_sample_value("pipeline_history_rows_total") == 1)
+
+
+async def test_a_standby_keeps_a_file_of_its_own_and_writes_nothing_else(redis: Redis, tmp_path: Path) -> None:
+    """After a handover the history of the host that works now has no gap."""
+    one, other = tmp_path / "a.db", tmp_path / "b.db"
+    await listed(redis, BTCUSDT=5)
+    await land(redis, BTCUSDT="1.5")
+    async with keeping(redis, other, "host-b", standby=True) as service:
+        await eventually(lambda: told(other) == [(0, "1.5")])
+        await eventually(lambda: service.health.report().healthy)
+        assert service.health.report().detail.startswith("standby; ")
+        assert set(await redis.keys("oi:*")) == {b"oi:universe", b"oi:sweeps"}
+        assert service.registry.get_sample_value("pipeline_history_told_timestamp_seconds") == 0
+        async with keeping(redis, one, "host-a") as works:
+            await eventually(lambda: works.registry.get_sample_value("pipeline_history_told_timestamp_seconds"))
+            await land(redis, NOW_MS + 60_000, BTCUSDT="1.6")
+            for path in (one, other):
+                await eventually(lambda path=path: told(path) == [(0, "1.5"), (1, "1.6")])
+            await eventually(lambda: all_acknowledged(redis))
 
 
 async def test_a_ticker_used_again_begins_a_new_series(redis: Redis, tmp_path: Path) -> None:
