@@ -154,10 +154,11 @@ async def banned(rig: Rig, for_s: float = 30.0) -> Outcome:
     host = shares["oi_poller"].works.removeprefix("host-")
     other = "b" if host == "a" else "a"
     outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    of_bans_before = await rig.refused(host)
     await rig.exchange(host, {"fault": "ban", "ban_s": for_s})
 
     async def told() -> bool:
-        return await rig.refused(host) > 0
+        return await rig.refused(host) > of_bans_before
 
     await until(told)
     told_ms = now_ms()
