@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo run incident test test-redis test-long chaos soak bench bench-lock lint audit up down install uninstall test-systemd \
-  test-compose test-hosts test-prometheus env-example screenshots lock clean
+  test-compose test-hosts test-guide test-prometheus env-example screenshots lock clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ test-systemd: setup ## as root: a real systemd in a throw-away overlay, installe
 
 test-hosts: setup-test ## as root: two hosts and a third Sentinel in network namespaces, hurt; ARGS=--all, ARGS="--random 20"
 	$(PY) -m tests.hosts $(ARGS)
+
+test-guide: setup-test ## as root: the commands of docs/two-hosts.md, as written, on three bare Debian machines that boot
+	$(PY) -m tests.hosts.guide $(ARGS)
 
 test-compose: setup ## as root: the compose file on a Docker daemon of its own
 	tests/deploy/compose.sh
