@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.exchange.conftest import Exchange, frames, next_rows
+from tests.exchange.conftest import Exchange, frames, next_rows, now_ms, until
 
 MARKS = "/market/stream?streams=!markPrice@arr@1s"
 INTEREST = "/fapi/v1/openInterest"
@@ -51,10 +51,7 @@ def test_state_counts_requests_statuses_connections_and_frames(exchange: Exchang
 
 def test_a_fault_ends_by_itself_and_by_request(exchange: Exchange) -> None:
     exchange.control(fault="oi_value", symbol="BTCUSDT", value="0", seconds=0.3)
-    assert interest(exchange) == "0"
-    deadline = time.monotonic() + 5
-    while interest(exchange) == "0":
-        assert time.monotonic() < deadline
+    until(lambda: interest(exchange) != "0")
     number = exchange.control(fault="oi_value", symbol="BTCUSDT", value="NaN")["id"]
     assert interest(exchange) == "NaN"
     assert exchange.http.post("/control/clear", json={"id": number}).json() == {"cleared": [number]}
@@ -79,11 +76,11 @@ def test_a_mark_is_replaced_in_the_stream_and_in_premium_index(fast: Exchange) -
 
 def test_open_interest_moves_by_so_much_in_so_long(exchange: Exchange) -> None:
     before = float(interest(exchange, "ETHUSDT"))
+    exchange.control(fault="oi_move", symbol="ETHUSDT", percent=-20, over_s=60)
+    assert before * 0.8 < float(interest(exchange, "ETHUSDT")) < before * 1.01, "it is a ramp"
+    exchange.http.post("/control/reset")
     exchange.control(fault="oi_move", symbol="ETHUSDT", percent=-20, over_s=0.6)
-    assert float(interest(exchange, "ETHUSDT")) > before * 0.9, "it is a ramp"
-    deadline = time.monotonic() + 5
-    while float(interest(exchange, "ETHUSDT")) > before * 0.805:
-        assert time.monotonic() < deadline
+    until(lambda: float(interest(exchange, "ETHUSDT")) <= before * 0.805)
     assert float(interest(exchange, "ETHUSDT")) > before * 0.79
 
 
@@ -106,13 +103,13 @@ def test_delisting_shows_everywhere(fast: Exchange) -> None:
 
 
 def test_new_listings_trade_at_once(exchange: Exchange) -> None:
-    before_ms = time.time() * 1000
+    before_ms = now_ms()
     made = exchange.control(fault="list", count=200)["done"]
     assert len(set(made)) == 200
     rows = {row["symbol"]: row for row in exchange.get("/fapi/v1/exchangeInfo").json()["symbols"]}
     assert len(rows) == 1124
     assert {rows[symbol]["status"] for symbol in made} == {"TRADING"}
-    assert before_ms - 1000 <= rows[made[0]]["onboardDate"] <= time.time() * 1000
+    assert before_ms - 1000 <= rows[made[0]]["onboardDate"] <= now_ms()
     tickers = {row["symbol"]: row for row in exchange.get("/fapi/v1/ticker/24hr").json()}
     assert float(tickers[made[0]]["quoteVolume"]) > 4_000_000
     assert float(interest(exchange, made[-1])) > 0
@@ -128,7 +125,7 @@ def test_others_burn_weight_and_the_header_tells(exchange: Exchange) -> None:
 
 def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
     exchange.control(fault="clock_skew", ms=90_000)
-    begun_ms = time.time() * 1000
+    begun_ms = now_ms()
     stamps = [
         exchange.get("/fapi/v1/time").json()["serverTime"],
         exchange.get("/fapi/v1/premiumIndex", symbol="BTCUSDT").json()["time"],
@@ -139,7 +136,7 @@ def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
     ahead_ms = [stamp - 90_000 for stamp in stamps]  # each made meanwhile, however long that took
 
     assert begun_ms - 3000 <= min(ahead_ms)  # open interest and marks have moments of their own
-    assert max(ahead_ms) <= time.time() * 1000
+    assert max(ahead_ms) <= now_ms()
 
 
 @pytest.mark.parametrize(
@@ -160,12 +157,13 @@ def test_clock_skew_moves_every_stamp(exchange: Exchange) -> None:
 def test_canned_answers(exchange: Exchange, answer: str, status: int, start: str, retry_after: str | None) -> None:
     exchange.control(fault="rest_answer", answer=answer, route="openInterest", retry_after=7, times=1)
     assert exchange.get("/fapi/v1/ping").status_code == 200, "another route"
+    begun_ms = now_ms()
     reply = exchange.get(INTEREST, symbol="BTCUSDT")
     assert (reply.status_code, reply.headers.get("Retry-After")) == (status, retry_after)
     assert reply.text.startswith(start)
     if answer in ("418", "418_text_only"):
         until_ms = int(reply.text.split("banned until ")[1][:13])
-        assert abs(until_ms - 7000 - time.time() * 1000) < 2000
+        assert begun_ms - 1 <= until_ms - 7000 <= now_ms()
     assert exchange.get(INTEREST, symbol="BTCUSDT").status_code == 200, "it was for one request"
 
 
@@ -196,7 +194,7 @@ def test_latency(exchange: Exchange) -> None:
     exchange.control(fault="rest_latency", route="ping", ms=300, jitter_ms=50)
     begun = time.monotonic()
     exchange.get("/fapi/v1/ping")
-    assert 0.3 <= time.monotonic() - begun < 2
+    assert time.monotonic() - begun >= 0.3
 
 
 @pytest.mark.parametrize(("header", "text"), [(True, True), (False, True), (True, False), (False, False)])
@@ -218,9 +216,9 @@ def test_mute_one_of_two_and_then_all(fast: Exchange) -> None:
         index = [conn["streams"] != [] for conn in fast.state()["sockets"]["connections"]].index(True)
         number = fast.control(fault="ws_mute", conn=index)["id"]
         at = max(next_rows(second)["BTCUSDT"]["E"], pending(second))  # past what a busy machine has not read yet
-        assert next_rows(second)["BTCUSDT"]["E"] == at + 1000, "the other goes on"
+        assert next_rows(second)["BTCUSDT"]["E"] > at, "the other goes on"
         assert pending(first) <= at
-        assert first.ping().wait(2), "a muted connection still answers pings"
+        assert first.ping().wait(30), "a muted connection still answers pings"
         fast.http.post("/control/clear", json={"id": number})
         assert next_rows(first)["BTCUSDT"]["E"] > at
 
@@ -256,12 +254,13 @@ def test_half_mute_one_frame_and_time_back(fast: Exchange) -> None:
         {"fault": "ws_time_back", "ms": 60_000},
     ):
         fast.control(**fault)
+    begun_ms = fast.state()["now_ms"]
     with fast.stream(MARKS) as ws:
-        first, second = (message["data"] for _, message in zip(range(2), frames(ws), strict=False))
-    assert 250 < len(first) < 500, "half of 738"
-    assert "ETHUSDT" not in {row["s"] for row in first}
-    assert second[0]["E"] - first[0]["E"] == 1000, "no TradFi frame between"
-    assert abs(first[0]["E"] + 60_000 - fast.state()["now_ms"]) < 10_000
+        seen = [message["data"] for _, message in zip(range(3), frames(ws), strict=False)]
+    assert 250 < len(seen[0]) < 500, "half of 738"
+    assert "ETHUSDT" not in {row["s"] for row in seen[0]}
+    assert {row["E"] % 1000 for rows in seen for row in rows} == {0}, "no TradFi frame between"
+    assert begun_ms - 1000 <= seen[0][0]["E"] + 60_000 <= fast.state()["now_ms"]
 
 
 def test_spoiled_rows_and_frames(fast: Exchange) -> None:
@@ -338,16 +337,12 @@ def test_a_stalled_connection_shows_nothing_and_goes_on_afterwards(fast: Exchang
 def test_bytes_drip(fast: Exchange) -> None:
     fast.control(fault="ws_drip", bytes_per_s=500)
     with upgraded(fast) as sock:
-        got, deadline = 0, time.monotonic() + 1.2
-        while (left_s := deadline - time.monotonic()) > 0:
-            sock.settimeout(left_s)
-            try:
-                got += len(sock.recv(65536))
-            except TimeoutError:
-                break
-        assert 100 < got < 900
+        sock.settimeout(30)
+        got, begun_s = 0, time.monotonic()
+        while got < 400:
+            got += len(sock.recv(400 - got))
+        assert time.monotonic() - begun_s >= 0.5, "not faster than it was told"
         fast.http.post("/control/reset")
-        sock.settimeout(3)
         while got < 60_000:  # what was kept back comes at once
             got += len(sock.recv(65536))
 

@@ -177,4 +177,4 @@ def test_forty_calls_at_once_cost_the_connection_after_fifteen(exchange: Exchang
 
 def test_client_pings_are_answered_with_their_payload(exchange: Exchange) -> None:
     with exchange.stream("/market/ws") as ws:
-        assert ws.ping("payload").wait(3)
+        assert ws.ping("payload").wait(30)
