@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.publisher.ledger import Ledger
+from services.publisher.ledger import ADOPT_AFTER_MS, Ledger
 from shared.model import Served
 from tests.builders import NOW_MS
 
@@ -54,11 +54,20 @@ def test_what_was_seen_is_forgotten_and_what_was_sent_is_not() -> None:
     assert [ledger.is_ours("KEPT", usd) for usd in (2.0, 8.0)] == [True, True]
 
 
-def test_what_was_missing_before_a_restart_is_no_value() -> None:
+def test_a_restart_remembers_what_was_served_of_ours() -> None:
     ledger = Ledger()
-    ledger.recall({"A": Served(None, NOW_MS, "missing")})
+    rows = {"A": (1.0, "verified"), "B": (2.0, "foreign"), "C": (None, "missing")}
+    ledger.recall({key: Served(usd, NOW_MS, verdict) for key, (usd, verdict) in rows.items()})
 
-    assert not ledger.is_ours("A", 1.0)
+    assert [ledger.is_ours(key, usd) for key, usd in (("A", 1.0), ("B", 2.0), ("C", 1.0))] == [True, False, False]
+
+
+def test_a_foreign_value_inside_the_universe_never_becomes_ours() -> None:
+    ledger = Ledger()
+    for moment in (NOW_MS, NOW_MS + 2 * ADOPT_AFTER_MS):
+        ledger.see({"A": 5.0}, {"A"}, {"A"}, moment)
+
+    assert not ledger.is_ours("A", 5.0)
 
 
 def test_a_value_that_changed_stands_since_then() -> None:

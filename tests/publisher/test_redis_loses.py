@@ -18,11 +18,15 @@ from tests.redis_servers import servers
 Make = Callable[..., Desk]
 
 
-async def test_what_waits_and_disappears_is_lost_and_said(desk: Make) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_what_waits_and_disappears_is_lost_and_said(desk: Make, restarts: bool) -> None:
+    """Also while nobody looks."""
     one = desk()
     await one.cycle()
     await one.outage(4)
     await one.redis.delete("oi:sweeps")
+    if restarts:
+        one.restart()
 
     assert await one.cycle() == "VERIFIED"
 
@@ -46,18 +50,6 @@ async def test_a_doubt_whose_sweep_disappeared_ends(desk: Make) -> None:
     assert not await one.redis.hexists("oi:publisher", "attempt")
     assert await one.cycle() == "VERIFIED"
     assert len(one.node.sizes) == 3
-
-
-async def test_what_disappears_while_nobody_looks_is_lost_too(desk: Make) -> None:
-    one = desk()
-    await one.cycle()
-    await one.outage(4)
-    await one.redis.delete("oi:sweeps")
-    one.restart()
-
-    assert await one.cycle() == "VERIFIED"
-
-    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -120,24 +112,18 @@ async def test_a_first_start_leaves_history_alone(desk: Make) -> None:
     assert one.node.stored() == one.timestamps()[-1:]
 
 
-async def test_what_was_trimmed_before_anybody_took_it_is_counted(desk: Make) -> None:
+@pytest.mark.parametrize("waited", [False, True])
+async def test_what_was_trimmed_is_counted(desk: Make, waited: bool) -> None:
+    """Before anybody took it, and while it waited."""
     one = desk()
     await one.cycle()
-    for _ in range(6):
-        one.clock.advance(10)
-        await one.land()
-    await one.redis.xtrim("oi:sweeps", maxlen=2, approximate=False)
-    one.restart()
-
-    await one.until_delivered()
-
-    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 4
-
-
-async def test_what_was_trimmed_while_it_waited_is_counted(desk: Make) -> None:
-    one = desk()
-    await one.cycle()
-    await one.outage(4)
+    if waited:
+        await one.outage(4)
+    else:
+        for _ in range(4):
+            one.clock.advance(10)
+            await one.land()
+        one.restart()
     await one.redis.xtrim("oi:sweeps", maxlen=1, approximate=False)
 
     await one.until_delivered()
