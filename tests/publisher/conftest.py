@@ -37,7 +37,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def backend(loopback: Loopback, client: httpx.AsyncClient) -> Backend:
-    return Backend(loopback.url, "the-key", client, SystemClock(), 0.3)
+    return Backend(loopback.url, "the-key", client, SystemClock(), 30)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,10 @@ from redis.exceptions import ResponseError
 
 from dev.redis_server import free_port
 from shared.clock import iso
+from shared.codec import encode_sweep
 from shared.model import MarkPrice, Member, OpenInterest, Reading, Sweep
-from shared.store import MARKS, UNIVERSE, round_trip
-from shared.sweeplog import append
+from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
+from shared.sweeplog import FIELD
 from tests.backend.stand_in import Backend as StandIn
 from tests.publisher.forked import Forked
 from tests.waiting import eventually
@@ -30,16 +31,23 @@ def now_ms() -> int:
 
 
 class Poller:
-    """Lands sweeps as the poller does; every sweep has values of its own, so that none passes for another."""
+    """Lands sweeps as the poller does; every sweep has values of its own, so that none passes for another.
+
+    With ``apart_ms`` they are stamped so far apart, from some time ago on, however soon one follows the other.
+    """
 
     def __init__(self, redis: Redis, symbols: int = 20) -> None:
         self._redis = redis
+        self.apart_ms = 0
         self._random = random.Random(7)
         self.symbols = [f"S{n:03}USDT" for n in range(symbols)]
         self.landed: list[Sweep] = []
 
     async def land(self) -> Sweep:
-        stamp_ms = max(now_ms(), self.landed[-1].ended_ms + 1 if self.landed else 0)
+        if self.apart_ms:
+            stamp_ms = self.landed[-1].ended_ms + self.apart_ms if self.landed else now_ms() - 100 * self.apart_ms
+        else:
+            stamp_ms = max(now_ms(), self.landed[-1].ended_ms + 1 if self.landed else 0)
         prices = {s: Decimal(self._random.randint(10_000, 99_999)) / 1000 + n for n, s in enumerate(self.symbols)}
         marks = {s: MarkPrice(s, price, None, Decimal("0.0001"), 0, stamp_ms, stamp_ms) for s, price in prices.items()}
         readings = {
@@ -52,7 +60,7 @@ class Poller:
             pipe.delete(MARKS.key, UNIVERSE.key)
             MARKS.put(pipe, marks)
             UNIVERSE.put(pipe, members)
-            append(pipe, sweep)
+            pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)}, id=f"{stamp_ms}-0")
         self.landed.append(sweep)
         return sweep
 

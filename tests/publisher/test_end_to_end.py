@@ -30,9 +30,9 @@ async def sweeps(one: Publisher, every_s: float) -> AsyncIterator[None]:
         await asyncio.gather(landing, return_exceptions=True)
 
 
-async def until_landed(one: Publisher, count: int, within_s: float) -> None:
+async def until_landed(one: Publisher, count: int) -> None:
     goal = len(one.poller.landed) + count
-    await eventually(lambda: len(one.poller.landed) >= goal, within_s)
+    await eventually(lambda: len(one.poller.landed) >= goal, within_s=150)
 
 
 def assert_rows_are_right(one: Publisher, symbol: str = "S005USDT") -> None:
@@ -47,29 +47,22 @@ def assert_rows_are_right(one: Publisher, symbol: str = "S005USDT") -> None:
         assert row["openInterestUsd"] == pytest.approx(row["openInterest"] * row["markPrice"], rel=1e-12)
 
 
-async def prove_outage(one: Publisher, every_s: float, away_s: int) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(180)
+async def test_a_minute_without_the_backend_at_the_real_pace(publisher: Make) -> None:
     """Every sweep arrives once, in order, with its own timestamp and values, and then the cycle is verified."""
+    one = publisher(BACKEND_RETRY_MAX_SEC="15", BACKEND_TIMEOUT_SEC="30")
     await one.start()
-    async with sweeps(one, every_s):
-        await until_landed(one, 2, within_s=4 * every_s + 5)
-        one.stand_in.control(away=away_s)
-        await until_landed(one, int(away_s / every_s) + 3, within_s=2 * away_s + 20)
+    async with sweeps(one, every_s=5):
+        await until_landed(one, 2)
+        one.stand_in.control(away=60)
+        await until_landed(one, 15)
     await one.until_delivered()
 
     assert sorted(one.stored()) == one.poller.timestamps()
     assert one.stand_in.control()["rows"]["repeated"] == 0
     assert_rows_are_right(one)
     assert (await one.until_verdict("VERIFIED"))["status"] == 200
-
-
-async def test_what_landed_while_the_backend_was_away_arrives_once_and_in_order(publisher: Make) -> None:
-    await prove_outage(publisher(), every_s=0.5, away_s=3)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(180)
-async def test_a_minute_without_the_backend_at_the_real_pace(publisher: Make) -> None:
-    await prove_outage(publisher(BACKEND_RETRY_MAX_SEC="15", BACKEND_TIMEOUT_SEC="30"), every_s=5, away_s=60)
 
 
 @pytest.mark.long
@@ -87,6 +80,7 @@ async def test_a_post_of_ten_seconds_is_waited_for(publisher: Make) -> None:
 async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publisher: Make) -> None:
     """kill -9 twenty times under load: at least once, counted when twice, and never a wrong number."""
     one = publisher()
+    one.poller.apart_ms = 10_000  # or a busy machine is a backend slower than the sweeps, for which some are thinned
     one.stand_in.control(rowDelayMs=2)  # a POST lasts long enough to be cut in two
     dice = random.Random(11)
     await one.start()

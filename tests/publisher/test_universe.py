@@ -20,12 +20,13 @@ from shared.store import STATUS, UNIVERSE, round_trip
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 from tests.publisher.deliveries import Bench
-from tests.publisher.loopback import Loopback, hang, reset
+from tests.publisher.loopback import Loopback, reset
 
 READ = "/api/market/open-interest/liquid-universe"
 UPDATE = f"{READ}/update"
 LOOK_S, HOLD_S, SEND_S = 20.0, 180.0, 300.0
 FORTY = [f"S{n:02}USDT" for n in range(40)]
+FEW = FORTY[:4]  # where their number does not matter
 
 
 class Universe:
@@ -36,7 +37,7 @@ class Universe:
         self.clock = clock
         self.loopback = loopback
         self.bench = Bench(redis, clock, loopback.url, **env)
-        self.backend = Backend(loopback.url, "the-key", client, clock, 0.3)
+        self.backend = Backend(loopback.url, "the-key", client, clock, 30)
         self.table: dict[str, str] = {}
         loopback.answers["POST", UPDATE] = self.update
         loopback.answers["GET", READ] = self.read
@@ -120,7 +121,7 @@ async def test_it_is_sent_once_looked_at_now_and_then_and_refreshed_every_five_m
 
 
 async def test_what_is_served_already_at_a_start_is_not_sent_again(make: Make) -> None:
-    one = await delivered(make)
+    one = await delivered(make, FEW)
     one.restart()
     await one.run(60)
     assert one.posts() == 1
@@ -157,24 +158,25 @@ async def test_a_universe_that_shrinks_at_once_is_held_back_and_named(make: Make
     assert (len(one.table), one.facts["universeVerdict"], one.differing("held_back")) == (35, "VERIFIED", 0)
 
 
-async def test_a_universe_that_fills_again_was_never_sent_small(make: Make) -> None:
+@pytest.mark.parametrize(
+    "course",
+    [
+        [(10, 30, 40), (20, 30, 40), (37, 30, 37), (30, HOLD_S - 30, 37)],
+        [(10, 30, 40), (40, HOLD_S, 40), (30, 20, 40)],
+    ],
+    ids=["nearly whole", "whole"],
+)
+async def test_a_shrunk_universe_that_fills_again_is_held_back_anew(
+    make: Make, course: list[tuple[int, float, int]]
+) -> None:
+    """Its size, for how long, and what is served by then: the time is counted from when it shrank last."""
     one = await delivered(make)
-    for size in (10, 20, 37):
-        await one.has(FORTY[:size])
-        await one.run(30)
-        assert len(one.table) == (40 if size < 36 else 37)
-    await one.has(FORTY[:30])  # its time is counted from now, not from before
-    await one.run(HOLD_S - 30)
-    assert len(one.table) == 37
-
-
-async def test_one_that_was_whole_again_is_held_back_anew(make: Make) -> None:
-    one = await delivered(make)
-    for size, seconds in ((10, 30), (40, HOLD_S), (30, 20)):
+    for size, seconds, served in course:
         await one.has(FORTY[:size])
         await one.run(seconds)
+        assert len(one.table) == served
 
-    assert (len(one.table), one.facts["universeVerdict"]) == (40, "HELD_BACK")
+    assert one.facts["universeVerdict"] == "HELD_BACK"
 
 
 async def test_what_the_exchange_no_longer_lists_leaves_at_once(make: Make) -> None:
@@ -211,7 +213,7 @@ async def test_another_writer_is_named_and_ours_is_put_back(make: Make, caplog: 
 
 
 async def test_a_writer_that_comes_now_and_then_is_answered_soon_each_time(make: Make) -> None:
-    one = await delivered(make)
+    one = await delivered(make, FEW)
     for _ in range(5):
         one.table = {"OLDUSDT": "x"}
         await one.run(60)
@@ -243,7 +245,7 @@ async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each update is two queries a symbol: a war would cost the backend more than the wrong universe does."""
-    one = await delivered(make)
+    one = await delivered(make, FEW)
 
     async def lost(_: web.Request) -> web.StreamResponse:
         return web.json_response({"success": True})
@@ -284,7 +286,7 @@ class Slow(Universe):
     async def begin(self, request: web.Request) -> web.StreamResponse:
         self.begun_s = self.clock.monotonic_s()
         self.rows = self.loopback.bodies[-1]["symbols"]
-        return await hang(request)
+        return await reset(request)
 
     async def read(self, _: web.Request) -> web.StreamResponse:
         if self.begun_s is not None:
@@ -312,7 +314,7 @@ async def test_a_slow_database_is_waited_for(slow: Slow, took_s: float) -> None:
 
 
 async def test_a_kill_forgets_nothing_of_what_is_under_way(slow: Slow) -> None:
-    await slow.has(FORTY)
+    await slow.has(FEW)
     with pytest.raises(InDoubt):
         await slow.delivery.look()
     slow.restart()
@@ -326,7 +328,7 @@ async def test_a_kill_forgets_nothing_of_what_is_under_way(slow: Slow) -> None:
 
 async def test_what_never_arrives_is_sent_again_ever_more_rarely(slow: Slow) -> None:
     slow.took_s = float("inf")
-    await slow.has(FORTY)
+    await slow.has(FEW)
 
     await slow.run(30)
     assert slow.posts() == 1
@@ -356,14 +358,14 @@ async def test_a_universe_that_changed_meanwhile_goes_out_after_the_one_under_wa
 async def test_where_nothing_can_be_read_back_the_answer_has_to_do(make: Make, env: dict[str, str]) -> None:
     one = make(**env)
     one.loopback.answer("GET", READ, 404)
-    await one.has(FORTY)
+    await one.has(FEW)
 
     await one.run(200)
 
     assert one.posts() == 1
     assert (one.looks() == 0) is bool(env)
     assert one.facts["universeVerdict"] == ("UNAUDITED" if env else "UNVERIFIED")
-    await one.has([*FORTY, "NEWUSDT"])
+    await one.has([*FEW, "NEWUSDT"])
     await one.run(30)
     assert one.posts() == 2
 
@@ -371,7 +373,7 @@ async def test_where_nothing_can_be_read_back_the_answer_has_to_do(make: Make, e
 async def test_a_backend_that_is_away_is_waited_for(make: Make, client: httpx.AsyncClient) -> None:
     one = make()
     await one.has(FORTY)
-    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.clock, 0.3)
+    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.clock, 30)
 
     with pytest.raises(Away):
         await one.delivery.look()
@@ -442,8 +444,8 @@ async def test_what_failed_is_over_once_ours_arrived_and_not_while_it_is_held_ba
 async def test_a_note_that_a_hand_wrote_stops_nothing(make: Make, note: bytes) -> None:
     one = make()
     await one.redis.hset("oi:publisher", "universe", note)
-    await one.has(FORTY)
+    await one.has(FEW)
 
     await one.run(60)
 
-    assert len(one.table) == 40
+    assert len(one.table) == len(FEW)
