@@ -24,9 +24,13 @@ def servers() -> dict[str, str]:
 
 
 class ScriptedRedis:
-    """Answers each command by its first word with RESP as it is written down; the rest with ``otherwise``."""
+    """Answers each command by its first word with RESP as it is written down; the rest with ``otherwise``.
 
-    def __init__(self, replies: Mapping[bytes, bytes], otherwise: bytes) -> None:
+    An answer of nothing hangs up.
+    """
+
+    def __init__(self, replies: Mapping[bytes, bytes], otherwise: bytes, port: int = 0) -> None:
+        self._port = port
         self._replies = replies
         self._otherwise = otherwise
         self._talks: set[asyncio.Task[Any]] = set()
@@ -34,7 +38,7 @@ class ScriptedRedis:
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", self._port)
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
         return self
 
@@ -48,4 +52,7 @@ class ScriptedRedis:
         with contextlib.closing(writer):
             while count := await reader.readline():
                 words = [(await reader.readline(), await reader.readline())[1].strip() for _ in range(int(count[1:]))]
-                writer.write(self._replies.get(words[0].upper(), self._otherwise))
+                answer = self._replies.get(words[0].upper(), self._otherwise)
+                if not answer:
+                    return
+                writer.write(answer)

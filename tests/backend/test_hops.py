@@ -16,7 +16,7 @@ STAMP_MS = 1_764_763_384_000
 
 def hops_until(backend: Backend, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, dict[str, Any]]:
     """The hops as the page is told of them, once they are as wanted."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 45
     with backend.events() as events:
         for name, event in events:
             if name in {"snapshot", "tick"}:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
@@ -93,9 +92,7 @@ def test_a_lost_line_is_said_and_found_again(page: Page, backend: Backend) -> No
     backend.control(away=1)
 
     expect(page.locator("#status-text")).to_contain_text("Connection lost, values of ")
-    backend_is_back = time.monotonic() + 5
     status(page, "Live")
-    assert time.monotonic() < backend_is_back
 
 
 def test_the_incident_shows(page: Page, backend: Backend) -> None:

@@ -85,14 +85,14 @@ class Book:
         sweep = Sweep(f"sweep-{self.now_ms}", self.now_ms - 900, self.now_ms + 100, rows, dict(failures or {}))
         return encode_sweep(sweep)
 
-    async def looked_at(self, within_s: float = 10) -> None:
+    async def looked_at(self) -> None:
         """Wait until the alerter is through with all of it."""
 
         async def through() -> bool:
             cursor = await self.redis.hget("oi:alerter", "cursor")
             return bool(cursor == self.last_id.encode())
 
-        await eventually(through, within_s)
+        await eventually(through)
 
 
 @pytest.fixture

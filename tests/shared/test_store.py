@@ -18,6 +18,7 @@ from shared.model import Member
 from shared.store import CONTRACTS, MARKS, UNIVERSE, VOLUMES, redis_faults, replace_hash, round_trip
 from shared.sweeplog import RETENTION_MS, SweepReader, append, trim
 from tests.builders import NOW_MS, mark, reading, sweep, volume
+from tests.redis_servers import ScriptedRedis
 
 
 @pytest.fixture
@@ -266,16 +267,16 @@ async def test_a_row_that_cannot_be_encoded_costs_only_itself(redis: Redis) -> N
 # -- faults ---------------------------------------------------------------------------------------------------------
 
 
-async def test_redis_away_is_said_at_once(own_redis: EmbeddedRedis, client: Redis) -> None:
+async def test_redis_away_is_asked_for_once(own_redis: EmbeddedRedis, client: Redis) -> None:
     """Retries of the client's own would turn a second into a quarter of a minute, and the page would stand still."""
     await client.ping()
     own_redis.kill()
-    started_s = time.monotonic()
+    async with ScriptedRedis({}, otherwise=b"", port=own_redis.port) as hangs_up:
+        for _ in range(2):  # the first may fail on the connection of before
+            with pytest.raises(Transient, match="Redis"):
+                await MARKS.all(client, unheard)
 
-    with pytest.raises(Transient, match="Redis"):
-        await MARKS.all(client, unheard)
-
-    assert time.monotonic() - started_s < 5
+        assert 1 <= hangs_up.connections <= 2
 
 
 async def test_redis_back_is_used_again(own_redis: EmbeddedRedis, client: Redis) -> None:
@@ -302,12 +303,10 @@ async def test_a_redis_that_answers_nothing_costs_one_timeout(monkeypatch: pytes
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     client = store.connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    started_s = time.monotonic()
 
     with pytest.raises(Transient, match="Redis: TimeoutError"):
         await MARKS.all(client, unheard)
 
-    assert 0.2 <= time.monotonic() - started_s < 3
     assert len(connections) == 1
     await client.aclose()
     server.close()
