@@ -29,6 +29,7 @@ async def test_it_is_no_request_too_many(own_redis: EmbeddedRedis, clock: FakeCl
     async with serving(Venue(["BTCUSDT"], clock)) as venue, sweep_client(1) as get:
         ban, budget = Ban(redis, clock), WeightBudget(None, 200)
         fapi = Fapi(Exchange(venue.origin, get, ban, clock), ban, budget, clock)
+        await fapi.exchange_info(pytest.fail)
         if case == "used up":
             budget.limit = UNSEEN - 1
         elif case == "banned elsewhere":
@@ -41,4 +42,5 @@ async def test_it_is_no_request_too_many(own_redis: EmbeddedRedis, clock: FakeCl
         looking.cancel()
 
     assert bool(venue.time_asked_ms) is asked
+    assert all(at_ms % 60_000 > 50_000 for at_ms in venue.time_asked_ms)
     await redis.aclose()

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
 from redis.asyncio import Redis
 
+from services.oi_poller.exchange import Fapi
+from services.oi_poller.listings import Listings
+from services.oi_poller.metrics import Metrics
+from services.oi_poller.transport import sweep_client
+from services.oi_poller.universe import Rules, Universe
+from services.oi_poller.weight import WeightBudget
+from shared.ban import Ban
+from shared.reply import Get
 from shared.store import CONTRACTS, UNIVERSE
-from tests.oi_poller.clocks import FastClock
+from shared.venues.binance.rest import Exchange
+from tests.builders import NOW_MS, volume
+from tests.fakes import at_work, service
+from tests.oi_poller.clocks import FastClock, HeldClock
 from tests.oi_poller.conftest import Start, put_market, sample
-from tests.oi_poller.venue import DELISTED, HTML, INVALID, Venue, row, serving
+from tests.oi_poller.venue import DELISTED, HTML, INVALID, Answer, Venue, row, serving
 from tests.waiting import eventually
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
@@ -17,20 +32,70 @@ async def universe(redis: Redis) -> set[str]:
     return {name.decode() for name in await redis.hkeys(UNIVERSE.key)}
 
 
-async def test_a_new_listing_enters_within_five_minutes(redis: Redis, start: Start) -> None:
+class Kept:
+    """The list alone, kept current of a venue; ``clock`` goes on when the test says so."""
+
+    def __init__(self, redis: Redis, venue: Venue, clock: HeldClock, get: Get) -> None:
+        self.venue, self.clock, self.service = venue, clock, service(clock, redis)
+        ban = Ban(redis, clock)
+        fapi = Fapi(Exchange(venue.origin, get, ban, clock), ban, WeightBudget(None, 200), clock)
+        self.universe = Universe(Rules(frozenset({"PERPETUAL"}), frozenset({"USDT"}), 1, 0))
+        self.listings = Listings(fapi, self.universe, ban, Metrics(self.service.registry), self.service, 300.0)
+
+    async def look_after_s(self) -> float:
+        """On to the next look; how long after the last it began."""
+        looks = self.venue.info_asked
+        while self.venue.info_asked == looks:
+            await self.clock.wake_next()
+            await eventually(lambda: self.venue.info_asked > looks or self.clock.sleeps)
+        await eventually(lambda: self.clock.sleeps)
+        before_ms, last_ms = self.venue.info_asked_ms[-2:]
+        return (last_ms - before_ms) / 1000
+
+    def members(self) -> set[str]:
+        self.universe.look({s: volume(s) for s in (*SYMBOLS, "NEWUSDT")}, NOW_MS, 0.0)
+        return set(self.universe.members)
+
+
+@pytest.fixture
+async def kept(redis: Redis) -> AsyncIterator[Kept]:
+    clock, ready = HeldClock(), asyncio.Event()
+    ready.set()
+    async with serving(Venue(SYMBOLS, clock)) as venue, sweep_client(1) as get:
+        it = Kept(redis, venue, clock, get)
+        async with at_work(it.listings.keep(ready)):
+            await eventually(lambda: clock.sleeps)
+            yield it
+
+
+async def test_the_list_is_looked_at_every_five_minutes_and_at_most_once_a_minute_on_a_hint(kept: Kept) -> None:
     """Nobody restarts the poller for a new coin."""
-    clock = FastClock(speed=100)
-    async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="20"):
-        await put_market(redis, [*SYMBOLS, "NEWUSDT"], clock)
-        await eventually(lambda: venue.info_asked)
-        listed_ms = clock.now_ms()
-        venue.rows.append(row("NEWUSDT"))
-        venue.values["NEWUSDT"] = "5.000"
+    kept.venue.rows.append(row("NEWUSDT"))
 
-        await eventually(lambda: "NEWUSDT" in venue.asked)
+    assert 240 <= await kept.look_after_s() <= 300
+    assert kept.members() == {*SYMBOLS, "NEWUSDT"}
+    for _ in range(2):
+        kept.listings.prompt()
+        kept.listings.prompt()
+        assert await kept.look_after_s() == 60
+    assert 240 <= await kept.look_after_s() <= 300
 
-        assert clock.now_ms() - listed_ms <= 330_000
-        assert venue.info_asked == 2
+
+@pytest.mark.parametrize(("reason", "answer"), [("not_json", (200, HTML, {})), ("absurd_listings", None)])
+async def test_a_list_that_cannot_be_believed_changes_nothing_and_is_asked_for_soon(
+    kept: Kept, reason: str, answer: Answer | None
+) -> None:
+    """The exchange has answered empty lists; the dashboard must not go empty with it, nor polling wait for it."""
+    kept.venue.info_answer = answer
+    kept.venue.rows = []
+    kept.listings.tried.clear()
+
+    await kept.look_after_s()
+
+    assert sample(kept.service, "pipeline_listings_failures_total", reason=reason) == 1
+    assert kept.members() == set(SYMBOLS)
+    assert kept.listings.tried.is_set()
+    assert await kept.look_after_s() <= 2
 
 
 async def test_a_delisted_symbol_is_dropped_at_once_and_the_list_asked_again(redis: Redis, start: Start) -> None:
@@ -56,7 +121,7 @@ async def test_a_delisted_symbol_is_dropped_at_once_and_the_list_asked_again(red
 
 async def test_one_bad_answer_for_all_symbols_empties_nothing(redis: Redis, start: Start) -> None:
     """openInterest alone is not believed of many at once; its symbol list goes on calling them TRADING."""
-    clock = FastClock(speed=30)
+    clock = FastClock(speed=100)
     async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="3") as service:
         await put_market(redis, SYMBOLS, clock)
         await eventually(lambda: redis.hlen(CONTRACTS.key))
@@ -69,38 +134,6 @@ async def test_one_bad_answer_for_all_symbols_empties_nothing(redis: Redis, star
         assert sample(service, "pipeline_oi_requests_total", outcome="invalid_symbol") >= len(SYMBOLS)
         venue.answers = {}
         await eventually(lambda: service.health.report().healthy)
-
-
-async def test_an_empty_list_keeps_the_universe(redis: Redis, start: Start) -> None:
-    """The exchange has answered empty lists; the dashboard must not go empty with it."""
-    clock = FastClock(speed=100)
-    async with (
-        serving(Venue(SYMBOLS, clock)) as venue,
-        start(venue, clock, OI_MIN_INTERVAL_SEC="3", OI_LISTINGS_INTERVAL_SEC="30") as service,
-    ):
-        await put_market(redis, SYMBOLS, clock)
-        await eventually(lambda: redis.hlen(CONTRACTS.key))
-        venue.rows = []
-
-        await eventually(lambda: sample(service, "pipeline_listings_failures_total", reason="absurd_listings"))
-
-        assert await universe(redis) == set(SYMBOLS)
-        assert service.health.report().healthy
-
-
-async def test_a_restart_without_exchange_info_goes_on_with_the_known_members(redis: Redis, start: Start) -> None:
-    """One broken route must not stop the other."""
-    async with serving(Venue(SYMBOLS)) as venue:
-        await put_market(redis, SYMBOLS)
-        async with start(venue):
-            await eventually(lambda: redis.hlen(CONTRACTS.key))
-        venue.info_answer = (200, HTML, {})
-        venue.asked.clear()
-
-        async with start(venue) as service:
-            await eventually(lambda: len(venue.asked) >= 8)
-
-            assert sample(service, "pipeline_listings_failures_total", reason="not_json") == 1
 
 
 async def test_a_relisted_ticker_starts_anew(redis: Redis, start: Start) -> None:

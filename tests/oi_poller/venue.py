@@ -52,7 +52,7 @@ class Venue:
         self.used: Counter[int] = Counter()  # by minute, of this venue's clock
         self.other_used: Counter[int] = Counter()  # by minute: what other scripts send
         self.asked: list[str] = []
-        self.info_asked = 0
+        self.info_asked_ms: list[int] = []
         self.time_asked_ms: list[int] = []
         self.raw_queries: list[str] = []
         self.under_way = 0
@@ -64,6 +64,10 @@ class Venue:
     @property
     def requests(self) -> int:
         return len(self.asked) + self.info_asked
+
+    @property
+    def info_asked(self) -> int:
+        return len(self.info_asked_ms)
 
     def _answer(self, answer: Answer) -> web.Response:
         status, body, headers = answer
@@ -80,7 +84,7 @@ class Venue:
         return web.Response(status=status, text=body, headers=told | headers, content_type=kind)
 
     async def _info(self, _: web.Request) -> web.Response:
-        self.info_asked += 1
+        self.info_asked_ms.append(self.clock.now_ms())
         limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": self.limit}]
         body = json.dumps({"timezone": "UTC", "rateLimits": limits, "symbols": self.rows})
         return self._answer(self.info_answer or self.always or (200, body, {}))
