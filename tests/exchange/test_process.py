@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import subprocess
+import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from tests.exchange.conftest import ROOT, Exchange
+from dev.exchange.__main__ import main
+from tests.exchange.conftest import Exchange
 
 
-def start(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dev.exchange", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """One that ends by itself needs no process of its own."""
+
+    def begin(*options: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["dev.exchange", *options])
+        return main()
+
+    return begin
 
 
 def test_sigterm_ends_it_at_once_though_clients_are_connected() -> None:
@@ -27,24 +34,27 @@ def test_sigterm_ends_it_at_once_though_clients_are_connected() -> None:
         assert exchange.close() == 0
 
 
-def test_help_names_every_option_and_ends_well() -> None:
-    done = start("--help")
-    assert done.returncode == 0
-    assert all(option in done.stdout for option in ("--port", "--seed-from", "--ban-after", "--clock-in-values"))
+def test_help_names_every_option_and_ends_well(start: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        start("--help")
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(option in said for option in ("--port", "--seed-from", "--ban-after", "--clock-in-values"))
 
 
-def test_a_bad_seed_file_stops_the_start_by_name(tmp_path: Path) -> None:
+def test_a_bad_seed_file_stops_the_start_by_name(
+    start: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     missing = tmp_path / "no.json"
-    done = start("--port", "0", "--seed-from", str(missing))
-    assert done.returncode == 78
-    assert str(missing) in done.stderr
+    assert start("--port", "0", "--seed-from", str(missing)) == 78
+    assert str(missing) in capsys.readouterr().err
 
 
-def test_a_taken_port_is_said_so(exchange: Exchange) -> None:
-    port = exchange.origin.rsplit(":", 1)[1]
-    done = start("--port", port)
-    assert done.returncode == 1
-    assert port in done.stderr
+def test_a_taken_port_is_said_so(start: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert start("--port", port) == 1
+    assert port in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

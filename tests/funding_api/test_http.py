@@ -56,27 +56,6 @@ async def test_the_fixed_names_are_never_taken_for_symbols(api: Client, redis: R
     assert (await api.get("/open-interest/all"))[1]["data"][0]["verdict"] == "verified"
 
 
-async def test_bodies_of_404_and_503(api: Client, redis: Redis, clock: FakeClock) -> None:
-    await fill(redis, ["BTCUSDT"])
-    for route in ("funding", "open-interest"):
-        assert await api.get(f"/{route}/nope") == (404, {"detail": {"error": "Symbol not found", "symbol": "NOPE"}})
-
-    clock.advance(s=180.5)
-    stale = {"error": "Data stale", "symbol": "BTCUSDT", "ageSeconds": 180.5, "maxAgeSeconds": 180}
-    for route in ("funding", "open-interest"):
-        assert await api.get(f"/{route}/BTCUSDT") == (503, {"detail": stale})
-    for path in ("/funding/batch?symbols=btcusdt", "/funding/all", "/open-interest/all"):
-        assert await api.get(path) == (200, {"data": [stale], "found": 0, "missing": 1, "total": 1})
-    status, body = await api.get("/funding/health")
-    assert (status, body["status"], body["newestDataAgeSeconds"]) == (503, "unhealthy", 180.5)
-
-
-async def test_an_empty_redis_is_no_symbol_and_no_health(api: Client, redis: Redis) -> None:
-    assert (await api.get("/funding/BTCUSDT"))[0] == 404
-    assert await api.get("/funding/all") == (200, {"data": [], "found": 0, "missing": 0, "total": 0})
-    assert (await api.get("/funding/health"))[0] == 503
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

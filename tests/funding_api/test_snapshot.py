@@ -61,22 +61,22 @@ async def test_rows_that_cannot_be_trusted_are_counted_once_a_read(redis: Redis,
     assert metrics.bad_rows.labels("redis", "stored_mark")._value.get() == 1
 
 
-async def test_redis_away_is_told_to_all_who_wait_and_it_comes_back_by_itself(clock: FakeClock) -> None:
-    server = EmbeddedRedis()
-    redis = store.connect(server.url)
-    try:
+async def test_redis_away_is_told_to_all_who_wait_and_it_comes_back_by_itself(
+    own_redis: EmbeddedRedis, clock: FakeClock
+) -> None:
+    async with store.connect(own_redis.url) as redis:
         await stored.store(redis, stored.hashes([mark()]))
         reading = reader(redis, clock)
         await reading.latest()
         clock.advance(s=FRESH_S)
-        server.kill()
+        own_redis.kill()
 
         outcomes = await asyncio.gather(*(reading.latest() for _ in range(20)), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Transient}
         assert {str(outcome)[:6] for outcome in outcomes} == {"Redis:"}
         assert len({id(outcome) for outcome in outcomes}) == 20
 
-        server.start()
+        own_redis.start()
 
         async def back() -> bool:
             clock.advance(s=FRESH_S)
@@ -86,27 +86,21 @@ async def test_redis_away_is_told_to_all_who_wait_and_it_comes_back_by_itself(cl
                 return False
 
         await eventually(back)
-    finally:
-        await redis.aclose()
-        server.close()
 
 
-async def test_a_wedged_redis_is_given_up_in_bounded_time(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wedged_redis_is_given_up_in_bounded_time(
+    own_redis: EmbeddedRedis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It accepts and never answers: who asks must hear so, and the next read must not wait behind this one."""
     monkeypatch.setattr(store, "REPLY_TIMEOUT_S", 0.6)
-    server = EmbeddedRedis()
-    redis = store.connect(server.url)
-    try:
+    async with store.connect(own_redis.url) as redis:
         await stored.store(redis, stored.hashes([mark()]))
         reading = reader(redis, clock)
-        assert server.process is not None
-        server.process.send_signal(signal.SIGSTOP)
+        assert own_redis.process is not None
+        own_redis.process.send_signal(signal.SIGSTOP)
         with pytest.raises(Transient, match="Redis"):
             await asyncio.wait_for(reading.latest(), 30)
 
-        server.process.send_signal(signal.SIGCONT)
+        own_redis.process.send_signal(signal.SIGCONT)
         clock.advance(s=FRESH_S)
         assert (await reading.latest()).marks.all.keys() == {"BTCUSDT"}
-    finally:
-        await redis.aclose()
-        server.close()

@@ -78,17 +78,6 @@ async def test_what_is_not_known_is_absent(redis: Redis, start: Start, book: Boo
     assert not {"priceChange", "fundingRate"} & alert.keys()
 
 
-async def test_an_unreadable_mark_costs_the_rate_not_the_alert(redis: Redis, start: Start, book: Book) -> None:
-    await redis.hset("oi:mark", "ETHUSDT", b"{")
-    async with start() as service:
-        await book.hold(400, ETHUSDT="1000000")
-        await book.sweep({"ETHUSDT": "1050000"})
-        await book.looked_at()
-        await eventually(lambda: sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_mark") == 1)
-
-    assert await told(redis) == ["ETHUSDT UP 5 min"]
-
-
 async def test_stablecoins_carried_values_and_zeros_are_no_samples(redis: Redis, start: Start, book: Book) -> None:
     async with start() as service:
         await book.hold(400, ETHUSDT="1000000", BTCUSDT="1000000", USDCUSDT="1000000")
@@ -123,27 +112,21 @@ async def test_a_relisted_symbol_has_no_past(
     assert await told(redis) == expected
 
 
-async def test_a_sweep_nobody_can_read_is_counted_and_passed_by(redis: Redis, start: Start, book: Book) -> None:
+async def test_what_nobody_can_read_is_counted_and_costs_only_itself(redis: Redis, start: Start, book: Book) -> None:
+    """A mark costs the rate, a latch what it holds back, a sweep itself: the alert is told."""
+    await redis.hset("oi:mark", "ETHUSDT", b"{")
+    await redis.hset("oi:alerter", mapping={"ETHUSDT UP 5 min": b"{", b"\xff": b"{}"})
     async with start() as service:
         await book.hold(400, ETHUSDT="1000000")
         await book.put(b"\xc1")
         await book.sweep({"ETHUSDT": "1050000"})
         await book.looked_at()
-        await eventually(lambda: sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_sweep") == 1)
+        for reason, count in (("stored_mark", 1), ("stored_latch", 2), ("stored_sweep", 1)):
+            labels = {"source": "redis", "reason": reason}
+            await eventually(lambda: sample(service, "pipeline_bad_rows_total", **labels) == count)  # noqa: B023
 
     assert await told(redis) == ["ETHUSDT UP 5 min"]
     assert (await redis.xpending("oi:sweeps", "alerter"))["pending"] == 0
-
-
-async def test_a_latch_nobody_can_read_costs_only_itself(redis: Redis, start: Start, book: Book) -> None:
-    await redis.hset("oi:alerter", mapping={"ETHUSDT UP 5 min": b"{", b"\xff": b"{}"})
-    async with start() as service:
-        await book.hold(400, ETHUSDT="1000000")
-        await book.sweep({"ETHUSDT": "1050000"})
-        await book.looked_at()
-        await eventually(lambda: sample(service, "pipeline_bad_rows_total", source="redis", reason="stored_latch") == 2)
-
-    assert await told(redis) == ["ETHUSDT UP 5 min"]
 
 
 async def test_a_cursor_nobody_can_read_is_a_first_start(redis: Redis, book: Book) -> None:
@@ -196,28 +179,22 @@ async def test_health_is_good_only_while_sweeps_with_something_in_them_come(
         assert not service.health.report().healthy
 
 
-async def test_a_redis_that_went_away_and_came_back_empty(start: Start) -> None:
-    server = EmbeddedRedis()
-    client = store.connect(server.url)
-    try:
-        async with start(client) as service:
-            book = Book(client)
-            await book.hold(400, ETHUSDT="1000000")
-            await book.looked_at()
-            server.kill()
-            await eventually(lambda: "waiting for Redis" in service.health.report().detail)
-            await eventually(lambda: sample(service, "pipeline_redis_failures_total") >= 1)
+async def test_a_redis_that_went_away_and_came_back_empty(own_redis: EmbeddedRedis, start: Start) -> None:
+    async with store.connect(own_redis.url) as client, start(client) as service:
+        book = Book(client)
+        await book.hold(400, ETHUSDT="1000000")
+        await book.looked_at()
+        own_redis.kill()
+        await eventually(lambda: "waiting for Redis" in service.health.report().detail)
+        await eventually(lambda: sample(service, "pipeline_redis_failures_total") >= 1)
 
-            server.start()
-            await eventually(lambda: _begun(client))
-            await book.hold(400, ETHUSDT="1200000")
-            await book.sweep({"ETHUSDT": "1300000"})
-            await book.looked_at()
-            await eventually(lambda: service.health.report().healthy)
-            assert await told(client) == ["ETHUSDT UP 5 min"]
-    finally:
-        await client.aclose()
-        server.close()
+        own_redis.start()
+        await eventually(lambda: _begun(client))
+        await book.hold(400, ETHUSDT="1200000")
+        await book.sweep({"ETHUSDT": "1300000"})
+        await book.looked_at()
+        await eventually(lambda: service.health.report().healthy)
+        assert await told(client) == ["ETHUSDT UP 5 min"]
 
 
 async def _begun(client: Redis) -> bool:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from services.oi_alerter.detector import Frame
 from services.oi_alerter.history import Sample, is_unit_change
 from tests.fakes import FakeClock
-from tests.oi_alerter.conftest import Book, Start, told
 from tests.oi_alerter.market import FIVE, PRODUCTION, Market, Watch, names
 
 CONTRACTS, PRICE = 1_000_000.0, 50.0
@@ -111,13 +109,3 @@ def test_a_restart_in_the_middle_of_it_changes_nothing(clock: FakeClock) -> None
     market.run(CONTRACTS * 10, s=10, mark=PRICE)
     market.watch.restart()
     assert market.run(CONTRACTS * 10, s=400, mark=PRICE / 10) == []
-
-
-async def test_the_service_tells_none(redis: Redis, start: Start, book: Book) -> None:
-    async with start():
-        await book.hold(400, ETHUSDT="1000000")
-        await book.sweep({"ETHUSDT": "10000000"}, price="200")
-        await book.sweep({"ETHUSDT": "10000000"}, price="200")
-        await book.looked_at()
-
-    assert await told(redis) == []

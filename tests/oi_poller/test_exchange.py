@@ -13,14 +13,13 @@ from services.oi_poller.transport import sweep_client
 from services.oi_poller.weight import WeightBudget
 from shared.ban import Ban
 from shared.clock import SystemClock, monotonic_ms
-from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.errors import Banned, RateLimited, Rejected, Transient, WireError
 from shared.venues.binance.rest import Exchange
-from tests.oi_poller.venue import DELISTED, HTML, TOO_MANY, Venue, serving
+from tests.oi_poller.venue import DELISTED, TOO_MANY, Venue, serving
 from tests.waiting import eventually
 
 IN_FLIGHT = 8
 BTC, CHINESE = "BTCUSDT", "币安人生USDT"
-BANNED_UNTIL = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
 
 
 @pytest.fixture
@@ -64,8 +63,6 @@ async def test_the_limit_is_the_one_the_exchange_tells(venue: Venue, fapi: Fapi,
     [
         (DELISTED, Rejected),
         ((429, TOO_MANY, {"Retry-After": "7"}), RateLimited),
-        ((418, BANNED_UNTIL, {"Retry-After": "7"}), Banned),
-        ((403, HTML, {}), Refused),
         ((200, '{"symbol":"BTCUSDT","openInterest":"-1","time":1}', {}), WireError),
     ],
 )

@@ -66,16 +66,6 @@ async def test_what_one_service_was_told_the_other_obeys(redis: Redis, clock: Fa
     assert refused.value.retry_after_s == 30 + MARGIN_S
 
 
-async def test_a_429_is_not_reported_as_a_ban(redis: Redis, clock: FakeClock) -> None:
-    """An operator who reads "banned" looks for another cause than for "too fast"."""
-    ban = Ban(redis, clock)
-    await ban.record(RateLimited("429", 30.0))
-
-    with pytest.raises(RateLimited) as refused:
-        ban.check()
-    assert not isinstance(refused.value, Banned)
-
-
 async def test_a_shorter_word_never_ends_a_longer_one(redis: Redis, clock: FakeClock) -> None:
     """Answers still in flight when the ban came say 429 and sixty seconds; the ban is five minutes all the same."""
     poller, daemon = Ban(redis, clock), Ban(redis, clock)

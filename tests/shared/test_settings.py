@@ -87,7 +87,7 @@ def test_a_bad_value_is_named_with_its_setting(name: str, value: str, why: str) 
 
 def test_the_limits_themselves_are_allowed() -> None:
     assert (told(LIMIT="1").limit, told(LIMIT="2400").limit) == (1, 2400)
-    assert (told(PAUSE_SEC="0.5").pause_s, told(PAUSE_SEC="60").pause_s) == (0.5, 60)
+    assert (told(PAUSE_SEC="0.5").pause_s, told(PAUSE_SEC=" 60 ").pause_s) == (0.5, 60)
 
 
 def test_a_value_of_any_length_makes_one_short_line() -> None:
@@ -104,10 +104,6 @@ def test_an_empty_value_counts_as_not_set(blank: str) -> None:
     """An EnvironmentFile and docker compose both write ``NAME=`` for what is left to its default."""
     assert told(LIMIT=blank, REDIS_URL=blank) == told()
     assert refusal(BACKEND_API_KEY=blank).startswith("BACKEND_API_KEY is not set")
-
-
-def test_blanks_around_a_value_are_dropped() -> None:
-    assert told(LIMIT=" 50 ").limit == 50
 
 
 def test_a_required_setting_that_is_missing_is_named_and_explained() -> None:
@@ -141,22 +137,15 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 def test_a_secret_never_shows() -> None:
     """Settings end up in logs and tracebacks by way of ``repr``; keys and passwords must not follow."""
     settings = told(BACKEND_API_KEY=PASSWORD, REDIS_URL=f"redis://user:{PASSWORD}@127.0.0.1/0")
-    line = refusal(PIN=PASSWORD)
+    with pytest.raises(SettingsError) as refused:
+        told(PIN=PASSWORD)
 
     assert settings.key == PASSWORD
     assert PASSWORD in settings.redis_url
     assert PASSWORD not in repr(settings)
     assert PASSWORD not in str(settings)
-    assert line == "PIN=(secret): not a whole number"
-
-
-def test_a_refused_secret_leaves_no_trace_in_the_chain_of_causes() -> None:
-    """A traceback prints causes too."""
-    with pytest.raises(SettingsError) as refused:
-        told(PIN=PASSWORD)
-
-    assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert str(refused.value) == "PIN=(secret): not a whole number"
+    assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)  # a traceback prints causes
 
 
 @pytest.mark.parametrize(
