@@ -29,6 +29,7 @@ from shared.lately import encode_rows
 from shared.settings import load
 from tests.fakes import FakeClock, service
 from tests.oi_alerter.conftest import Book, Start, sample, told
+from tests.served import served
 from tests.waiting import eventually
 
 FIVE_MIN_MS = 300_000
@@ -61,16 +62,8 @@ class Past:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Past]:
-        app = web.Application()
-        app.router.add_get("/futures/data/openInterestHist", self.handle)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
+        async with served(web.get("/futures/data/openInterestHist", self.handle)) as self.origin:
             yield self
-        finally:
-            await runner.cleanup()
 
 
 class Bench:

@@ -208,15 +208,6 @@ def test_the_same_reading_again_is_no_news(clock: FakeClock) -> None:
     assert market.watch.see(2_000_000, clock.now_ms() - 5000) == []
 
 
-def test_a_clock_that_was_wrong_is_forgotten(clock: FakeClock) -> None:
-    """A stamp from next week must not silence the symbol until next week."""
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000_000, s=400)
-    market.watch.see(1_000_000, clock.now_ms() + 7 * 86_400_000)
-    assert market.run(1_000_000, s=400) == []
-    assert names(market.run(1_050_000, s=10)) == ["UP 5 min"]
-
-
 def test_price_change_only_where_both_prices_are_known(clock: FakeClock) -> None:
     market = Market(clock, Watch([FIVE]))
     market.run(1_000_000, s=400, mark=2000.0)

@@ -12,6 +12,7 @@ from email.utils import formatdate
 from aiohttp import web
 
 from shared.clock import Clock, SystemClock
+from tests.served import served
 
 Answer = tuple[int, str, dict[str, str]]
 INVALID = (400, '{"code":-1121,"msg":"Invalid symbol."}', {})
@@ -115,15 +116,6 @@ class Venue:
 
 @asynccontextmanager
 async def serving(venue: Venue) -> AsyncIterator[Venue]:
-    app = web.Application()
-    app.router.add_get("/fapi/v1/exchangeInfo", venue._info)
-    app.router.add_get("/fapi/v1/openInterest", venue._open_interest)
-    app.router.add_get("/fapi/v1/time", venue._time)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        venue.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    routes = {"exchangeInfo": venue._info, "openInterest": venue._open_interest, "time": venue._time}
+    async with served(*(web.get(f"/fapi/v1/{name}", answer) for name, answer in routes.items())) as venue.origin:
         yield venue
-    finally:
-        await runner.cleanup()

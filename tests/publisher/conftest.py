@@ -23,10 +23,8 @@ from tests.publisher.loopback import Loopback
 
 @pytest.fixture
 async def loopback() -> AsyncIterator[Loopback]:
-    server = Loopback()
-    await server.start()
-    yield server
-    await server.stop()
+    async with Loopback().serving() as server:
+        yield server
 
 
 @pytest.fixture

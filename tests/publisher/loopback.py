@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
 from shared.clock import from_iso
+from tests.served import served
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -24,20 +26,11 @@ class Loopback:
         self.cache: dict[str, float] = {}
         self.as_of: str | None = None
         self.url = ""
-        self._runner: web.AppRunner | None = None
 
-    async def start(self) -> None:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        if self._runner:
-            await self._runner.cleanup()
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Loopback]:
+        async with served(web.route("*", "/{path:.*}", self._answer)) as self.url:
+            yield self
 
     def answer(self, method: str, path: str, status: int = 200, body: bytes = b"{}", **headers: str) -> None:
         """Answer this way until told otherwise."""

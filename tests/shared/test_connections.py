@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
@@ -22,6 +21,7 @@ from shared.dial import dial
 from shared.errors import Transient
 from shared.reply import Reply
 from shared.venues.binance.stream import CANNOT_OPEN, open_stream
+from tests.served import served
 
 DEAD, ALIVE = "127.0.0.2", "127.0.0.1"
 NAME = "two-addresses.test"
@@ -59,19 +59,6 @@ async def here(_: web.Request) -> web.Response:
     return web.Response(text="here")
 
 
-@asynccontextmanager
-async def a_server() -> AsyncIterator[int]:
-    app = web.Application()
-    app.router.add_get("/", here)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, ALIVE, 0).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
-
-
 async def by_httpx(url: str) -> Reply:
     async with http.client(connections=1) as client:
         return await http.getting(client)(url, None, timeout_s=PATIENCE_S, max_bytes=99)
@@ -84,7 +71,8 @@ async def by_aiohttp(url: str) -> Reply:
 
 @pytest.mark.parametrize("ask", [by_httpx, by_aiohttp])
 async def test_http_passes_by_a_dead_first_address(two_addresses: None, ask: Callable[[str], Awaitable[Reply]]) -> None:
-    async with a_server() as port:
+    async with served(web.get("/", here)) as origin:
+        port = int(origin.rpartition(":")[2])
         with a_dead_address(port):
             assert (await ask(f"http://{NAME}:{port}/")).body == b"here"
 

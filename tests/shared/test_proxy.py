@@ -31,6 +31,7 @@ from shared.venues.binance.stream import open_stream
 from tests.deploy.test_redis_tls import make_certificates
 from tests.fakes import FakeClock
 from tests.proxies import PASSWORD, RunningProxy, running
+from tests.served import served
 from tests.waiting import eventually
 
 WAIT_S = 20.0
@@ -61,15 +62,6 @@ class Venue:
             await asyncio.sleep(0.02)
         return ws
 
-    async def start(self) -> web.AppRunner:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self.get)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self.certificate).start()
-        self.origin = f"{'https' if self.certificate else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
-
 
 @pytest.fixture(params=["plain", "tls"])
 async def venue(
@@ -87,9 +79,8 @@ async def venue(
         monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context())
     it = Venue(certificate)
     before = watched()
-    runner = await it.start()
-    yield it
-    await runner.cleanup()
+    async with served(web.get("/{path:.*}", it.get), certificate=certificate) as it.origin:
+        yield it
     await eventually(lambda: watched() <= before)  # TLS says goodbye on both sides before a socket is closed
 
 

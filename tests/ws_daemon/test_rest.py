@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -22,7 +20,8 @@ from shared.clock import Clock, SystemClock
 from shared.settings import load
 from shared.venues.binance.rest import Exchange
 from tests.builders import NOW_MS
-from tests.fakes import FakeClock, service
+from tests.fakes import FakeClock, at_work, service
+from tests.served import served
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row
 from tests.waiting import eventually
 
@@ -47,34 +46,15 @@ async def bench(
         it.asked.append(request.path)
         return answer(request.path, len(it.asked) - 1)
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    settings = load(
-        Settings, {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
-    )
     it_works = service(clock or SystemClock(), redis)
     metrics, ban = Metrics(CollectorRegistry()), Ban(redis, it_works.clock)
-    feed = Feed(settings, it_works, metrics)
-    async with http.client(2) as client:
+    async with served(web.get("/{path:.*}", handle)) as origin, http.client(2) as client:
+        environ = {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
+        settings = load(Settings, environ)
+        feed = Feed(settings, it_works, metrics)
         exchange = Exchange(origin, http.getting(client), ban, it_works.clock)
         it = Bench(Rest(settings, it_works, exchange, ban, feed, metrics), feed, it_works.facts)
         yield it
-    await runner.cleanup()
-
-
-@asynccontextmanager
-async def standing_in(it: Bench) -> AsyncIterator[None]:
-    task = asyncio.create_task(it.rest.stand_in())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_quiet_symbols_get_their_volume_at_the_start(redis: Redis) -> None:
@@ -119,7 +99,7 @@ async def test_a_seed_that_fails_is_asked_for_again(redis: Redis, clock: FakeClo
 
 
 async def test_marks_come_from_premium_index_while_streams_are_mute(redis: Redis) -> None:
-    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
+    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, at_work(it.rest.stand_in()):
         await eventually(lambda: "BTCUSDT" in it.latest.marks)
         assert it.facts["source"] == "premiumIndex"
         asked = len(it.asked)
@@ -136,7 +116,7 @@ async def test_marks_come_from_premium_index_while_streams_are_mute(redis: Redis
 async def test_nothing_is_asked_during_a_ban(redis: Redis) -> None:
     """The ban stands in Redis: another service was told, and this one obeys."""
     await redis.set("oi:ban", str(SystemClock().now_ms() + 60_000))
-    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, standing_in(it):
+    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, at_work(it.rest.stand_in()):
         await eventually(lambda: it.facts.get("source") == "premiumIndex")
         await eventually(lambda: it.rest.ban.remaining_s() > 50)
         assert it.asked == []
@@ -159,6 +139,6 @@ async def test_a_bad_answer_is_survived(redis: Redis, bad: web.Response) -> None
     def answer(path: str, n: int) -> web.Response:
         return web.Response(body=body, status=status, content_type=kind) if n == 0 else web.json_response(PREMIUM)
 
-    async with bench(redis, answer) as it, standing_in(it):
+    async with bench(redis, answer) as it, at_work(it.rest.stand_in()):
         await eventually(lambda: "BTCUSDT" in it.latest.marks)
         assert len(it.asked) == 2

@@ -103,90 +103,63 @@ def test_the_time_in_the_text_is_measured_by_the_exchanges_clock(our_error_ms: i
     assert error.until_ms == our_now_ms + 300_000  # told in our own time, by which we wait
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        reply(403, HTML, content_type="text/html"),
-        reply(403, b""),
-        reply(451, LOCATION),
-        reply(451, HTML),
-        reply(400, b'{"code":-1016,"msg":"Service is under maintenance."}'),
-        reply(503, b'{"code":-1016,"msg":"This service is no longer available."}'),
-        reply(503, b'{"239999":"The system is under maintenance"}'),
-        reply(400, b'{"239999":"The system is under maintenance"}'),
-        reply(200, b'{"239999":"The system is under maintenance"}'),
-        reply(503, b"<html>Scheduled maintenance</html>"),
-    ],
-)
-def test_what_no_retry_will_change_is_refused(answer: Reply) -> None:
-    """A blocked address, a country, a maintenance: asking 343 times more is noise at best, a ban at worst."""
-    assert type(failure(answer, NOW_MS)) is Refused
+INVALID = b'{"code":-1121,"msg":"Invalid symbol."}'
+NOT_VALID = b'{"code":-1130,"msg":"Data sent for parameter \'symbol\' is not valid."}'
+INTERNAL = b'{"code":-1001,"msg":"Internal error; unable to process your request. Please try again."}'
+MAINTENANCE = b'{"239999":"The system is under maintenance"}'
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("answer", "verdict", "told"),
     [
-        (reply(400, b'{"code":-1121,"msg":"Invalid symbol."}'), -1121),
-        (reply(400, DELIVERING), -4108),
-        (reply(400, MALFORMED), -1102),
-        (reply(400, b'{"code":-1130,"msg":"Data sent for parameter \'symbol\' is not valid."}'), -1130),
-        (reply(200, b'{"code":-1121,"msg":"Invalid symbol."}'), -1121),
-        (reply(404, HTML), 0),
-        (reply(400, b""), 0),
-        (reply(302, b"", location="https://example.org/"), 0),
+        # What no retry will change: a blocked address, a country, a maintenance. Asking 343 times more is noise at
+        # best, a ban at worst.
+        (reply(403, HTML, content_type="text/html"), Refused, None),
+        (reply(403, b""), Refused, None),
+        (reply(451, LOCATION), Refused, None),
+        (reply(451, HTML), Refused, None),
+        (reply(400, b'{"code":-1016,"msg":"Service is under maintenance."}'), Refused, None),
+        (reply(503, b'{"code":-1016,"msg":"This service is no longer available."}'), Refused, None),
+        (reply(503, MAINTENANCE), Refused, None),
+        (reply(400, MAINTENANCE), Refused, None),
+        (reply(200, MAINTENANCE), Refused, None),
+        (reply(503, b"<html>Scheduled maintenance</html>"), Refused, None),
+        # What fails for good, with the exchange's code: -1121 and -4108 take one symbol out of the universe; they must
+        # not stop, or be retried with, the others.
+        (reply(400, INVALID), Rejected, -1121),
+        (reply(400, DELIVERING), Rejected, -4108),
+        (reply(400, MALFORMED), Rejected, -1102),
+        (reply(400, NOT_VALID), Rejected, -1130),
+        (reply(200, INVALID), Rejected, -1121),
+        (reply(404, HTML), Rejected, 0),
+        (reply(400, b""), Rejected, 0),
+        (reply(302, b"", location="https://example.org/"), Rejected, 0),
+        # Trouble on the other side, and whether it says when to return: the symbol is fine; dropping it for the
+        # exchange's own stumble would empty the universe in a bad minute.
+        (reply(503, b'{"code":-1000,"msg":"Unknown error, please check your request."}'), Transient, None),
+        (reply(503, INTERNAL), Transient, None),
+        (reply(503, b'{"code":-1008,"msg":"Request throttled by system-level protection."}'), Transient, None),
+        (reply(503, b"Service Unavailable."), Transient, None),
+        (reply(503, b"Service Unavailable.", retry_after="7"), Transient, 7.0),
+        (reply(502, HTML), Transient, None),
+        (reply(504, b""), Transient, None),
+        (reply(500, INVALID), Transient, None),
+        (reply(408, b'{"code":-1007,"msg":"Timeout waiting for response from backend server."}'), Transient, None),
+        (reply(408, b""), Transient, None),
+        (reply(400, INTERNAL), Transient, None),
+        (reply(200, b'{"code":-1000,"msg":"An unknown error occurred."}'), Transient, None),
+        # A good status over something else: captive portals and proxies answer 200 with a page.
+        *((reply(200, body), WireError, "not_json") for body in (HTML, b"", b"   ", b"OK", b"\xff\xfe", b"NaN")),
+        *((reply(200, body), None, None) for body in (OPEN_INTEREST, b"{}", b"[]", b' \n[{"symbol":"BTCUSDT"}]')),
     ],
-)
-def test_a_request_that_fails_for_good_is_rejected_with_the_exchanges_code(answer: Reply, code: int) -> None:
-    """-1121 and -4108 take one symbol out of the universe; they must not stop, or be retried with, the others."""
+    ids=lambda value: f"{value.status} {value.body[:30]!r}" if isinstance(value, Reply) else "",
+)  # fmt: skip
+def test_what_each_answer_means(answer: Reply, verdict: type[Exception] | None, told: object) -> None:
     error = failure(answer, NOW_MS)
 
-    assert type(error) is Rejected
-    assert error.code == code
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        reply(503, b'{"code":-1000,"msg":"Unknown error, please check your request or try again later."}'),
-        reply(503, b'{"code":-1001,"msg":"Internal error; unable to process your request. Please try again."}'),
-        reply(503, b'{"code":-1008,"msg":"Request throttled by system-level protection. Please try again."}'),
-        reply(503, b"Service Unavailable."),
-        reply(502, HTML),
-        reply(504, b""),
-        reply(500, b'{"code":-1121,"msg":"Invalid symbol."}'),
-        reply(408, b'{"code":-1007,"msg":"Timeout waiting for response from backend server."}'),
-        reply(408, b""),
-        reply(400, b'{"code":-1001,"msg":"Internal error; unable to process your request. Please try again."}'),
-        reply(200, b'{"code":-1000,"msg":"An unknown error occurred while processing the request."}'),
-    ],
-)
-def test_trouble_on_the_other_side_is_transient(answer: Reply) -> None:
-    """The symbol is fine; dropping it for the exchange's own stumble would empty the universe in a bad minute."""
-    error = failure(answer, NOW_MS)
-
-    assert type(error) is Transient
-    assert error.retry_after_s is None
-
-
-def test_a_busy_exchange_that_says_when_to_return_is_heard() -> None:
-    error = failure(reply(503, b"Service Unavailable.", retry_after="7"), NOW_MS)
-
-    assert type(error) is Transient
-    assert error.retry_after_s == 7.0
-
-
-@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html></html>", b"", b"   ", b"OK", b"\xff\xfe", b"NaN"])
-def test_a_good_status_over_something_else_than_json_is_not_trusted(body: bytes) -> None:
-    """Captive portals and proxies answer 200 with a page."""
-    error = failure(reply(200, body), NOW_MS)
-
-    assert isinstance(error, WireError)
-    assert error.reason == "not_json"
-
-
-@pytest.mark.parametrize("body", [OPEN_INTEREST, b"{}", b"[]", b' \n[{"symbol":"BTCUSDT"}]'])
-def test_a_good_answer_is_no_failure(body: bytes) -> None:
-    assert failure(reply(200, body), NOW_MS) is None
+    assert (None if error is None else type(error)) is verdict
+    of_verdict = {Rejected: "code", Transient: "retry_after_s", WireError: "reason"}
+    assert getattr(error, of_verdict.get(verdict, ""), None) == told  # type: ignore[arg-type]
 
 
 def test_a_large_answer_is_not_searched_for_an_error() -> None:
