@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import httpx
+
 from shared.codec import MarkText
 from shared.model import MarkPrice, OpenInterest, QuoteVolume, Reading, Sweep
+from shared.reply import Reply
 
 NOW_MS = 1_764_720_000_000
 
@@ -47,3 +50,8 @@ def reading(symbol: str = "BTCUSDT", contracts: str = "82345.123", **changes: ob
 def sweep(*readings: Reading, failures: dict[str, str] | None = None, ended_ms: int = NOW_MS, name: str = "") -> Sweep:
     rows = {r.open_interest.symbol: r for r in readings}
     return Sweep(name or f"sweep-{ended_ms}", ended_ms - 900, ended_ms, rows, failures or {})
+
+
+def reply(status: int = 200, body: bytes = b"{}", **headers: str) -> Reply:
+    """``retry_after`` and the like become header names."""
+    return Reply(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), body)

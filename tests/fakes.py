@@ -60,3 +60,8 @@ async def at_work(job: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
 def service(clock: Clock, redis: Redis | None = None, name: str = "tested", limit_s: float = 5.0) -> Service:
     """What a loop is given to work with; a Redis that nobody reaches where the test has none."""
     return Service(name, redis or Redis(port=1), Health(clock, limit_s), CollectorRegistry(), clock)
+
+
+def sample(of: Service, name: str, **labels: str) -> float:
+    """What one of its metrics says."""
+    return of.registry.get_sample_value(name, labels) or 0.0

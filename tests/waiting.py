@@ -22,3 +22,12 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float 
             return last
         await asyncio.sleep(every_s)
     raise AssertionError(f"not within {within_s:g} s; last answer: {last!r:.500}")
+
+
+def until(condition: Callable[[], T], within_s: float = 30.0) -> T:
+    """The same where no event loop runs."""
+    deadline = time.monotonic() + within_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s; last answer: {answer!r:.300}"
+        time.sleep(0.01)
+    return answer

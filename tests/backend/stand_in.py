@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from dev.node import require_node
 
-T = TypeVar("T")
 SERVER = Path(__file__).parents[2] / "dev" / "backend" / "server.mjs"
 SETTINGS = (
     "PORT",
@@ -35,15 +33,6 @@ OPEN_INTEREST = "/api/market/open-interest"
 ALERTS = "/api/open-interest-alerts"
 STAMP = "2025-12-03T05:10:00Z"
 STAMP_MS = 1_764_738_600_000
-
-
-def until(condition: Callable[[], T], within_s: float = 30.0) -> T:
-    """The first truthy answer; AssertionError with the last one when time is up."""
-    deadline = time.monotonic() + within_s
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s:g} s; last answer: {answer!r:.300}"
-        time.sleep(0.01)
-    return answer
 
 
 def row(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.backend.stand_in import ALERTS, STAMP_MS, Backend, alert, row, until
+from tests.backend.stand_in import ALERTS, STAMP_MS, Backend, alert, row
+from tests.waiting import until
 
 
 def test_a_snapshot_comes_first_and_then_the_changes(backend: Backend) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.backend.stand_in import ALERTS, OPEN_INTEREST, Backend, alert, row, until
+from tests.backend.stand_in import ALERTS, OPEN_INTEREST, Backend, alert, row
+from tests.waiting import until
 
 
 def last_batch(backend: Backend) -> dict[str, object]:

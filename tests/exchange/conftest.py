@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,6 @@ def fast(running_fast: Exchange) -> Exchange:
 def exchange(running: Exchange) -> Exchange:
     running.http.post("/control/reset").raise_for_status()
     return running
-
-
-def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {within_s:g} s"
-        time.sleep(0.01)
 
 
 def now_ms() -> float:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.exchange.conftest import Exchange, frames, next_rows, now_ms, until
+from tests.exchange.conftest import Exchange, frames, next_rows, now_ms
+from tests.waiting import until
 
 MARKS = "/market/stream?streams=!markPrice@arr@1s"
 INTEREST = "/fapi/v1/openInterest"

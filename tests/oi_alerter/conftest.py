@@ -107,7 +107,3 @@ async def alerts(redis: Redis) -> list[dict[str, Any]]:
 async def told(redis: Redis) -> list[str]:
     """``ETHUSDT UP 5 min`` and the like, in order."""
     return [f"{alert['symbol']} {alert['direction']} {alert['timeframe']}" for alert in await alerts(redis)]
-
-
-def sample(service: Service, name: str, **labels: str) -> float:
-    return service.registry.get_sample_value(name, labels) or 0.0

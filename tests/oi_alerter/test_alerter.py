@@ -16,7 +16,8 @@ from shared.clock import SystemClock, iso
 from shared.model import Member
 from shared.store import MARKS, UNIVERSE, round_trip
 from tests.builders import mark
-from tests.oi_alerter.conftest import Book, Start, alerts, sample, told
+from tests.fakes import sample
+from tests.oi_alerter.conftest import Book, Start, alerts, told
 from tests.waiting import eventually
 
 

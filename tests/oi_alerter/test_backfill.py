@@ -27,8 +27,8 @@ from shared.clock import SystemClock
 from shared.history.block import Row
 from shared.lately import encode_rows
 from shared.settings import load
-from tests.fakes import FakeClock, service
-from tests.oi_alerter.conftest import Book, Start, sample, told
+from tests.fakes import FakeClock, sample, service
+from tests.oi_alerter.conftest import Book, Start, told
 from tests.served import served
 from tests.waiting import eventually
 

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from services.oi_alerter.detector import Key, Latch
 from services.oi_alerter.memory import GROUP, Memory, Moved
 from shared.clock import SystemClock
-from tests.oi_alerter.conftest import Book, Start, sample
+from tests.fakes import sample
+from tests.oi_alerter.conftest import Book, Start
 from tests.waiting import eventually
 
 KEY = Key("ETHUSDT", "UP", "5 min")

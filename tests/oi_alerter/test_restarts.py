@@ -46,22 +46,17 @@ async def background(redis: Redis, start: Start) -> Book:
     return book
 
 
-async def test_without_a_restart(redis: Redis, start: Start) -> None:
-    """What the others are compared with."""
+@pytest.mark.parametrize("restarts", [0, len(PATH)], ids=["no restart", "a restart after every sweep"])
+async def test_each_is_told_once(redis: Redis, start: Start, restarts: int) -> None:
     book = await background(redis, start)
-    async with start(**SHORT):
-        for levels in PATH:
-            await book.sweep(levels)
-        await book.looked_at()
-    assert await told(redis) == EXPECTED
-
-
-async def test_a_restart_after_every_sweep(redis: Redis, start: Start) -> None:
-    book = await background(redis, start)
-    for levels in PATH:
+    for levels in PATH[:restarts]:
         async with start(**SHORT):
             await book.sweep(levels)
             await book.looked_at()
+    async with start(**SHORT):
+        for levels in PATH[restarts:]:
+            await book.sweep(levels)
+        await book.looked_at()
     assert await told(redis) == EXPECTED
 
 

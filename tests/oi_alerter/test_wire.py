@@ -18,12 +18,8 @@ from shared.alert import encode_alert
 from shared.errors import WireError
 from shared.numbers import LATEST_MS
 from tests.builders import NOW_MS
+from tests.strategies import JSON
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
 FIELDS = st.fixed_dictionaries(
     {"symbol": st.just("ETHUSDT") | JSON, "sumOpenInterest": st.just("12.5") | JSON, "timestamp": st.just(1) | JSON}
 )

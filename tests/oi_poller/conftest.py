@@ -63,7 +63,3 @@ async def sweeps(redis: Redis) -> list[Sweep]:
     """Every sweep in the stream, oldest first."""
     entries = await SweepReader(redis, f"test-{uuid4()}", "one").wait(1000, block_ms=1)
     return [entry.sweep for entry in entries if isinstance(entry.sweep, Sweep)]
-
-
-def sample(service: Service, name: str, **labels: str) -> float:
-    return service.registry.get_sample_value(name, labels) or 0.0

@@ -19,9 +19,9 @@ from shared.reply import Get
 from shared.store import CONTRACTS, UNIVERSE
 from shared.venues.binance.rest import Exchange
 from tests.builders import NOW_MS, volume
-from tests.fakes import at_work, service
+from tests.fakes import at_work, sample, service
 from tests.oi_poller.clocks import FastClock, HeldClock
-from tests.oi_poller.conftest import Start, put_market, sample
+from tests.oi_poller.conftest import Start, put_market
 from tests.oi_poller.venue import DELISTED, HTML, INVALID, Answer, Venue, row, serving
 from tests.waiting import eventually
 

@@ -15,8 +15,9 @@ from shared import store
 from shared.model import Member
 from shared.store import BAN, CONTRACTS, SWEEPS, UNIVERSE, VOLUMES, round_trip
 from tests.builders import NOW_MS, volume
+from tests.fakes import sample
 from tests.oi_poller.clocks import FastClock
-from tests.oi_poller.conftest import Start, put_market, sample, sweeps
+from tests.oi_poller.conftest import Start, put_market, sweeps
 from tests.oi_poller.venue import TOO_MANY, Venue, serving
 from tests.waiting import eventually
 

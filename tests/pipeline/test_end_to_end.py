@@ -36,12 +36,6 @@ async def test_the_whole_universe_is_served_and_nothing_at_zero(pipeline: Pipeli
     await eventually(listed)
 
 
-async def test_one_line_of_redis_is_readable(pipeline: Pipeline) -> None:
-    line = (await pipeline.redis.hget("oi:mark", "BTCUSDT")).decode()
-    assert json.loads(line).keys() == {"mark", "index", "funding", "next", "t", "at"}
-    assert "\n" not in line
-
-
 async def test_what_was_sent_is_open_interest_times_mark(pipeline: Pipeline) -> None:
     await pipeline.next_verified()
     rows = (await pipeline.get("backend", "/control/rows?symbol=BTCUSDT&limit=1"))["rows"]

@@ -6,7 +6,6 @@ import json
 import math
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 import httpx
 import pytest
@@ -19,13 +18,10 @@ from services.publisher.wire import InDoubt, Snapshot, TooLarge
 from shared.errors import RateLimited, Refused, Rejected, WireError
 from shared.model import Member, backend_key
 from shared.reply import Reply
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, reply
+from tests.strategies import JSON
 
 HTML = b"<html><body>502 Bad Gateway</body></html>"
-
-
-def reply(status: int, body: bytes = b"{}", **headers: str) -> Reply:
-    return Reply(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), body)
 
 
 def test_a_batch_has_the_fields_of_the_contract_and_numbers_not_strings() -> None:
@@ -177,10 +173,6 @@ def test_a_refusal_blames_what_refused(
     assert words in str(error)
 
 
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 BODIES = (
     st.binary()
     | JSON.map(lambda value: json.dumps(value).encode())

@@ -9,13 +9,10 @@ from hypothesis import strategies as st
 
 from shared.edge import cache_age_s, wall
 from shared.reply import Reply
+from tests.builders import reply
 
 NOW_MS = 1_764_738_609_000  # 2025-12-03 05:10:09 UTC
 DATE = "Wed, 03 Dec 2025 05:10:00 GMT"
-
-
-def reply(status: int = 200, body: bytes = b"{}", **headers: str) -> Reply:
-    return Reply(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), body)
 
 
 @pytest.mark.parametrize(

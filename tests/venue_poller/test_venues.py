@@ -16,7 +16,7 @@ from services.venue_poller.venues import VENUES
 from shared.errors import RateLimited, WireError
 from shared.model import VenueOpenInterest
 from tests.builders import NOW_MS
-from tests.shared.venues.binance.test_bodies import JSON
+from tests.strategies import JSON
 from tests.venue_poller.told import PAYLOADS, bitget, bybit, decode, gate, hyperliquid, okx, recorded
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.reply import Reply
 from shared.venues.binance.answers import ban_s, error_code, failure, used_weight
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, reply
 
 RECORDED = Path(__file__).parents[5] / "shared" / "data" / "error_bodies.jsonl"
 DATE = "Wed, 03 Dec 2025 00:00:00 GMT"  # NOW_MS, as the exchange writes it
@@ -30,10 +30,6 @@ DELIVERING = b'{"code":-4108,"msg":"Symbol is on delivering or delivered or sett
 MALFORMED = b'{"code":-1102,"msg":"Mandatory parameter \'symbol\' was not sent, was empty/null, or malformed."}'
 WAY_TOO_MUCH = "Way too much request weight used; IP banned until {}. Please use WebSocket Streams to avoid bans."
 OPEN_INTEREST = b'{"symbol":"BTCUSDT","openInterest":"95744.938","time":1764719999119}'
-
-
-def reply(status: int, body: bytes = b"", **headers: str) -> Reply:
-    return Reply(status, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), body)
 
 
 def banned_until(ms: int, wording: str = "Way too many requests; IP(192.0.2.7) banned until {}.") -> bytes:

@@ -13,16 +13,12 @@ from shared.errors import WireError
 from shared.venues.binance import bodies
 from tests.builders import NOW_MS
 from tests.oi_poller.venue import row
+from tests.strategies import JSON
 
 LIMITS = [
     {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
 ]
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
 
 
 def info(*rows: object, limits: object = LIMITS) -> bytes:
