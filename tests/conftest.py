@@ -56,6 +56,8 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     client = store.connect(redis_url)
+    # In place of a second or two: a busy machine is no Redis that is away, which tests of that show on their own.
+    client.connection_pool.connection_kwargs.update(socket_connect_timeout=60, socket_timeout=60)
     await client.flushall()
     yield client
     await client.aclose()

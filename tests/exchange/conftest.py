@@ -33,7 +33,7 @@ class Exchange:
         assert found, f"said {line!r} instead of being ready"
         self.origin = f"{found[1]}:{found[2]}"
         self.url = f"http://{self.origin}"
-        self.http = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def get(self, path: str, **params: str) -> httpx.Response:
         return self.http.get(path, params=params or None)

@@ -33,7 +33,7 @@ async def fapi(venue: Venue, redis: Redis, budget: WeightBudget) -> AsyncIterato
     clock = SystemClock()
     ban = Ban(redis, clock)
     async with sweep_client(IN_FLIGHT) as client:
-        yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=0.3), ban, budget, clock)
+        yield Fapi(Exchange(venue.origin, client, ban, clock, timeout_s=60), ban, budget, clock)
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ async def test_each_answer_is_its_own_error_and_its_count_is_believed(
 
 
 async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, budget: WeightBudget) -> None:
-    venue.delay_s[BTC] = 5.0
+    venue.delay_s[BTC] = 60.0
+    fapi.exchange._timeout_s = 0.3
 
     with pytest.raises(Transient) as raised:
         await fapi.open_interest(BTC)
@@ -103,12 +104,14 @@ async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: R
 
 async def test_no_request_waits_for_a_connection(venue: Venue, fapi: Fapi) -> None:
     """One that did would reach the exchange long after it was found to be allowed: after a ban was told, too."""
-    venue.delay_s[BTC] = 5.0
+    venue.delay_s[BTC] = 60.0
     sweep = [asyncio.create_task(fapi.open_interest(BTC)) for _ in range(IN_FLIGHT)]
     await eventually(lambda: venue.under_way == IN_FLIGHT)
 
     assert (await fapi.exchange_info(pytest.fail)).listings.keys() == {BTC, CHINESE}
     assert venue.under_way == IN_FLIGHT
+    for asking in sweep:
+        asking.cancel()
     await asyncio.gather(*sweep, return_exceptions=True)
 
 

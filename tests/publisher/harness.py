@@ -152,10 +152,10 @@ class Publisher:
         """Timestamps of the batches whose rows stand in the database, each once, in order of arrival."""
         return list(dict.fromkeys(batch["timestamp"] for batch in self.batches() if batch["stored"]))
 
-    async def until(self, condition: Callable[[], Any], every_s: float = 0.02) -> Any:
+    async def until(self, condition: Callable[[], Any], every_s: float = 0.02, within_s: float = 45.0) -> Any:
         """`eventually`, with the publisher's own words when it does not come true."""
         try:
-            return await eventually(condition, every_s=every_s)
+            return await eventually(condition, within_s, every_s)
         except AssertionError as e:
             raise AssertionError(f"{e}\n{self.child.tail(25)}") from None
 
@@ -167,7 +167,7 @@ class Publisher:
             await self.until_verdict("VERIFIED")  # all that landed before it was taken by then
             return bool((await self.redis.xpending("oi:sweeps", "publisher"))["pending"] == 0)
 
-        await self.until(all_delivered, every_s=0.5)
+        await self.until(all_delivered, every_s=0.5, within_s=120)
 
     async def until_verdict(self, verdict: str) -> dict[str, Any]:
         """The health once the newest sweep was delivered with this verdict."""

@@ -29,6 +29,7 @@ from tests.shared.venues.binance.rows import frame, mark_row, mini_row
 from tests.waiting import eventually
 
 IDLE_S = 0.8
+PATIENT = {"BINANCE_WS_IDLE_SEC": "20"}  # where no connection may fall silent, however busy the machine is
 SYMBOLS = [f"S{n:02}USDT" for n in range(40)]
 Behave = Callable[[ServerConnection, int], Awaitable[None]]
 
@@ -227,13 +228,13 @@ async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> No
             alive.discard(number)
             least_alive = min(least_alive, len(alive)) if number < 3 else least_alive
 
-    async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_LIFETIME_SEC="1") as feeding:
+    async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_LIFETIME_SEC="1", **PATIENT) as feeding:
         await eventually(lambda: len(connections) >= 4)
         assert endings(feeding, "closed") + endings(feeding, "idle") == 0
         assert (least_alive, overlapped >= 3) == (1, True)
 
 
-async def test_a_connection_without_volumes_is_replaced_while_it_serves_on() -> None:
+async def test_a_connection_without_volumes_is_replaced_while_it_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proof is per stream: the half that is silent here may flow on the next connection, and no mark is missed."""
 
     async def behave(ws: ServerConnection, number: int) -> None:
@@ -243,7 +244,8 @@ async def test_a_connection_without_volumes_is_replaced_while_it_serves_on() -> 
                 await ws.send(frame(mini_row(), stream="!miniTicker@arr").decode())
             await asyncio.sleep(0.02)
 
-    async with exchange(behave) as (url, connections), feed(url, BINANCE_WS_IDLE_SEC="0.2") as feeding:
+    monkeypatch.setattr("services.ws_daemon.feed.VOLUMES_IDLE", 0.02)
+    async with exchange(behave) as (url, connections), feed(url, **PATIENT) as feeding:
         await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
         assert sum(endings(feeding, why) for why in ("closed", "idle", "mute", "coverage")) == 0
 
@@ -266,7 +268,7 @@ async def test_an_announced_shutdown_is_obeyed_with_overlap() -> None:
             await ws.send('{"e":"serverShutdown","E":1764720000000}')
         await tick(ws)
 
-    async with exchange(behave) as (url, connections), feed(url) as feeding:
+    async with exchange(behave) as (url, connections), feed(url, **PATIENT) as feeding:
         await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
         assert sum(endings(feeding, why) for why in ("closed", "idle", "mute")) == 0
 
@@ -277,7 +279,7 @@ async def test_a_bad_frame_does_not_end_the_connection() -> None:
             await ws.send(bad)
         await tick(ws)
 
-    async with exchange(behave) as (url, connections), feed(url) as feeding:
+    async with exchange(behave) as (url, connections), feed(url, **PATIENT) as feeding:
         await eventually(lambda: len(feeding.latest.marks) == len(SYMBOLS))
         assert len(connections) == 1
         assert feeding._metrics.bad_rows.labels("stream-1", "unknown_event")._value.get() == 1
@@ -289,7 +291,7 @@ async def test_of_two_connections_either_may_die() -> None:
     async def behave(ws: ServerConnection, number: int) -> None:
         await tick(ws, for_s=0.3 if number == 0 else 60)
 
-    async with exchange(behave) as (url, connections), feed(url, connections=2) as feeding:
+    async with exchange(behave) as (url, connections), feed(url, connections=2, **PATIENT) as feeding:
         await eventually(lambda: feeding.live_connections == 2)
         live: list[int] = []
 

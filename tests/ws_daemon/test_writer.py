@@ -96,11 +96,12 @@ async def test_an_emptied_redis_is_refilled_whole_with_the_next_frame(redis: Red
         await redis.flushall()
 
         it.give("BTCUSDT", event_ms=NOW_MS + 1000)
-        await eventually(it.stored)
-        await eventually(lambda: it.feed.fresh.is_set() is False)
-        volumes = await VOLUMES.all(redis, lambda _: None)
 
-    assert await it.stored() == set(volumes) == {"BTCUSDT", "ETHUSDT"}
+        async def whole() -> bool:
+            volumes = await VOLUMES.all(redis, lambda _: None)
+            return await it.stored() == set(volumes) == {"BTCUSDT", "ETHUSDT"}
+
+        await eventually(whole)
 
 
 async def test_marks_that_come_while_a_write_is_under_way_are_not_missing_in_it(redis: Redis) -> None:
