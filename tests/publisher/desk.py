@@ -4,6 +4,9 @@ Redis, and a clock that the test moves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import httpx
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -36,18 +39,22 @@ READ = ("GET", "/api/market/open-interest")
 SYMBOLS = tuple(f"S{n:02}USDT" for n in range(20))
 
 
+Shows = Callable[[dict[str, Any], int | None], tuple[dict[str, Any], int | None]]
+
+
 class Node:
     """The backend behind a `Loopback`: arrival time as asOf, one cache, and a database of rows."""
 
     def __init__(self, loopback: Loopback, clock: FakeClock) -> None:
         self.clock = clock
         self.loopback = loopback
-        self.cache: dict[str, object] = {}
+        self.cache: dict[str, Any] = {}
         self.as_of_ms: int | None = None
         self.replaces = False
         self.most_rows = 10_000
         self.post_s = 0.05  # how long a POST takes, by the clock
         self.stores = True
+        self.shows: Shows = lambda cache, as_of_ms: (cache, as_of_ms)  # what a look is given of them
         self.loses = 0  # POSTs that are answered with 200 and change nothing
         self.ttl_s = 0.0  # of an edge cache before the GET that obeys no request
         self.rows: list[tuple[str, str]] = []  # of the database: timestamp, symbol
@@ -83,7 +90,8 @@ class Node:
         )
 
     async def read(self, _: web.Request) -> web.StreamResponse:
-        fresh = web.json_response({"data": self.cache, "asOf": self.as_of_ms})
+        data, as_of_ms = self.shows(self.cache, self.as_of_ms)
+        fresh = web.json_response({"data": data, "asOf": as_of_ms})
         if not self.ttl_s:
             return fresh
         now_s = self.clock.monotonic_s()
@@ -152,6 +160,11 @@ class Desk:
             pipe.xadd(SWEEPS, {FIELD: encode_sweep(one)}, id=f"{now_ms}-0")
         return f"{now_ms}-0"
 
+    async def land_next(self) -> None:
+        """One ten seconds after the last."""
+        self.clock.advance(10)
+        await self.land()
+
     async def step(self) -> float:
         """One round, and the wait that it asks for."""
         wait_s = await self.delivery.step()
@@ -173,8 +186,7 @@ class Desk:
         """Sweeps land while the host of the backend turns every POST away."""
         self.node.answers = [402] * 10_000
         for _ in range(sweeps):
-            self.clock.advance(10)
-            await self.land()
+            await self.land_next()
             await self.step()
         self.node.answers = []
 

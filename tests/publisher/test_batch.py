@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 
 import pytest
 from aiohttp import web
@@ -176,17 +177,8 @@ async def test_a_batch_in_doubt_behind_a_cache_is_not_posted_again(desk: Make) -
 async def test_two_instances_with_a_cache_each_are_named(desk: Make) -> None:
     one = desk()
     await one.cycle()
-    old = dict(one.node.cache)
-    looks = 0
-
-    async def in_turn(request: web.Request) -> web.StreamResponse:
-        nonlocal looks
-        looks += 1
-        if looks % 2 == 0:
-            return await one.node.read(request)
-        return web.json_response({"data": old, "asOf": one.clock.now_ms() - 10_000})
-
-    one.loopback.answers[READ] = in_turn
+    old, is_old = dict(one.node.cache), cycle([True, False])
+    one.node.shows = lambda cache, at: (old, one.clock.now_ms() - 10_000) if next(is_old) else (cache, at)
     assert await one.cycle() == "PARTIAL"
 
     assert "two backend instances" in one.fact("why")
@@ -196,11 +188,8 @@ async def test_two_instances_with_a_cache_each_are_named(desk: Make) -> None:
 async def test_what_is_served_unreadably_has_a_word_and_is_not_posted_again(desk: Make) -> None:
     one = desk()
     await one.cycle()
+    one.node.shows = lambda cache, at: (dict.fromkeys(cache, "a lot"), at)
 
-    async def odd(_: web.Request) -> web.StreamResponse:
-        return web.json_response({"data": dict.fromkeys(one.node.cache, "a lot"), "asOf": one.node.as_of_ms})
-
-    one.loopback.answers[READ] = odd
     assert await one.cycle() == "PARTIAL"
 
     assert "in a form that cannot be read" in one.fact("why")
@@ -210,12 +199,7 @@ async def test_what_is_served_unreadably_has_a_word_and_is_not_posted_again(desk
 
 async def test_numbers_served_as_text_are_numbers(desk: Make) -> None:
     one = desk()
-
-    async def quoted(_: web.Request) -> web.StreamResponse:
-        texts = {symbol: str(usd) for symbol, usd in one.node.cache.items()}
-        return web.json_response({"data": texts, "asOf": one.node.as_of_ms})
-
-    one.loopback.answers[READ] = quoted
+    one.node.shows = lambda cache, at: ({symbol: str(usd) for symbol, usd in cache.items()}, at)
 
     assert await one.cycle() == "VERIFIED"
 
@@ -223,17 +207,12 @@ async def test_numbers_served_as_text_are_numbers(desk: Make) -> None:
 async def test_a_second_writer_is_foreign(desk: Make) -> None:
     one = desk()
     await one.cycle()
-
-    async def overwritten(_: web.Request) -> web.StreamResponse:
-        data = {**one.node.cache, "S01USDT": 5.0, "XYZUSDT": 7.0}
-        return web.json_response({"data": data, "asOf": one.node.as_of_ms})
-
-    one.loopback.answers[READ] = overwritten
+    truth = one.node.shows
+    one.node.shows = lambda cache, at: ({**cache, "S01USDT": 5.0, "XYZUSDT": 7.0}, at)
 
     assert await one.cycle() == "FOREIGN"
     assert "2 served with values nobody here sent (S01USDT,XYZUSDT)" in one.service.health.report().detail
-    del one.loopback.answers[READ]
-    one.loopback.answers[READ] = one.node.read
+    one.node.shows = truth
     assert await one.cycle() == "VERIFIED"
 
 
@@ -310,11 +289,7 @@ async def test_an_as_of_that_stands_still_is_partial(desk: Make) -> None:
     one = desk()
     await one.cycle()
     stale = one.node.as_of_ms
-
-    async def frozen(_: web.Request) -> web.StreamResponse:
-        return web.json_response({"data": one.node.cache, "asOf": stale})
-
-    one.loopback.answers[READ] = frozen
+    one.node.shows = lambda cache, _: (cache, stale)
 
     assert await one.cycle() == "PARTIAL"
     assert "asOf" in one.fact("why")

@@ -48,8 +48,7 @@ async def test_a_burst_of_late_sweeps_leaves_the_newest_its_time(desk: Make) -> 
     await one.outage(30)
     before = len(one.node.stored())
 
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     landed_s = one.clock.monotonic_s()
     await one.until_delivered()
 
@@ -128,8 +127,7 @@ async def test_a_post_that_timed_out_is_given_as_long_again(desk: Make, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(one.batches.backend, "ingest", time_out)
-        one.clock.advance(10)
-        await one.land()
+        await one.land_next()
         await one.step()
     begun_s = one.clock.monotonic_s()
     await one.until_delivered()
@@ -146,8 +144,7 @@ async def test_a_doubt_makes_way_for_the_newest(desk: Make, slow: int, thinned: 
     for _ in range(slow):
         await one.cycle()
     one.node.answers = [502]
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     await one.step()
     one.clock.advance(30)
     await one.land()
@@ -213,8 +210,7 @@ async def test_an_unclear_post_is_looked_for_and_not_repeated(desk: Make, killed
     one = desk()
     await one.cycle()
     one.node.answers = ["taken"]
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     await one.step()
     if killed:
         one.restart()
@@ -231,8 +227,7 @@ async def test_a_refused_key_is_said_once_and_names_what_to_check(desk: Make, ca
     one = desk()
     await one.cycle()
     one.node.answers = [401] * 5
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     for _ in range(4):
         await one.step()
 
@@ -266,8 +261,7 @@ async def test_a_batch_taken_in_part_is_posted_again_and_its_values_are_ours(des
     """Piece 1 was taken, piece 2 met a 429, and one symbol lost its mark meanwhile: nobody else wrote its value."""
     one = desk(BACKEND_MAX_ROWS="10")
     await one.cycle()
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     one.node.answers = [200, 429]
     wait_s = await one.step()
     assert wait_s > 0
@@ -317,8 +311,7 @@ async def test_a_batch_the_backend_refuses_for_good_does_not_hold_up_the_rest(de
     one = desk()
     await one.cycle()
     one.node.answers = [400, 400, 400]
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     for _ in range(4):
         await one.step()
     assert one.count("pipeline_lost_sweeps_total", cause="refused") == 1

@@ -38,8 +38,7 @@ async def test_a_doubt_whose_sweep_disappeared_ends(desk: Make) -> None:
     one = desk()
     await one.cycle()
     one.node.answers = [502]
-    one.clock.advance(10)
-    await one.land()
+    await one.land_next()
     await one.step()
     await one.redis.delete("oi:sweeps")
     for _ in range(3):
@@ -104,8 +103,7 @@ async def test_an_emptied_redis_is_taken_up_again(desk: Make) -> None:
 async def test_a_first_start_leaves_history_alone(desk: Make) -> None:
     one = desk()
     for _ in range(5):
-        one.clock.advance(10)
-        await one.land()
+        await one.land_next()
 
     await one.until_delivered()
 
@@ -121,8 +119,7 @@ async def test_what_was_trimmed_is_counted(desk: Make, waited: bool) -> None:
         await one.outage(4)
     else:
         for _ in range(4):
-            one.clock.advance(10)
-            await one.land()
+            await one.land_next()
         one.restart()
     await one.redis.xtrim("oi:sweeps", maxlen=1, approximate=False)
 
@@ -149,8 +146,7 @@ async def test_each_kind_of_redis_will_do_over_a_restart(
     with contextlib.closing(EmbeddedRedis(binary=binary)) as server:
         redis = store.connect(server.url)
         one = Desk(redis, clock, loopback, client)
-        one.clock.advance(10)
-        await one.land()
+        await one.land_next()
         for _ in range(2):
             await one.cycle()
             one.restart()
