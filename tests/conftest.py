@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, patient
 
 # Properties are judged by their answers, not by how fast a shared machine gives them.
 settings.register_profile("answers", deadline=None, max_examples=50)
@@ -55,9 +55,7 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = store.connect(redis_url)
-    # In place of a second or two: a busy machine is no Redis that is away, which tests of that show on their own.
-    client.connection_pool.connection_kwargs.update(socket_connect_timeout=60, socket_timeout=60)
+    client = patient(store.connect(redis_url))
     await client.flushall()
     yield client
     await client.aclose()

@@ -65,3 +65,9 @@ def service(clock: Clock, redis: Redis | None = None, name: str = "tested", limi
 def sample(of: Service, name: str, **labels: str) -> float:
     """What one of its metrics says."""
     return of.registry.get_sample_value(name, labels) or 0.0
+
+
+def patient(client: Redis) -> Redis:
+    """With a minute in place of a second or two: a busy machine is no Redis that is away."""
+    client.connection_pool.connection_kwargs.update(socket_connect_timeout=60, socket_timeout=60)
+    return client

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.oi_alerter import alerter
 from shared import store
 from shared.backoff import Backoff
+from tests.fakes import patient
 from tests.oi_alerter.conftest import Book, Start, told
 
 # Two crossings of one symbol (the second waits for a cooldown of 40 s), one of another, told in these sweeps' order.
@@ -73,7 +74,7 @@ async def test_ended_at_any_await(redis: Redis, redis_url: str, start: Start, se
     for levels in PATH:
         await book.sweep(levels)
     for _ in range(40):
-        client = store.connect(redis_url)
+        client = patient(store.connect(redis_url))
         async with start(client, **SHORT):
             for _ in range(seeds.randrange(200)):
                 await asyncio.sleep(0)
@@ -94,7 +95,7 @@ async def test_every_transaction_of_unknown_outcome(
         await book.looked_at()
     for levels in PATH:
         await book.sweep(levels)
-    client = store.connect(redis_url)
+    client = patient(store.connect(redis_url))
     broken = break_transactions(client, fault)
     async with start(client, **SHORT):
         await book.looked_at()
@@ -132,7 +133,7 @@ def break_transactions(client: Redis, fault: str) -> list[str]:
 async def test_two_at_once_never_tell_anything_twice(redis: Redis, redis_url: str, start: Start) -> None:
     """A second one started by mistake: the cursor in Redis lets only one of them write each sweep."""
     book = await background(redis, start)
-    other = store.connect(redis_url)
+    other = patient(store.connect(redis_url))
     async with start(**SHORT), start(other, **SHORT):
         for levels in PATH * 3:
             await book.sweep(levels)
