@@ -16,13 +16,14 @@ from tests.chaos.recorder import Sent, Written, missed
 from tests.chaos.watch import now_ms
 from tests.waiting import eventually
 
-IDLE_S, LIFETIME_S = "2", "6"  # 5 s and 23 h 50 min in production
+IDLE_S = "2"  # 5 s in production
+LIFETIME_S = 6  # 23 h 50 min
 
 
 class Stream:
     """Redis, the exchange stand-in and ws_daemon, with a recorder at both ends. Ours is connection 0."""
 
-    def __init__(self, folder: Path, redis: EmbeddedRedis, connections: int) -> None:
+    def __init__(self, folder: Path, redis: EmbeddedRedis, connections: int, lifetime_s: int) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         self.sent, self.written = Sent(), Written()
         self.redis = redis
@@ -32,7 +33,7 @@ class Stream:
             "BINANCE_REST_URL": f"http://127.0.0.1:{self.port}",
             "BINANCE_WS_CONNECTIONS": str(connections),
             "BINANCE_WS_IDLE_SEC": IDLE_S,
-            "BINANCE_WS_LIFETIME_SEC": LIFETIME_S,
+            "BINANCE_WS_LIFETIME_SEC": str(lifetime_s),
             "METRICS_PORT": str(self.metrics_port),
         }
         exchange = [sys.executable, "-m", "dev.exchange", "--port", str(self.port)]
@@ -78,9 +79,9 @@ def _newest(seen: Sent | Written) -> int:
 
 
 @asynccontextmanager
-async def streaming(folder: Path, connections: int) -> AsyncIterator[Stream]:
+async def streaming(folder: Path, connections: int, lifetime_s: int = LIFETIME_S) -> AsyncIterator[Stream]:
     redis = EmbeddedRedis()
-    stream = Stream(folder, redis, connections)
+    stream = Stream(folder, redis, connections, lifetime_s)
     stream.exchange.start()
     jobs: list[asyncio.Task[None]] = []
     try:
@@ -127,8 +128,8 @@ async def test_two_connections_lose_no_second(tmp_path: Path) -> None:
 
 
 async def test_one_connection_that_goes_mute_does_lose_seconds(tmp_path: Path) -> None:
-    """The recorder can see a gap: without the second connection there is one."""
-    async with streaming(tmp_path, connections=1) as stream:
+    """The recorder can see a gap: with one connection, which nothing rotates meanwhile, there is one."""
+    async with streaming(tmp_path, connections=1, lifetime_s=600) as stream:
         from_ms = now_ms()
         endings = await stream.metric("pipeline_stream_endings_total")
         await stream.fault(fault="ws_mute", conn=1)
