@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -228,6 +229,7 @@ async def test_a_thread_that_waits_for_work_keeps_nobody_from_beginning_anew(sta
     """oi_keeper has one for its file: when its work was moved its process ended, and the host had no standby."""
     threaded = """
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from shared.runner import THREADS, run
 from tests.shared import tiny_service
