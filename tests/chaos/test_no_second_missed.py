@@ -18,10 +18,11 @@ from tests.waiting import eventually
 
 IDLE_S = "2"  # 5 s in production
 LIFETIME_S = 6  # 23 h 50 min
+NEWEST = -1  # of the connections: the oldest may be about to be replaced
 
 
 class Stream:
-    """Redis, the exchange stand-in and ws_daemon, with a recorder at both ends. Ours is connection 0."""
+    """Redis, the exchange stand-in and ws_daemon, with a recorder at both ends."""
 
     def __init__(self, folder: Path, redis: EmbeddedRedis, connections: int, lifetime_s: int) -> None:
         self.port, self.metrics_port = free_port(), free_port()
@@ -109,11 +110,11 @@ async def test_two_connections_lose_no_second(tmp_path: Path) -> None:
         from_ms = now_ms()
 
         endings = await stream.metric("pipeline_stream_endings_total")
-        await stream.fault(fault="ws_reset", conn=1)
+        await stream.fault(fault="ws_reset", conn=NEWEST)
         await stream.ended_more_than(endings)
         await stream.delivering(2)
         endings = await stream.metric("pipeline_stream_endings_total")
-        await stream.fault(fault="ws_mute", conn=1)
+        await stream.fault(fault="ws_mute", conn=NEWEST)
         await stream.ended_more_than(endings)
         await stream.delivering(2)
         await stream.replaced(4)
@@ -132,7 +133,7 @@ async def test_one_connection_that_goes_mute_does_lose_seconds(tmp_path: Path) -
     async with streaming(tmp_path, connections=1, lifetime_s=600) as stream:
         from_ms = now_ms()
         endings = await stream.metric("pipeline_stream_endings_total")
-        await stream.fault(fault="ws_mute", conn=1)
+        await stream.fault(fault="ws_mute", conn=NEWEST)
         await stream.ended_more_than(endings)
         await stream.delivering(1)
         until_ms = now_ms()
