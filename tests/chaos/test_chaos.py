@@ -12,6 +12,7 @@ from tests.chaos.catalogue import CATALOGUE
 from tests.chaos.faults import Fault, Inject, answers
 from tests.chaos.rig import Rig
 from tests.chaos.run import Bench, measure
+from tests.chaos.worlds import until_verified
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,7 +37,15 @@ async def falsified_by_the_backend(rig: Rig) -> None:
 
 
 async def mark_of_another_time(rig: Rig) -> None:
-    await rig.exchange({"fault": "mark_value", "symbol": "BTCUSDT", "value": "93041.00000001"})
+    """For as long as it takes to be part of a batch."""
+    value = "93041.00000001"
+    await rig.exchange({"fault": "mark_value", "symbol": "BTCUSDT", "value": value})
+
+    async def stands() -> bool:
+        return value.encode() in await rig.redis.hget("oi:mark", "BTCUSDT")
+
+    await eventually(stands)
+    await until_verified(rig)
 
 
 async def zero_from_another_writer(rig: Rig) -> None:
