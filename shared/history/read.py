@@ -14,6 +14,7 @@ from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, S
 HALF_HOUR_MS = 1_800_000
 NEAR_MS = 90_000  # from an instant: where every minute is kept, there is a row
 _BETWEEN = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute BETWEEN ? AND ?"
+_BLOCK = "SELECT rows FROM day WHERE step_s = ? AND day = ? AND series = ?"
 _OTHERS = "AND series NOT IN (SELECT value FROM json_each(?))"
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
@@ -93,9 +94,7 @@ def rows_at(db: sqlite3.Connection, number: int, minutes: Iterable[int]) -> list
     """Of one series our own rows of these minutes (Unix, whole); those that are not kept are left out."""
     found: list[Row] = []
     for day, wanted in groupby(sorted(minutes), key=lambda minute: minute * MINUTE_MS // DAY_MS):
-        block = db.execute(
-            "SELECT rows FROM day WHERE step_s = 60 AND day = ? AND series = ?", (day, number)
-        ).fetchone()
+        block = db.execute(_BLOCK, (EACH_MINUTE_S, day, number)).fetchone()
         kept = decode(block[0]) if block else []
         for minute in wanted:
             row = nearest(kept, minute * MINUTE_MS + MINUTE_MS // 2)
