@@ -72,5 +72,6 @@ async def ask_during_a_ban(rig: Rig) -> None:
 
 async def test_a_request_during_a_ban_does_not_go_unseen(bench: Bench) -> None:
     result = await measure(bench, Fault("rude", "", ask_during_a_ban, 1, ()))
-    assert result.during_ban == ["GET /fapi/v1/ping HTTP/1.1"]
+    rude = [asked for asked in result.during_ban if "/openInterest?" not in asked]  # a sweep may be in flight still
+    assert rude == ["GET /fapi/v1/ping HTTP/1.1"]
     assert any("requests during a ban" in problem for problem in result.problems)
