@@ -113,6 +113,8 @@ class Delivery:
         while (entry_id := self._next_late()) and self._fits(until_s):
             await self._deliver(entry_id, late=True)
             self._count_lost(await self.outbox.collect(block=False), "deleted")
+            if not self._has_news():  # the stream was deleted meanwhile
+                return
         await self._make_way()
         await self._deliver(self.outbox.waiting[-1], late=False)
         self._note_pace()

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from aiohttp import web
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from tests.fakes import FakeClock
-from tests.publisher.desk import Desk
+from tests.publisher.desk import INGEST, Desk
 from tests.publisher.loopback import Loopback
 from tests.redis_servers import servers
 
@@ -30,6 +31,25 @@ async def test_what_waits_and_disappears_is_lost_and_said(desk: Make, restarts: 
 
     assert await one.cycle() == "VERIFIED"
 
+    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+async def test_what_disappears_between_two_late_sweeps_is_lost_and_said(desk: Make) -> None:
+    """The publisher ended there, by an exception."""
+    one = desk()
+    await one.cycle()
+    await one.outage(4)
+    await one.land_next()
+
+    async def delete_and_take(request: web.Request) -> web.StreamResponse:
+        await one.redis.delete("oi:sweeps")
+        return await one.node.ingest(request)
+
+    one.loopback.answers[INGEST] = delete_and_take
+    await one.step()
+    one.loopback.answers[INGEST] = one.node.ingest
+
+    assert await one.cycle() == "VERIFIED"
     assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
 
 
