@@ -174,20 +174,19 @@ class Outbox:
 
         ``posts`` that may have arrived; all but one of them are duplicates. ``served``: None leaves the last look.
         """
-        if entry_order(entry_id) > entry_order(self.delivered_id):
-            self.delivered_id = entry_id
+        delivered_id = max(self.delivered_id, entry_id, key=entry_order)
         self.doubted.discard(entry_id)
         async with self._at_once() as pipe:
             self._acknowledge(pipe, *[] if keep else [entry_id])
             pipe.hdel(PUBLISHER, "attempt")
-            pipe.hset(PUBLISHER, mapping=dict([("delivered", self.delivered_id), *fields.items()]))
+            pipe.hset(PUBLISHER, mapping=dict([("delivered", delivered_id), *fields.items()]))
             if posts > 1:
                 pipe.hincrby(PUBLISHER, "duplicates", posts - 1)
             replace_hash(pipe, LEFT_OUT, left_out)
             if served is not None:
                 pipe.delete(SERVED.key)
                 SERVED.put(pipe, served)
-        self.attempt = None
+        self.attempt, self.delivered_id = None, delivered_id
 
     async def release(self, attempt: Attempt) -> None:
         """It makes way: its entry waits on. All of its POSTs but one are duplicates, whatever becomes of it."""
@@ -202,9 +201,11 @@ class Outbox:
         """They will never be delivered."""
         async with self._at_once() as pipe:
             self._acknowledge(pipe, *entry_ids)
-            if self.attempt and self.attempt.entry_id in entry_ids:
+            ends = self.attempt is not None and self.attempt.entry_id in entry_ids
+            if ends:
                 pipe.hdel(PUBLISHER, "attempt")
-                self.attempt = None
+        if ends:
+            self.attempt = None
 
     async def last_served(self) -> dict[str, Served]:
         return await SERVED.all(self._redis, lambda _: None)  # what is not ours to read counts as unknown

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 from aiohttp import web
+from redis.asyncio.client import Pipeline
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
@@ -69,6 +71,44 @@ async def test_a_doubt_whose_sweep_disappeared_ends(desk: Make) -> None:
     assert not await one.redis.hexists("oi:publisher", "attempt")
     assert await one.cycle() == "VERIFIED"
     assert len(one.node.sizes) == 3
+
+
+@pytest.mark.parametrize("audit", ["on", "off"])
+@pytest.mark.parametrize("happened", [False, True])
+async def test_a_cycle_whose_end_cannot_be_written_is_not_gone_round_for_ever(
+    desk: Make, monkeypatch: pytest.MonkeyPatch, audit: str, happened: bool
+) -> None:
+    """Redis failed at that write, and nothing newer landed: it looked at the backend again and again without a pause.
+
+    It may have happened, and its answer been lost.
+    """
+    one = desk(BACKEND_AUDIT=audit)
+    await one.cycle()
+    one.node.shows = lambda cache, _: (cache, 5)  # another time than this batch's: nothing proves that it arrived
+    execute, finish = Pipeline.execute, one.outbox.finish
+
+    async def fail(pipe: Pipeline) -> None:
+        if happened:
+            await execute(pipe)
+        raise ConnectionError
+
+    async def failing(*args: Any, **how: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Pipeline, "execute", fail)
+            await finish(*args, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one.outbox, "finish", failing)
+        await one.land_next()
+        await one.step()
+
+    for _ in range(5):
+        await one.step()
+    assert one.outbox.attempt is None
+    asked = len(one.loopback.requests)
+    await one.step()
+    assert len(one.loopback.requests) == asked
+    assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 0
 
 
 @pytest.mark.parametrize("restarts", [False, True])
