@@ -63,13 +63,19 @@ class Kept(NamedTuple):
     merges: Merges
     post_s: float
     duplicates: int
+    sent: dict[str, list[float]]  # the backend's spelling -> the last values sent, oldest first
 
 
 _attempt = msgspec.json.Decoder(Attempt)
+_sent = msgspec.json.Decoder(dict[str, list[float]])
 
 
 def encode_attempt(attempt: Attempt) -> bytes:
     return msgspec.json.encode(attempt)
+
+
+def encode_sent(sent: Mapping[str, list[float]]) -> bytes:
+    return msgspec.json.encode(sent)
 
 
 def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
@@ -91,6 +97,7 @@ def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
         merges=next((word for word in get_args(Merges) if word == merges), "unknown"),
         post_s=_number(fields, "post_s"),
         duplicates=int(_number(fields, "duplicates")),
+        sent=_decode_sent(fields.get("sent", b"")),
     )
 
 
@@ -104,6 +111,13 @@ def _decode_attempt(blob: bytes) -> Attempt | None:
     except UNREADABLE:
         return None
     return attempt if read_entry_id(attempt.entry_id.encode()) and attempt.posts > 0 else None
+
+
+def _decode_sent(blob: bytes) -> dict[str, list[float]]:
+    try:
+        return _sent.decode(blob)
+    except UNREADABLE:
+        return {}
 
 
 def _number(fields: Mapping[str, bytes], name: str) -> float:

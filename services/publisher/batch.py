@@ -99,8 +99,8 @@ class Batches:
         earlier = self.outbox.attempt  # of the same sweep: any other was settled, or made way
         chosen = self.limits.choose(rows, self.clock.now_ms())
         attempt = self._attempt(draft, chosen, earlier)
-        await self.outbox.note(attempt)
         self.ledger.add_sent(attempt.sent)
+        await self.outbox.note(attempt, self.ledger.sent)
         begun_s = self.clock.monotonic_s()
         pieces: list[set[str]] = []
         answers: list[Accepted] = []

@@ -80,9 +80,7 @@ class Delivery:
         trimmed = await self.outbox.open()
         self.batches.limits.recall(kept)
         self.batches.post_s = kept.post_s
-        self.batches.ledger.recall(await self.outbox.last_served())
-        if kept.attempt:
-            self.batches.ledger.add_sent(kept.attempt.sent)
+        self.batches.ledger.recall(await self.outbox.last_served(), kept.sent)
         if self.settings.audit:
             try:
                 await self.batches.readback.first_look()

@@ -1,7 +1,8 @@
 """The values of ours that the backend may serve: what was last seen there, and what was sent since. No I/O.
 
 Symbols are in the backend's spelling. A merging backend goes on serving what earlier batches held; such a value is
-known here, and is nobody else's doing.
+known here, and is nobody else's doing. What was sent is written down with the note of its POST: it may be seen served
+only by the next process.
 """
 
 from __future__ import annotations
@@ -32,9 +33,15 @@ class Ledger:
     def empty(self) -> bool:
         return not self._seen and not self._sent
 
+    @property
+    def sent(self) -> Mapping[str, list[float]]:
+        """The last different values of each symbol, oldest first."""
+        return self._sent
+
     def add_sent(self, values: Mapping[str, float]) -> None:
         for key, usd in values.items():
-            self._sent[key] = [*self._sent.get(key, [])[1 - SENT_KEPT :], usd]
+            others = [value for value in self._sent.get(key, ()) if value != usd]
+            self._sent[key] = [*others[1 - SENT_KEPT :], usd]
 
     def adopt(self, values: Mapping[str, float], now_ms: int) -> None:
         """Take what is served for ours: before the first batch it is what earlier writers left."""
@@ -64,8 +71,9 @@ class Ledger:
     def since_ms(self, key: str, now_ms: int) -> int:
         return (self._foreign.get(key) or self._seen.get(key) or (0.0, now_ms))[1]
 
-    def recall(self, rows: Mapping[str, Served]) -> None:
-        """Start from what an earlier process wrote to ``oi:served``."""
+    def recall(self, rows: Mapping[str, Served], sent: Mapping[str, list[float]]) -> None:
+        """Start from what an earlier process wrote to ``oi:served``, and of what it sent."""
+        self._sent = dict(sent)
         for key, row in rows.items():
             if row.usd is not None and row.verdict != "foreign":
                 self._seen[key] = (row.usd, row.since_ms)

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
-from services.publisher.attempt import Attempt, Kept, decode_kept, encode_attempt
+from services.publisher.attempt import Attempt, Kept, decode_kept, encode_attempt, encode_sent
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
@@ -147,13 +147,18 @@ class Outbox:
             newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=1))
         return not newest or entry_order(newest[0][0].decode()) <= entry_order(entry_id)
 
-    async def note(self, attempt: Attempt | None) -> None:
-        """Before a POST: that it is made; after one that certainly had no effect: what was in flight before it."""
+    async def note(self, attempt: Attempt | None, sent: Mapping[str, list[float]] | None = None) -> None:
+        """Before a POST: that it is made; after one that certainly had no effect: what was in flight before it.
+
+        ``sent``: all values that may be served of ours; None: as noted before.
+        """
         async with self._at_once() as pipe:
             if attempt is None:
                 pipe.hdel(PUBLISHER, "attempt")
             else:
                 pipe.hset(PUBLISHER, "attempt", encode_attempt(attempt))
+            if sent is not None:
+                pipe.hset(PUBLISHER, "sent", encode_sent(sent))
         self.attempt = attempt
 
     async def learn(self, fields: Fields) -> None:

@@ -10,7 +10,7 @@ from services.publisher.attempt import Attempt, decode_kept, encode_attempt
 from shared.sweeplog import entry_order
 from tests.builders import NOW_MS
 
-FIELDS = ["attempt", "delivered", "waiting", "max_rows", "max_rows_ms", "refused_rows", "merges", "post_s", "alert"]
+FIELDS = ["attempt", "delivered", "waiting", "max_rows", "max_rows_ms", "refused_rows", "merges", "post_s", "sent"]
 NAMES = st.sampled_from([name.encode() for name in FIELDS]) | st.binary(max_size=20)
 NUMBERS = st.floats().map(lambda number: str(number).encode())
 
@@ -27,6 +27,7 @@ def test_any_hash_is_read(stored: dict[bytes, bytes]) -> None:
     assert kept.waiting == sorted(set(kept.waiting), key=entry_order)
     assert kept.merges in {"yes", "no", "unknown"}
     assert kept.attempt is None
+    assert isinstance(kept.sent, dict)
     assert all(
         0 <= number < float("inf") for number in (kept.max_rows, kept.refused_rows, kept.refused_ms, kept.post_s)
     )

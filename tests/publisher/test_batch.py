@@ -216,6 +216,39 @@ async def test_a_second_writer_is_foreign(desk: Make) -> None:
     assert await one.cycle() == "VERIFIED"
 
 
+async def test_a_batch_that_no_look_showed_is_ours_after_a_kill(desk: Make) -> None:
+    """The public endpoint was not readable, the publisher was killed, and a symbol of that batch has no mark now."""
+    one = desk()
+    await one.cycle()
+    one.loopback.answer(*READ, 500)
+    assert await one.cycle() == "UNVERIFIED"
+    one.restart()
+    one.loopback.answers[READ] = one.node.read
+
+    assert await one.cycle(without=SYMBOLS[0]) == "VERIFIED"
+
+
+async def test_a_batch_that_made_way_is_ours_after_a_kill(desk: Make) -> None:
+    """Its POST takes effect when nobody expects it any more."""
+    one = desk()
+    one.node.post_s = 9.0  # no time for a late sweep
+    await one.cycle()
+    one.node.answers = [502]
+    await one.land_next()
+    await one.step()
+    doubted = {row["symbol"]: row["openInterestUsd"] for row in one.loopback.posts()[-1]["data"]}
+    one.clock.advance(30)
+    await one.land()
+    await one.until_delivered()
+    one.restart()
+    await one.step()
+
+    one.node.shows = lambda cache, at: ({**cache, SYMBOLS[1]: doubted[SYMBOLS[1]]}, at)
+
+    assert await one.cycle() == "PARTIAL"
+    assert "still served with an earlier value" in one.fact("why")
+
+
 @pytest.mark.parametrize("fault", ["500", "html", "wall", "reset"])
 async def test_what_cannot_be_read_back_is_unverified(desk: Make, fault: str) -> None:
     one = desk()

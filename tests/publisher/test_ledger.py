@@ -26,6 +26,16 @@ def test_the_last_few_values_sent_are_ours_and_no_more() -> None:
     assert [ledger.is_ours("A", value) for value in (1.0, 2.0, 3.0, 4.0, 5.0)] == [False, True, True, True, True]
 
 
+def test_a_batch_that_is_posted_again_drives_out_no_earlier_value() -> None:
+    """Accepted and not served it goes out four times; one before it may still take effect."""
+    ledger = Ledger()
+    for value in (1.0, 2.0, 2.0, 2.0, 2.0):
+        ledger.add_sent({"A": value})
+
+    assert ledger.is_ours("A", 1.0)
+    assert ledger.sent == {"A": [1.0, 2.0]}
+
+
 def test_a_foreign_value_that_went_and_came_back_has_not_stood_still() -> None:
     """Only what stood for ten minutes is taken for a leftover; another writer comes and goes."""
     ledger = Ledger()
@@ -57,9 +67,10 @@ def test_what_was_seen_is_forgotten_and_what_was_sent_is_not() -> None:
 def test_a_restart_remembers_what_was_served_of_ours() -> None:
     ledger = Ledger()
     rows = {"A": (1.0, "verified"), "B": (2.0, "foreign"), "C": (None, "missing")}
-    ledger.recall({key: Served(usd, NOW_MS, verdict) for key, (usd, verdict) in rows.items()})
+    ledger.recall({key: Served(usd, NOW_MS, verdict) for key, (usd, verdict) in rows.items()}, {"C": [3.0]})
 
-    assert [ledger.is_ours(key, usd) for key, usd in (("A", 1.0), ("B", 2.0), ("C", 1.0))] == [True, False, False]
+    served = (("A", 1.0), ("B", 2.0), ("C", 1.0), ("C", 3.0))
+    assert [ledger.is_ours(key, usd) for key, usd in served] == [True, False, False, True]
 
 
 def test_a_foreign_value_inside_the_universe_never_becomes_ours() -> None:

@@ -137,7 +137,7 @@ async def test_a_later_sweep_is_seen_before_it_is_taken(other_db: Redis) -> None
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "{"])
 async def test_what_a_hand_wrote_there_is_learned_anew(other_db: Redis, value: str) -> None:
     """A crash over one field would be a crash at every start."""
-    names = ["attempt", "delivered", "waiting", "doubted", "max_rows", "merges", "post_s", "duplicates"]
+    names = ["attempt", "delivered", "waiting", "doubted", "max_rows", "merges", "post_s", "duplicates", "sent"]
     await other_db.hset("oi:publisher", mapping=dict.fromkeys(names, value))
     await other_db.hset("oi:served", mapping={"BTCUSDT": value})
 
