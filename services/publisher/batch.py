@@ -30,6 +30,7 @@ from shared.logs import EventLog
 from shared.model import Sweep, backend_key
 
 REPOSTS = 3  # in a row, of batches that were accepted and are not served; after that, one POST a sweep
+SMALLEST = "the backend answers 413 to a single row; check the body limit of what stands before it"
 LOOK_AGAIN_S = 0.25  # after a look that shows less than half of what was accepted
 log = EventLog("publisher")
 
@@ -154,6 +155,8 @@ class Batches:
             outcome = "accepted"
         except (Away, RateLimited, Refused, Rejected) as e:
             outcome = outcome_of(e)
+            if isinstance(e, TooLarge) and len(rows) == 1:
+                raise Refused(SMALLEST) from e
             raise
         finally:
             self.metrics.posts.labels(outcome).inc()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from services.publisher.attempt import Kept, Merges
 from services.publisher.join import Record
-from shared.errors import Refused
 
 AGAIN_MS = 600_000
 CLOSE = 16  # a limit is known well enough when what fits and what is refused differ by a sixteenth
@@ -73,9 +72,7 @@ class BatchLimits:
             self.refused = 0  # the limit was raised
 
     def too_large(self, rows: int, now_ms: int) -> None:
-        """413. Raises `Refused` where not even one row passes."""
-        if rows <= 1:
-            raise Refused("the backend answers 413 to a single row; check the body limit of what stands before it")
+        """413."""
         self.refused_ms = now_ms
         if not self.refused or rows < self.refused:
             self.refused = rows

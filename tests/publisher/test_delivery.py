@@ -257,6 +257,20 @@ async def test_what_has_no_effect_is_no_duplicate(desk: Make) -> None:
     assert sum(one.count("pipeline_lost_sweeps_total", cause=cause) for cause in ("refused", "retention")) == 0
 
 
+async def test_a_backend_that_takes_not_one_row_is_named_and_nothing_is_in_doubt(desk: Make) -> None:
+    """Each retry counted as a batch that may have arrived."""
+    one = desk()
+    one.node.most_rows = 0
+    await one.land()
+    for _ in range(4):
+        await one.step()
+        assert "413 to a single row" in one.fact("blocked")
+    one.node.most_rows = 100
+    await one.until_delivered()
+
+    assert one.duplicates == 0
+
+
 async def test_a_batch_taken_in_part_is_posted_again_and_its_values_are_ours(desk: Make) -> None:
     """Piece 1 was taken, piece 2 met a 429, and one symbol lost its mark meanwhile: nobody else wrote its value."""
     one = desk(BACKEND_MAX_ROWS="10")

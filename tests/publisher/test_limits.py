@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from services.publisher.attempt import decode_kept
 from services.publisher.join import Record
 from services.publisher.limits import BatchLimits
-from shared.errors import Refused
 from tests.builders import NOW_MS
 
 AGAIN_MS = 600_000
@@ -102,11 +101,6 @@ def test_a_clock_set_back_keeps_nothing_from_being_tried() -> None:
     limits.too_large(10, NOW_MS)
 
     assert limits.size(10, NOW_MS - 3_600_000) == 10
-
-
-def test_a_single_row_that_is_too_large_says_so() -> None:
-    with pytest.raises(Refused, match="single row"):
-        BatchLimits(0).too_large(1, NOW_MS)
 
 
 def test_a_replacing_backend_gets_no_pieces_by_choice() -> None:
