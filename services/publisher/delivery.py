@@ -130,14 +130,16 @@ class Delivery:
         return late[0] if late else None
 
     def _listen(self) -> None:
-        """Note when sweeps land, and say when none does."""
+        """Redis answers: note when sweeps land, and say when none does."""
         now_s = self.service.clock.monotonic_s()
         for landed_ms in (entry_order(entry_id)[0] for entry_id in self.outbox.waiting[-PACE_OF:]):
             if not self._landed_ms or landed_ms > self._landed_ms[-1]:
                 self._landed_ms.append(landed_ms)
         if self._has_news():
             self._silent_since_s = now_s
-        elif now_s - self._silent_since_s > self.settings.verified_max_age_s:
+        else:
+            self.report.unblocked()
+        if now_s - self._silent_since_s > self.settings.verified_max_age_s:
             self.report.silence(now_s - self._silent_since_s)
         self.report.backlog(len(self.outbox.waiting))
 

@@ -143,6 +143,12 @@ class Report:
     def silence(self, seconds: float) -> None:
         self._service.health.bad("no sweep lands: is oi_poller running?", f"none for {seconds:.0f} s")
 
+    def unblocked(self) -> None:
+        """What kept batches from the backend is over, and there is none to send."""
+        if self._service.facts.get("blocked"):
+            self._service.facts["blocked"] = ""
+            self._service.health.bad("waiting for the next sweep")
+
     def trouble(self, what: str, error: Exception) -> None:
         """No batch reaches the backend."""
         self._service.facts["blocked"] = f"{what}: {error}"[:200]

@@ -198,6 +198,23 @@ async def test_redis_away_is_waited_for(desk: Make) -> None:
     assert "waiting for Redis" in one.fact("blocked")
 
 
+async def test_redis_that_is_back_is_not_named_for_sweeps_that_do_not_land(desk: Make) -> None:
+    """`oi status` sent whoever looked to Redis, while the poller was down."""
+    one = desk(VERIFIED_MAX_AGE_SEC="30")
+    await one.cycle()
+    await one.redis.rename("oi:sweeps", "aside")
+    await one.redis.set("oi:sweeps", "not a stream")
+    await one.step()
+    assert "waiting for Redis" in one.fact("blocked")
+    await one.redis.rename("aside", "oi:sweeps")
+
+    await one.step()
+    assert (one.fact("blocked"), one.service.health.report().detail) == ("", "waiting for the next sweep")
+    one.clock.advance(31)
+    await one.step()
+    assert "no sweep lands" in one.service.health.report().detail
+
+
 @pytest.mark.parametrize("binary", servers().values(), ids=servers().keys())
 async def test_each_kind_of_redis_will_do_over_a_restart(
     binary: str, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient
