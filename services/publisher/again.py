@@ -50,30 +50,36 @@ class LastPost:
         """Whether the backend may still be at it; a time that no clock here can have written says nothing."""
         return 0 < unclear.until_ms - self._clock.now_ms() <= (LONGEST_S + self._timeout_s) * 1000
 
-    async def send(self, what: str, post: Callable[[], Awaitable[None]], posts: int = 1) -> None:
+    async def send(self, what: str, post: Callable[[], Awaitable[None]], earlier: Unclear | None = None) -> None:
         """Note it, then send it. Raises what ``post`` raises; after `InDoubt` it stays noted.
 
+        ``earlier``: the one of unknown outcome that it follows; of that the note stays where this one had no effect.
         A backend that did not answer in time is given as long again, and twice that after each further time.
         """
+        posts = earlier.posts + 1 if earlier else 1
         patience_s = min(self._timeout_s * 2.0 ** min(posts - 1, 20), LONGEST_S)
-        await self._note(what, self._timeout_s + patience_s, posts)
+        await self._note(Unclear(what, self._after_ms(self._timeout_s + patience_s), posts))
         try:
             await post()
         except InDoubt:
-            await self._note(what, patience_s, posts)
+            await self._note(Unclear(what, self._after_ms(patience_s), posts))
             raise
         except (Transient, Refused, Rejected):
-            await self.forget()
+            await self._note(earlier)
             raise
 
     async def forget(self) -> None:
-        async with redis_faults():
-            await self._redis.hdel(PUBLISHER, self._field)
+        await self._note(None)
 
-    async def _note(self, what: str, for_s: float, posts: int) -> None:
-        until_ms = self._clock.now_ms() + round(for_s * 1000)
+    def _after_ms(self, seconds: float) -> int:
+        return self._clock.now_ms() + round(seconds * 1000)
+
+    async def _note(self, unclear: Unclear | None) -> None:
         async with redis_faults():
-            await self._redis.hset(PUBLISHER, self._field, f"{what} {until_ms} {posts}")
+            if unclear is None:
+                await self._redis.hdel(PUBLISHER, self._field)
+            else:
+                await self._redis.hset(PUBLISHER, self._field, f"{unclear.what} {unclear.until_ms} {unclear.posts}")
 
 
 async def keep(

@@ -123,7 +123,7 @@ class AlertDelivery:
             if served is not None and self._last.is_at_work(unclear):
                 raise Away(f"alert {entry_id} is not served yet", answered=True)
             self.metrics.deliveries.labels("alert", "again").inc()
-            await self._last.send(entry_id, partial(self.backend.send_alert, alert), unclear.posts + 1)
+            await self._last.send(entry_id, partial(self.backend.send_alert, alert), unclear)
         except (WireError, Rejected) as e:
             self.metrics.bad_rows.labels("alerts", e.reason if isinstance(e, WireError) else "refused").inc()
             log.error("alert dropped", entry=entry_id, error=str(e))

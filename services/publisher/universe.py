@@ -89,7 +89,7 @@ class UniverseDelivery:
             self._pace.reset()
         due_s = self._post_at_s if why else self._arrived_s + SEND_S
         if verdict != "HELD_BACK" and now_s >= due_s:
-            await self._send(members, verdict, unclear.posts + 1 if unclear else 1)
+            await self._send(members, verdict, unclear)
         elif not why:
             self._end_failure()
         return STEP_S
@@ -147,11 +147,11 @@ class UniverseDelivery:
             names = cast("bytes | None", await self._redis.hget(STATUS + "oi_poller", "delisted"))
         return {backend_key(name) for name in (names or b"").decode(errors="replace").split(",")}
 
-    async def _send(self, members: Mapping[str, Member], verdict: str, posts: int) -> None:
+    async def _send(self, members: Mapping[str, Member], verdict: str, unclear: Unclear | None) -> None:
         ours = self._ours
-        await self._last.send(",".join(sorted(ours)), partial(self.backend.update_universe, members.values()), posts)
+        await self._last.send(",".join(sorted(ours)), partial(self.backend.update_universe, members.values()), unclear)
         await self._last.forget()
-        self._outcome = "again" if posts > 1 else "restored" if verdict == "FOREIGN" else "delivered"
+        self._outcome = "again" if unclear else "restored" if verdict == "FOREIGN" else "delivered"
         self._post_at_s = self._clock.monotonic_s() + self._pace.next_s()
         self._served = await self._read()
         if self._served is None or self._served.keys() == ours:

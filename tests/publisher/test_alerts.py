@@ -185,6 +185,23 @@ async def test_an_alert_that_is_not_there_is_sent_again_when_the_backend_has_had
     assert one.outcomes() == {"again": 1, "delivered": 1}
 
 
+async def test_an_alert_in_doubt_whose_next_post_has_no_effect_is_still_in_doubt(make: Make, clock: FakeClock) -> None:
+    """A 429 to the second POST made the first forgotten: the third went out without a look, and was heard again."""
+    one = await in_doubt(make, BACKEND_TIMEOUT_SEC="30")
+    one.shown()
+    clock.advance(31)
+    one.loopback.answer("POST", INGEST, 429)
+    with pytest.raises(RateLimited):
+        await one.step()
+    clock.advance(10)
+    one.shown(row(baseline="1001", current="2000"))
+
+    await one.step()
+
+    assert len(one.sent()) == 2
+    assert one.outcomes() == {"again": 1, "found": 1}
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_where_nobody_can_look_an_alert_is_sent_once_and_that_is_counted(make: Make, status: int) -> None:
     """The real backend shows its alerts to a user's session alone; a spike heard twice is one too many."""
