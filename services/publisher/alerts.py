@@ -21,7 +21,7 @@ from services.publisher.wire import Away
 from shared.alert import FIELD, AlertBody, decode_alert
 from shared.backoff import Backoff
 from shared.clock import from_iso
-from shared.errors import Refused, Rejected, WireError
+from shared.errors import UNREADABLE, Refused, Rejected, WireError
 from shared.logs import EventLog
 from shared.model import backend_key
 from shared.service import Service
@@ -53,7 +53,7 @@ def is_same(alert: AlertBody, row: Mapping[str, Any]) -> bool:
             return bool(row["timeframe"] == alert.timeframe)
         numbers = ((row["baseline"], alert.baseline), (row["current"], alert.current))
         return all(math.isclose(float(theirs), ours, rel_tol=1e-9, abs_tol=1e-8) for theirs, ours in numbers)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (*UNREADABLE, KeyError, TypeError, AttributeError):
         return False
 
 

@@ -47,6 +47,7 @@ def row(**changes: Any) -> dict[str, Any]:
         (row(timeframe=..., baseline="99000"), False),  # the alert of another time frame, at the same instant
         (row(timeframe=..., baseline="100000.01"), False),
         (row(timeframe=..., current="x"), False),
+        (row(timeframe=..., current=10**400), False),
         (row(timeframe="15 min"), False),
         (row(direction="DOWN"), False),
         (row(symbol="ETHUSDT"), False),
