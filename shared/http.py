@@ -36,13 +36,15 @@ def getting(http: httpx.AsyncClient) -> Get:
 
 
 async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: float, max_bytes: int) -> Reply:
-    """Send and read to the end.
+    """Send and read to the end. A connection that does not come about ends it a little sooner: then nothing was sent.
 
     Raises `Transient` for a fault of the way, `Refused` for a proxy that wants another login, `WireError` for a body
     too long.
     """
     proxy = http.proxy if isinstance(http, Client) else None
     where = f"{request.url.host}:{request.url.port or 443}{f' through {proxy.where}' if proxy else ''}"
+    connect_s = timeout_s * 0.9
+    request.extensions["timeout"] = {"connect": connect_s}
     try:
         async with asyncio.timeout(timeout_s):
             response = await http.send(request, stream=True)
@@ -52,6 +54,8 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
                 await response.aclose()
     except TimeoutError as e:
         raise Transient(f"no complete answer within {timeout_s:g} s") from e
+    except httpx.ConnectTimeout as e:
+        raise Transient(f"no connection to {where} within {connect_s:.3g} s") from e
     except httpx.ProxyError as e:
         raise connect_failed(proxy, int(str(e)[:3]) if str(e)[:3].isdigit() else 0, str(e)) from e
     except (httpx.HTTPError, OSError, UnicodeError) as e:  # UnicodeError: the resolver's, of a name that cannot be one

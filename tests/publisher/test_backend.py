@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -83,11 +87,29 @@ async def test_a_silence_after_sending_leaves_the_outcome_open(
     assert not caught.value.answered
 
 
-async def test_a_connection_that_never_came_about_carried_nothing(client: httpx.AsyncClient) -> None:
-    away = Backend("http://127.0.0.1:1", "the-key", client, SystemClock(), 1.0)
+@pytest.fixture
+def unanswered() -> Iterator[str]:
+    """Where nobody accepts: what is sent to connect is dropped, as by a firewall, or by a host without power."""
+    with contextlib.ExitStack() as sockets:
+        server = sockets.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(3):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
-    with pytest.raises(Away) as caught:
-        await ingest(away)
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_connection_that_never_came_about_carried_nothing(
+    client: httpx.AsyncClient, unanswered: str, silent: bool
+) -> None:
+    """An alert that was never sent is not in doubt: where nobody can look for it, it would not be sent again."""
+    url = unanswered if silent else "http://127.0.0.1:1"
+
+    with pytest.raises(Away, match="no connection to 127.0.0.1" if silent else "refused|Connect") as caught:
+        await ingest(Backend(url, "the-key", client, SystemClock(), 1.0))
 
     assert type(caught.value) is Away
     assert not caught.value.answered
