@@ -103,6 +103,9 @@ class Delivery:
                 self._count_lost(await self.outbox.collect(block=False), "deleted")
             elif self.outbox.attempt.entry_id not in self.outbox.waiting:
                 await self.outbox.note(None)  # there is nothing any more to post again
+        while expired := await self.outbox.expire():
+            self._count_lost(expired, "retention")
+            self._count_lost(await self.outbox.collect(block=False), "deleted")
         self._listen()
         if not self._has_news():
             return

@@ -7,6 +7,7 @@ lost, or set back, repeats nothing, and what disappears while it waits is notice
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
@@ -19,7 +20,7 @@ from services.publisher.attempt import Attempt, Kept, decode_kept, encode_attemp
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
-from shared.sweeplog import BEGINNING, BLOCK_MS, Entry, SweepReader, entry_order, sweep_entry
+from shared.sweeplog import BEGINNING, BLOCK_MS, RETENTION_MS, Entry, SweepReader, entry_order, sweep_entry
 
 GROUP = "publisher"
 CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
@@ -122,6 +123,20 @@ class Outbox:
             async with self._at_once() as pipe:
                 self._remember_waiting(pipe)
         return Lost(len(gone), entry_time(gone[0]), entry_time(gone[-1])) if gone else None
+
+    async def expire(self) -> Lost | None:
+        """Give up what retention took while it waited; returns it. The group holds on to it, and would for ever."""
+        waited = [entry_order(entry_id)[0] for entry_id in (*self.waiting[:1], *self.waiting[-1:])]
+        if not waited or waited[-1] - waited[0] < RETENTION_MS:
+            return None
+        async with redis_faults():
+            first = cast("list[tuple[bytes, Any]]", await self._redis.xrange(SWEEPS, count=1))
+        there = entry_order(first[0][0].decode()) if first else (math.inf, 0)
+        gone = [entry_id for entry_id in self.waiting if entry_order(entry_id) < there]
+        if not gone:
+            return None
+        await self.give_up(*gone)
+        return Lost(len(gone), entry_time(gone[0]), entry_time(gone[-1]))
 
     async def _take_new(self, *, block: bool) -> None:
         wait_ms = BLOCK_MS if block else None

@@ -12,6 +12,7 @@ from aiohttp import web
 from redis.asyncio.client import Pipeline
 
 from dev.redis_server import EmbeddedRedis
+from services.publisher import outbox
 from shared import store
 from tests.fakes import FakeClock
 from tests.publisher.desk import INGEST, Desk
@@ -186,6 +187,26 @@ async def test_what_was_trimmed_is_counted(desk: Make, waited: bool) -> None:
     await one.until_delivered()
 
     assert one.count("pipeline_lost_sweeps_total", cause="retention") == 3
+
+
+async def test_what_an_outage_of_a_day_left_of_trimmed_sweeps_does_not_hide_the_newest(
+    desk: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redis keeps them pending; ten thousand are looked at, and the newest of these was taken for the newest of all."""
+    monkeypatch.setattr(outbox, "MOST_WAITING", 5)
+    monkeypatch.setattr(outbox, "RETENTION_MS", 30_000)
+    one = desk()
+    one.node.post_s = 9.0  # no time for late ones
+    await one.cycle()
+    await one.outage(12)
+    await one.redis.xtrim("oi:sweeps", maxlen=2, approximate=False)
+    await one.land_next()
+
+    await one.until_delivered(1)
+
+    assert one.node.stored()[-1] == one.timestamps()[-1]
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 10
+    assert caplog.messages.count("sweeps lost") == 2
 
 
 async def test_redis_away_is_waited_for(desk: Make) -> None:
