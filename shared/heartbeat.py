@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from shared.errors import Transient
+from shared.errors import UNREADABLE, Transient
 from shared.service import Service
 from shared.store import HOSTS, STATUS, redis_faults, replace_hash
 
 EVERY_S = 2.0
 EXPIRES_S = 10
 HOSTS_EXPIRE_S = 3600  # a host that went away is named for so long
+FORGET_S = 60.0  # between two looks for one
 
 
 async def beat(redis: Redis, service: str, fields: Mapping[str, str]) -> None:
@@ -48,7 +49,29 @@ async def tell(service: Service) -> None:
 
 async def keep_beating(service: Service) -> NoReturn:
     """Beat until cancelled. Redis being away is the service's own loop to report; here it costs one beat."""
+    forget_s = service.clock.monotonic_s()
     while True:
         with contextlib.suppress(Transient):
             await tell(service)
+            if service.clock.monotonic_s() >= forget_s:
+                await _forget_gone(service)
+                forget_s = service.clock.monotonic_s() + FORGET_S
         await service.clock.sleep(EVERY_S)
+
+
+async def _forget_gone(service: Service) -> None:
+    """Hosts that went away for good: those that are there keep ``oi:hosts`` from expiring."""
+    since_ms = service.clock.now_ms() - HOSTS_EXPIRE_S * 1000
+    async with redis_faults():
+        rows = cast("dict[bytes, bytes]", await service.unfenced.hgetall(HOSTS))
+        gone = [name for name, blob in rows.items() if _beat_ms(blob) < since_ms]
+        if gone:
+            await service.unfenced.hdel(HOSTS, *gone)
+
+
+def _beat_ms(blob: bytes) -> int:
+    """When the process of a row of ``oi:hosts`` last signed in; 0 where that cannot be read."""
+    try:
+        return int(json.loads(blob)["beat"])
+    except (*UNREADABLE, KeyError, TypeError):
+        return 0

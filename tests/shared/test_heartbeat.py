@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,7 @@ from shared import store
 from shared.errors import Transient
 from shared.heartbeat import EVERY_S, EXPIRES_S, beat, keep_beating
 from shared.service import Service
+from shared.store import HOSTS
 from tests.fakes import FakeClock, service
 from tests.waiting import eventually
 
@@ -99,6 +101,24 @@ async def test_it_beats_every_two_seconds_with_the_facts_of_the_moment(redis: Re
         await eventually(told)
 
     assert set(clock.slept) == {EVERY_S}
+
+
+async def test_a_host_that_went_away_for_good_is_forgotten_in_an_hour(redis: Redis) -> None:
+    """Those that stayed kept it in oi:hosts for ever, and `oi status` missed its standby."""
+    clock = QuickClock()
+    beat_ms = clock.now_ms()
+    kept = {b"young ws_daemon": beat_ms - 3_000_000, b"old ws_daemon": beat_ms - 3_590_000}
+    await redis.hset(HOSTS, mapping={name: json.dumps({"beat": at}) for name, at in kept.items()})
+    await redis.hset(HOSTS, "odd ws_daemon", "[]")
+    tested = service(clock, redis, "ws_daemon")
+
+    async def forgotten() -> bool:
+        return await redis.hkeys(HOSTS) == [b"young ws_daemon", f"{tested.host} ws_daemon".encode()]
+
+    async with beating(tested):
+        await eventually(lambda: redis.hexists(HOSTS, f"{tested.host} ws_daemon"))
+        assert await redis.hexists(HOSTS, "old ws_daemon")
+        await eventually(forgotten)
 
 
 async def test_redis_away_costs_only_the_beats_it_misses() -> None:
