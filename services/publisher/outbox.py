@@ -263,15 +263,17 @@ def _began_anew(stream: Mapping[str, Any], delivered_id: str) -> bool:
 def trimmed(stream: Mapping[str, Any], group: Mapping[str, Any]) -> Lost | None:
     """What retention took before the group read it.
 
-    Redis counts it since 7.0; before, it is reckoned from the time that is missing and the pace of the rest.
+    Redis counts it since 7.0; before, and of a group made anew that has read nothing, it is reckoned from the time that
+    is missing and the pace of the rest.
     """
     last_read = group["last-delivered-id"].decode()
     first, last = stream["first-entry"], stream["last-generated-id"].decode()
     until = first[0].decode() if first else last
     if last_read == BEGINNING or entry_order(until) <= entry_order(last_read):
         return None
-    if "entries-added" in stream:
-        count = stream["entries-added"] - stream["length"] - (group["entries-read"] or 0)
+    read = group.get("entries-read")
+    if read is not None:
+        count = stream["entries-added"] - stream["length"] - read
     else:
         pace_ms = (entry_order(last)[0] - entry_order(until)[0]) / max(1, stream["length"] - 1) or 10_000
         count = round((entry_order(until)[0] - entry_order(last_read)[0]) / pace_ms) - bool(first)
