@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from typing import NoReturn, cast
-
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from shared.errors import UNREADABLE, Transient
 from shared.service import Service
@@ -20,17 +16,6 @@ HOSTS_EXPIRE_S = 3600  # a host that went away is named for so long
 FORGET_S = 60.0  # between two looks for one
 
 
-async def beat(redis: Redis, service: str, fields: Mapping[str, str]) -> None:
-    async with redis_faults(), redis.pipeline(transaction=True) as pipe:  # a reader never finds it half written
-        _put(pipe, service, fields)
-        await pipe.execute()
-
-
-def _put(pipe: Pipeline, service: str, fields: Mapping[str, str]) -> None:
-    replace_hash(pipe, STATUS + service, fields)
-    pipe.expire(STATUS + service, EXPIRES_S)
-
-
 async def tell(service: Service) -> None:
     """The heartbeat, of who works; and in ``oi:hosts`` that this process is there, also where it stands by.
 
@@ -39,9 +24,10 @@ async def tell(service: Service) -> None:
     works, redis = not service.standby, service.unfenced if service.standby else service.redis
     said = {"beat": service.clock.now_ms(), "standby": service.standby, "detail": service.health.report().detail}
     said["egress"] = service.egress
-    async with redis_faults(), redis.pipeline(transaction=True) as pipe:
+    async with redis_faults(), redis.pipeline(transaction=True) as pipe:  # a reader never finds it half written
         if works:
-            _put(pipe, service.name, service.describe())
+            replace_hash(pipe, STATUS + service.name, service.describe())
+            pipe.expire(STATUS + service.name, EXPIRES_S)
         pipe.hset(HOSTS, f"{service.host} {service.name}", json.dumps({**said, **service.agreed}))
         pipe.expire(HOSTS, HOSTS_EXPIRE_S)
         await pipe.execute()

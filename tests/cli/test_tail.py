@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from cli.tail import Tail, cycle
 from shared.clock import iso
-from shared.heartbeat import beat
+from shared.store import STATUS
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 from tests.waiting import eventually
@@ -20,11 +20,11 @@ WELL = {"state": "ok", "detail": "VERIFIED: 3 of 3", "verdict": "VERIFIED", "ser
 
 async def test_each_cycle_is_said_once(redis: Redis, clock: FakeClock) -> None:
     tail = Tail(redis, clock)
-    await beat(redis, "publisher", {**WELL, "batch": iso(NOW_MS)})
+    await redis.hset(STATUS + "publisher", mapping={**WELL, "batch": iso(NOW_MS)})
     first = await tail.next()
     waiting = asyncio.create_task(tail.next())
     await eventually(lambda: len(clock.slept) >= 3)
-    await beat(redis, "publisher", {**WELL, "batch": iso(NOW_MS + 10_000)})
+    await redis.hset(STATUS + "publisher", mapping={**WELL, "batch": iso(NOW_MS + 10_000)})
     second = await waiting
 
     assert (first.batch, second.batch) == (iso(NOW_MS), iso(NOW_MS + 10_000))

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from shared.errors import Transient
-from shared.heartbeat import EVERY_S, EXPIRES_S, beat, keep_beating
+from shared.heartbeat import EVERY_S, EXPIRES_S, keep_beating, tell
 from shared.service import Service
 from shared.store import HOSTS
 from tests.fakes import FakeClock, service
@@ -71,21 +71,24 @@ def test_it_tells_what_an_operator_asks_first(clock: FakeClock) -> None:
     assert tested.describe()["state"] == "stalled"  # its work hangs, and the heartbeat goes on
 
 
-async def test_a_beat_expires_soon_after_the_last(redis: Redis) -> None:
+async def test_a_beat_expires_soon_after_the_last(redis: Redis, clock: FakeClock) -> None:
     """A service that was killed must not look alive in ``oi status`` next morning."""
-    await beat(redis, "ws_daemon", {"state": "ok"})
+    await tell(service(clock, redis, "ws_daemon"))
 
-    assert await status(redis) == {"state": "ok"}
+    assert (await status(redis))["state"] == "starting"
     assert 2 * EVERY_S * 1000 < await redis.pttl(KEY) <= EXPIRES_S * 1000  # one lost beat is not a death
 
 
-async def test_a_beat_replaces_the_one_before(redis: Redis) -> None:
+async def test_a_beat_replaces_the_one_before(redis: Redis, clock: FakeClock) -> None:
     """A fact that no longer holds ("frozen: XYZUSDT") must go when the service stops saying it."""
-    await beat(redis, "ws_daemon", {"state": "ok", "frozen": "XYZUSDT"})
+    tested = service(clock, redis, "ws_daemon")
+    tested.facts["frozen"] = "XYZUSDT"
+    await tell(tested)
+    del tested.facts["frozen"]
 
-    await beat(redis, "ws_daemon", {"state": "ok"})
+    await tell(tested)
 
-    assert await status(redis) == {"state": "ok"}
+    assert "frozen" not in await status(redis)
 
 
 async def test_it_beats_every_two_seconds_with_the_facts_of_the_moment(redis: Redis) -> None:

@@ -14,12 +14,12 @@ from dev.redis_server import EmbeddedRedis
 from shared import store
 from shared.ban import Ban
 from shared.errors import RateLimited, SettingsError
-from shared.heartbeat import beat
+from shared.heartbeat import tell
 from shared.store import require_version, round_trip, server_version, too_old
 from shared.sweeplog import SweepReader, append
 from tests.builders import reading, sweep
 from tests.cli.world import World
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, service
 from tests.redis_servers import ScriptedRedis, servers
 
 
@@ -40,7 +40,7 @@ async def client(server: EmbeddedRedis) -> AsyncIterator[Redis]:
 async def test_what_the_services_ask_is_answered(client: Redis, clock: FakeClock) -> None:
     await require_version(client)
     await World().write(client)
-    await beat(client, "publisher", {"state": "ok"})
+    await tell(service(clock, client, "publisher"))
     async with round_trip(client) as pipe:
         append(pipe, sweep(reading()))
     reader = SweepReader(client, "publisher", "one")
@@ -53,7 +53,7 @@ async def test_what_the_services_ask_is_answered(client: Redis, clock: FakeClock
     assert len(taken) == 2
     assert len(await reader.unacknowledged(10)) == 1
     assert seen.groups == {"publisher"}
-    assert seen.beats["publisher"] == {"state": "ok"}
+    assert seen.beats["publisher"]["state"] == "starting"
     assert await client.exists("oi:ban")
 
 
