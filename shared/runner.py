@@ -165,7 +165,6 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
         host=settings.host_id,
         egress=settings.egress if isinstance(settings, ExchangeSettings) else "",
         fence=fence,
-        warm=alone == "warm",
     )
     lease = Lease(service, fence, settings.host_id) if fence else None
     service.agreed = {"version": version(name), "settings": digests(settings)}

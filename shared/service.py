@@ -33,11 +33,15 @@ class Service:
     fence: Fence | None = None
     egress: str = ""  # what tells its address at the exchange from another's
     wish: str = ""  # why another host had better do the work, such as: banned
-    warm: bool = False  # as a standby it does all but write
 
     @property
     def unfenced(self) -> Redis:
         return self.redis.unfenced if isinstance(self.redis, FencedRedis) else self.redis
+
+    @property
+    def warm(self) -> bool:
+        """Whether as a standby it does all but write."""
+        return self.fence is not None and self.fence.warm
 
     @property
     def standby(self) -> str:

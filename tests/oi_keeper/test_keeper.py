@@ -41,7 +41,7 @@ async def keeping(redis: Redis, path: Path, host: str = "", *, standby: bool = F
     fence = Fence("oi_keeper", clock, warm=True) if standby else None
     client = FencedRedis(redis, fence) if fence else redis
     health, registry = Health(clock, settings.limit_s), CollectorRegistry()
-    service = Service("oi_keeper", client, health, registry, clock, host=host, fence=fence, warm=standby)
+    service = Service("oi_keeper", client, health, registry, clock, host=host, fence=fence)
     async with at_work(serve(settings, service)):
         yield service
 

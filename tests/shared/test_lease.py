@@ -39,7 +39,7 @@ class Host:
         self.redis = FencedRedis(redis, self.fence)
         health = Health(self.clock, 60)
         self.service = Service(
-            "publisher", self.redis, health, CollectorRegistry(), self.clock, host=name, fence=self.fence, warm=warm
+            "publisher", self.redis, health, CollectorRegistry(), self.clock, host=name, fence=self.fence
         )
         self.lease = Lease(self.service, self.fence, name, f"{name} 1 1")
 
