@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
-from shared.reply import Reply, json_start
+from shared.reply import Reply, http_date_ms, json_start
 
 HITS = ("hit", "stale", "updating", "revalidated")  # words of X-Cache and CF-Cache-Status for an answer out of a cache
 
@@ -21,12 +19,8 @@ def cache_age_s(reply: Reply, now_ms: int) -> float | None:
     words = " ".join(reply.headers.get(name, "") for name in ("x-cache", "x-cache-status", "cf-cache-status")).lower()
     if not any(hit in words for hit in HITS):
         return None
-    try:
-        moment = parsedate_to_datetime(reply.headers.get("date", ""))
-    except (ValueError, OverflowError):
-        return 0.0
-    made_ms = moment.timestamp() * 1000 if moment.tzinfo else now_ms
-    return max(0.0, (now_ms - made_ms) / 1000)
+    made_ms = http_date_ms(reply.headers.get("date", ""))
+    return 0.0 if made_ms is None else max(0.0, (now_ms - made_ms) / 1000)
 
 
 def wall(reply: Reply) -> str:
