@@ -33,6 +33,7 @@ HOLD_S = 180.0  # for so long a universe that lost more than a tenth at once is 
 RETRY_MAX_S = 60.0
 POSTED = "universe"  # field of oi:publisher
 FAILED = "universe not delivered"
+UNREAD = "the backend's universe cannot be read back"
 ASTRAY = ("FOREIGN", "HELD_BACK", "IN_DOUBT")  # verdicts on a universe that is not served as it is here
 log = EventLog("publisher")
 
@@ -98,12 +99,14 @@ class UniverseDelivery:
         if not self.settings.audit:
             return None
         try:
-            return await self.backend.read_universe()
+            served = await self.backend.read_universe()
         except (Refused, Rejected, WireError, Away) as e:
             if isinstance(e, Away) and not e.answered:
                 raise
-            self.report.complain("the backend's universe cannot be read back", e)
+            self.report.complain(UNREAD, e)
             return None
+        self.report.over(UNREAD)
+        return served
 
     async def _unclear(self) -> Unclear | None:
         """The update of unknown outcome; one that is found served has arrived."""

@@ -174,6 +174,21 @@ async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
     assert "universe accepted, and not served" in caplog.messages
 
 
+async def test_a_universe_that_can_be_read_back_again_ends_the_trouble(make: Make) -> None:
+    """The log told of the next one as if it had lasted since the first."""
+    one = await delivered(make)
+    said, unread = one.bench.said, "the backend's universe cannot be read back"
+    said.ended.clear()
+    one.loopback.answer("GET", READ, 500)
+    await one.run(LOOK_S)
+    assert (any(unread in line for line in said), unread in said.ended) == (True, False)
+
+    one.loopback.answers["GET", READ] = one.read
+    await one.run(LOOK_S)
+
+    assert unread in said.ended
+
+
 async def test_a_cache_before_the_backend_is_no_reason_to_send_it_again(make: Make) -> None:
     one = await delivered(make)
     old = await one.read(None)  # type: ignore[arg-type]
