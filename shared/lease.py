@@ -47,14 +47,20 @@ class Lost(Refused):
 
 def this_process(host: str) -> str:
     pid = os.getpid()
-    return f"{host} {pid} {_began(pid)}"
+    return f"{host} {pid} {_began(pid)}@{_numbered_by()}"
 
 
 def is_gone(owner: str, host: str) -> bool:
-    """Whether an owner on this host has ended. Of another host, and of what a hand wrote there, nobody can tell."""
+    """Whether an owner on this host has ended. Of another host, and of what a hand wrote there, nobody can tell.
+
+    Nor of another machine or container that was given the same name: its numbers are not the ones that are seen here.
+    """
     its_host, _, rest = owner.partition(" ")
-    pid, _, began = rest.partition(" ")
-    if its_host != host or not (pid.isascii() and pid.isdigit() and len(pid) < 10):
+    pid, _, its = rest.partition(" ")
+    began, _, numbered_by = its.partition("@")
+    if (its_host, numbered_by) != (host, _numbered_by()):
+        return False
+    if not (pid.isascii() and pid.isdigit() and len(pid) < 10):
         return False
     try:
         os.kill(int(pid), 0)
@@ -70,6 +76,14 @@ def _began(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
+        return ""
+
+
+def _numbered_by() -> str:
+    """What gives processes their numbers: a boot of a machine, and in it a namespace. Empty where nobody tells."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text()[:8]}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
         return ""
 
 

@@ -278,11 +278,22 @@ async def test_a_killed_process_of_this_host_is_not_waited_for(redis: Redis) -> 
 
 
 def test_only_a_process_of_this_host_that_ended_is_gone() -> None:
-    host, pid, _ = this_process("here").split(" ")
+    host, pid, began = this_process("here").split(" ")
+    numbered_by = began.partition("@")[2]
 
     assert not is_gone(this_process("here"), "here")
-    assert is_gone(f"{host} {pid} 1", "here")  # the number of a process that ended, used again
-    assert not is_gone(f"elsewhere {pid} 1", "here")
-    for odd in ("", host, f"{host} x 1", f"{host} {'9' * 30} 1", f"{host} ٣ 1"):
+    assert is_gone(f"{host} {pid} 1@{numbered_by}", "here")  # the number of a process that ended, used again
+    assert not is_gone(f"elsewhere {pid} 1@{numbered_by}", "here")
+    for odd in ("", host, f"{host} x 1", f"{host} x 1@{numbered_by}", f"{host} {'9' * 30} 1@{numbered_by}"):
         assert not is_gone(odd, "here")
     assert os.getpid() == int(pid)
+
+
+def test_of_a_process_of_another_machine_or_container_of_the_same_name_nobody_can_tell() -> None:
+    """Each is process 1 of its container: two machines without a HOST_ID took the work from one another for ever."""
+    host, pid, began = this_process("containers").split(" ")
+    ticks, _, numbered_by = began.partition("@")
+    boot, _, namespace = numbered_by.partition("/")
+
+    for place in ("", f"{boot}/1", f"00000000/{namespace}"):
+        assert not is_gone(f"{host} {pid} {int(ticks) + 1}@{place}", "containers")
