@@ -46,6 +46,16 @@ def trouble(seen: Snapshot, service: str) -> str:
     return "" if beat.get("state") == "ok" else beat.get("detail", beat.get("state", ""))
 
 
+def unseen(seen: Snapshot) -> str:
+    """The last cycle's verdict where nothing served was seen: the rows of ``oi:served`` are of an earlier look."""
+    verdict = seen.fact("publisher", "verdict")
+    return verdict if verdict in {"UNVERIFIED", "UNAUDITED"} else ""
+
+
+def why_unseen(seen: Snapshot) -> str:
+    return seen.fact("publisher", "why")[:200] or sentence(VERDICTS, unseen(seen))
+
+
 def _since(seen: Snapshot, service: str) -> str | None:
     return seen.fact(service, "since") or None
 

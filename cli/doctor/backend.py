@@ -6,7 +6,7 @@ import time
 
 from cli import outside
 from cli.doctor.finding import Finding, Patient
-from cli.hops import names
+from cli.hops import names, unseen, why_unseen
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
 from shared import http
 from shared.clock import iso
@@ -103,6 +103,8 @@ async def writers(p: Patient) -> list[Finding]:
         return []
     if not p.given.settings.audit or not p.seen.served:
         return [Finding("writers", UNKNOWN, "who else writes cannot be told: nothing was audited", "BACKEND_AUDIT")]
+    if unseen(p.seen):
+        return [Finding("writers", UNKNOWN, "who else writes cannot be told", why_unseen(p.seen))]
     foreign = [key for key, row in p.seen.served.items() if row.verdict == "foreign"]
     if foreign:
         what = "another writer feeds the backend: values are served that nobody here sent"

@@ -128,6 +128,14 @@ async def test_another_writer_is_named(redis: Redis) -> None:
     assert (writers.state, writers.evidence) == (DOWN, "1 symbols: ETHUSDT")
 
 
+async def test_who_else_writes_is_not_known_while_nothing_can_be_read_back(redis: Redis) -> None:
+    """The rows of ``oi:served`` are then of an earlier look, and another writer may have come since."""
+    world = World()
+    world.beats["publisher"] |= {"verdict": "UNVERIFIED", "why": "could not read back: a bot wall"}
+    writers = (await of_world(backend.writers, world, redis))["writers"]
+    assert (writers.state, writers.evidence) == (UNKNOWN, "could not read back: a bot wall")
+
+
 async def test_a_ban_silences_it_too(redis: Redis) -> None:
     world = World()
     world.ban_ms = world.now_ms + 60_000

@@ -175,6 +175,27 @@ async def test_a_backend_that_cannot_be_asked_now_leaves_the_audits_word(redis: 
     assert "cannot be asked now: ConnectionRefusedError" in found.hops[-1].counts
 
 
+@pytest.mark.parametrize("live", [None, "HTTP 403", Live({ETH: 5.0}, None)])
+async def test_what_the_last_audit_could_not_see_is_not_said_to_be_right(redis: Redis, live: Live | str | None) -> None:
+    """Behind a wall every cycle is UNVERIFIED, and ``oi:served`` tells of the last one before it."""
+    world = World()
+    world.beats["publisher"] |= {"verdict": "UNVERIFIED", "served": "unknown", "why": "could not read back: a bot wall"}
+
+    found = await asked(world, redis, live)
+
+    assert (found.state, found.exit_status, found.fault) == ("degraded", 1, "served")
+    assert "is not to be trusted: could not read back: a bot wall; $100K was seen served 2" in found.answer
+    assert "as sent" not in found.hops[-1].counts
+
+
+async def test_without_an_audit_nothing_is_said_to_be_right(redis: Redis) -> None:
+    world = World()
+    world.beats["publisher"] |= {"verdict": "UNAUDITED", "served": "unknown"}
+    found = await asked(world, redis)
+    assert (found.exit_status, found.fault) == (1, "served")
+    assert "BACKEND_AUDIT=off" in found.answer
+
+
 async def test_what_comes_out_of_a_cache_is_said(redis: Redis) -> None:
     world = World()
     world.beats["publisher"] |= {"cacheAgeS": "7"}

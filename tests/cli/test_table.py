@@ -47,6 +47,13 @@ async def test_a_frame_fills_the_screen_and_no_more(redis: Redis, width: int, he
     assert max(map(cell_len, lines)) <= width
 
 
+async def test_a_row_that_the_last_audit_could_not_see_is_not_verified(redis: Redis) -> None:
+    world = World()
+    world.beats["publisher"] |= {"verdict": "UNVERIFIED"}
+    table, _ = await shown(world, redis)
+    assert {(row.verdict, row.state) for row in table} == {("unverified", "degraded")}
+
+
 async def test_a_row_shows_what_is_served_and_a_missing_one_why(redis: Redis) -> None:
     world = World()
     world.left_out = {"ETHUSDT": "stale_mark"}
