@@ -16,6 +16,7 @@ from shared.agreed import stalled_s
 from shared.clock import iso
 
 NAMES = 3
+LONGEST_WHY = 300  # characters of the publisher's reason: it may quote what the backend answered
 FOREIGN_S = 900.0  # for so long another writer of the universe is told of; the old timer comes every five minutes
 ASTRAY = {"FOREIGN", "HELD_BACK", "IN_DOUBT"}  # the publisher's words for a universe that is not served as it is here
 UNITS = {
@@ -53,7 +54,7 @@ def unseen(seen: Snapshot) -> str:
 
 
 def why_unseen(seen: Snapshot) -> str:
-    return seen.fact("publisher", "why")[:200] or sentence(VERDICTS, unseen(seen))
+    return seen.fact("publisher", "why")[:LONGEST_WHY] or sentence(VERDICTS, unseen(seen))
 
 
 def _since(seen: Snapshot, service: str) -> str | None:
@@ -198,11 +199,13 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         return Hop("served", UNKNOWN, when, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
     if verdict == "UNAUDITED":
         return Hop("served", UNKNOWN, when, counts, since, VERDICTS[verdict])
+    odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
+    why = why_unseen(seen) if unseen(seen) else by_reason(odd) or seen.fact("publisher", "why")[:LONGEST_WHY]
     if right is not None and 2 * right < (total or 0):
-        return Hop("served", DOWN, when, counts, since, "most of what was sent is not served as it was sent")
+        cause = "most of what was sent is not served as it was sent"
+        return Hop("served", DOWN, when, counts, since, f"{cause}: {why}" if why else cause)
     if verdict != "VERIFIED":
-        odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
-        return Hop("served", DEGRADED, when, counts, since, by_reason(odd) or sentence(VERDICTS, verdict))
+        return Hop("served", DEGRADED, when, counts, since, why or sentence(VERDICTS, verdict))
     confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
     return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)
 

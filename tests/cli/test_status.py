@@ -129,6 +129,34 @@ async def test_what_the_publisher_says_of_universe_and_alerts_is_told(redis: Red
     assert "2 in doubt and not sent again" in found["alerts"].counts
 
 
+WHYS = [
+    ("PARTIAL", "4", {}, "served, not stored: the backend's database took 0 of 4 rows"),
+    ("UNVERIFIED", "unknown", {}, "could not read back: the public GET is stopped by a bot wall"),
+    (
+        "PARTIAL",
+        "0",
+        dict.fromkeys(World().universe, "unreadable"),
+        "4 unreadable (BTCUSDT, ETHUSDT, SOLUSDT and 1 more)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("verdict", "served", "rows", "told"), WHYS, ids=["not stored", "walled", "unreadable"])
+async def test_why_a_cycle_is_not_verified_is_told(
+    redis: Redis, verdict: str, served: str, rows: dict[str, str], told: str
+) -> None:
+    """ "Not everything is served as it was sent" beside "4 of 4 served as sent" sends a person to the wrong place."""
+    world = World()
+    world.served |= rows
+    judges(verdict, served)(world)
+    world.beats["publisher"]["why"] = told
+
+    hop = next(hop for hop in (await judged(world, redis)).hops if hop.hop == "served")
+
+    assert hop.state == (DOWN if rows else DEGRADED)
+    assert told in hop.cause
+
+
 async def test_a_ban_is_told_with_its_end(redis: Redis) -> None:
     world = World()
     world.ban_ms = world.now_ms + 60_000
