@@ -103,6 +103,12 @@ def marks(seen: Snapshot, settings: Settings) -> Hop:
     return Hop("marks", DOWN if 2 * len(stale) > total else DEGRADED, seen.age_s(oldest), counts, None, cause)
 
 
+def replaced_s(seen: Snapshot) -> float | None:
+    """How long ago another writer was last seen to have replaced the universe; None where that is long past."""
+    foreign_s = seen.age_s(stamp_ms(seen.fact("publisher", "universeForeignAt")))
+    return foreign_s if foreign_s is not None and foreign_s < FOREIGN_S else None
+
+
 def universe(seen: Snapshot, settings: Settings) -> Hop:
     looked = max((member.last_seen_ms for member in seen.universe.values()), default=None)
     counts = f"{len(seen.universe)} symbols"
@@ -113,10 +119,8 @@ def universe(seen: Snapshot, settings: Settings) -> Hop:
     if seen.fact("publisher", "universeVerdict") in ASTRAY:
         said = (seen.fact("publisher", name) for name in ("universeVerdict", "universeWhy"))
         causes.append("at the backend " + ": ".join(said))
-    else:
-        foreign_s = seen.age_s(stamp_ms(seen.fact("publisher", "universeForeignAt")))
-        if foreign_s is not None and foreign_s < FOREIGN_S:
-            causes.append(f"another writer replaced it at the backend {age(foreign_s)} ago, and it was put back")
+    elif (foreign_s := replaced_s(seen)) is not None:
+        causes.append(f"another writer replaced it at the backend {age(foreign_s)} ago, and it was put back")
     return Hop("universe", DEGRADED if causes else GOOD, seen.age_s(looked), counts, None, "; ".join(causes))
 
 
@@ -202,7 +206,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
     odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
     why = why_unseen(seen) if unseen(seen) else by_reason(odd) or seen.fact("publisher", "why")[:LONGEST_WHY]
     if right is not None and 2 * right < (total or 0):
-        cause = "most of what was sent is not served as it was sent"
+        cause = "most of the universe is not served as it should be"
         return Hop("served", DOWN, when, counts, since, f"{cause}: {why}" if why else cause)
     if verdict != "VERIFIED":
         return Hop("served", DEGRADED, when, counts, since, why or sentence(VERDICTS, verdict))

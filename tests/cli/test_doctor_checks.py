@@ -19,7 +19,7 @@ from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from cli.state import read_or_none
 from services.oi_keeper.schema import open_to_write
 from shared import store
-from shared.clock import SystemClock
+from shared.clock import SystemClock, iso
 from tests.cli.world import World
 from tests.redis_servers import ScriptedRedis
 
@@ -126,6 +126,16 @@ async def test_another_writer_is_named(redis: Redis) -> None:
     world.served["ETHUSDT"] = "foreign"
     writers = (await of_world(backend.writers, world, redis))["writers"]
     assert (writers.state, writers.evidence) == (DOWN, "1 symbols: ETHUSDT")
+
+
+@pytest.mark.parametrize(("ago_s", "state"), [(21, DEGRADED), (1000, GOOD)])
+async def test_another_writer_of_the_universe_is_a_writer(redis: Redis, ago_s: int, state: str) -> None:
+    """The old timer replaces the universe every five minutes; nobody else writing is not what that is called."""
+    world = World()
+    world.beats["publisher"] |= {"universeVerdict": "VERIFIED", "universeForeignAt": iso(world.now_ms - ago_s * 1000)}
+    writers = (await of_world(backend.writers, world, redis))["writers"]
+    assert writers.state == state
+    assert ("replaces the universe" in writers.what) is (state == DEGRADED)
 
 
 async def test_who_else_writes_is_not_known_while_nothing_can_be_read_back(redis: Redis) -> None:
