@@ -199,7 +199,7 @@ class Batches:
         if stored is None or stored * 2 >= sent:
             return proof
         said = posted.answers[-1].errors or "it does not say why"
-        return proof.short(f"served, not stored: the backend's database took {stored} of {sent} rows ({said:.100})")
+        return proof.short(f"served, not stored: the backend's database took {stored} of {sent} rows ({said:.200})")
 
 
 def outcome_of(error: Exception) -> str:

@@ -24,6 +24,8 @@ DEFAULT_429_S = 5.0
 LONGEST_429_S = 3600.0
 NUMBERS = (int, float)
 NAMES = 5  # how many names or texts of a list go into one line
+LONGEST_LINE, FRONT = 200, 60  # characters of such a text, and how many of them from its front
+FAR = 4000
 
 
 class Away(Transient):
@@ -158,7 +160,13 @@ def decode_accepted(body: bytes, status: int) -> Accepted:
     stored = _count(document.get("inserted"))
     if stored is None and document.get("success") is False:
         stored = 0
-    return Accepted(stored, len(texts), "; ".join(str(text)[:160] for text in texts[:NAMES]), status)
+    return Accepted(stored, len(texts), "; ".join(_line(str(text)) for text in texts[:NAMES]), status)
+
+
+def _line(text: str) -> str:
+    """Fit for one line. The texts of its database begin with the call, on lines of its own, and end with the cause."""
+    line = " ".join(text[:FAR].split())
+    return line if len(line) <= LONGEST_LINE else f"{line[:FRONT]} … {line[FRONT + 3 - LONGEST_LINE :]}"
 
 
 def decode_snapshot(body: bytes, cache_age_s: float | None = None) -> Snapshot:

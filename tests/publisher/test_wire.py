@@ -147,7 +147,19 @@ def test_all_errors_are_counted_and_a_few_are_kept() -> None:
     accepted = wire.decode_accepted(json.dumps({"inserted": 0, "errors": ["x" * 1000] * 900}).encode(), 200)
 
     assert accepted.refused == 900
-    assert len(accepted.errors) < 5 * 163
+    assert len(accepted.errors) < 5 * 203
+
+
+def test_the_cause_that_its_database_tells_is_kept() -> None:
+    """The call comes first, in lines of its own and at times with the lines of code around it; the cause comes last."""
+    call = "Failed to insert BTCUSDT: \nInvalid `prisma.openInterestSnapshot.create()` invocation:\n\n\n"
+    code = "  51 const symbol = normalize(item.symbol)\n" * 8
+    cause = "Can't reach database server at `db:5432`\n\nPlease make sure your database server is running at `db:5432`."
+
+    for text in (call + cause, call + code + cause, cause):
+        told = wire.decode_accepted(json.dumps({"success": False, "errors": [text]}).encode(), 200).errors
+        assert "Can't reach database server at `db:5432` Please" in told
+        assert len(told) <= 200
 
 
 @pytest.mark.parametrize(
