@@ -81,6 +81,8 @@ class Batches:
             pause_s = LOOK_AGAIN_S * 2**self._reposts
             proof = await self.readback.prove(posted.attempt, posted.pieces, pause_s)
             if not await self._is_healed_by_another(posted, proof):
+                if len(posted.pieces) > 1 and proof.audit.right == len(proof.attempt.sent):
+                    self.limits.saw(merged=True)  # the pieces are served side by side
                 return self._with_answers(proof, posted)
 
     async def find(self, attempt: Attempt) -> Proof | None:

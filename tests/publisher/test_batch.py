@@ -50,6 +50,16 @@ async def test_pieces_into_a_replacing_backend_heal_into_single_batches(desk: Ma
     assert (one.duplicates, one.fact("backendMerges")) == (1, "no")
 
 
+async def test_pieces_that_are_served_side_by_side_show_that_the_backend_merges(desk: Make) -> None:
+    """`oi doctor` says that pieces teach it; behind a size limit there may be nothing else for days."""
+    one = desk()
+    one.node.most_rows = 13
+
+    assert await one.cycle() == "VERIFIED"
+
+    assert one.fact("backendMerges") == "yes"
+
+
 async def test_one_lagging_look_teaches_nothing(desk: Make) -> None:
     one = desk(BACKEND_MAX_ROWS="10")
     await one.cycle()
