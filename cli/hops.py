@@ -193,7 +193,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         else ""
     )
     cached = seen.fact("publisher", "cacheAgeS")
-    counts += f"; what is served comes from a cache, {cached} s old" if cached else ""
+    counts += f"; what is served comes from a cache, {cached} s old" if cached and not unseen(seen) else ""
     since = _since(seen, "publisher")
     if when is None:
         return Hop("served", UNKNOWN, None, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")

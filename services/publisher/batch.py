@@ -191,7 +191,8 @@ class Batches:
             self._reposts += 1
             log.warning("accepted and not served: posting again", sweep=proof.attempt.sweep_id, why=proof.why)
             return True
-        self._reposts = 0 if proof.audit.right else self._reposts
+        if proof.audit.right and not proof.is_unserved:
+            self._reposts = 0
         return False
 
     def _with_answers(self, proof: Proof, posted: _Posted) -> Proof:

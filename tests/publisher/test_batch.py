@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import cycle
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -36,6 +37,23 @@ async def test_accepted_and_lost_is_not_posted_for_ever(desk: Make) -> None:
     assert len(one.node.sizes) == 3 + 3  # three sweeps, and three repetitions in all
     assert "20 not served" in one.service.health.report().detail
     assert one.duplicates == 3
+
+
+async def test_a_symbol_that_stands_still_is_no_sign_that_a_batch_arrived(desk: Make) -> None:
+    """With one value as it was in the batch before, a backend that loses all was sent every batch four times."""
+    one = desk()
+    await one.cycle()
+    one.node.loses = 10_000
+
+    def one_at_rest(cache: dict[str, Any], as_of_ms: int | None) -> tuple[dict[str, Any], int | None]:
+        row = one.loopback.posts()[-1]["data"][0]
+        return {**cache, row["symbol"]: row["openInterestUsd"]}, as_of_ms
+
+    one.node.shows = one_at_rest
+    for _ in range(3):
+        assert await one.cycle() == "PARTIAL"
+
+    assert len(one.node.sizes) == 1 + 3 + 3
 
 
 async def test_pieces_into_a_replacing_backend_heal_into_single_batches(desk: Make) -> None:
