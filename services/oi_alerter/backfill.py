@@ -85,7 +85,8 @@ class Backfill:
             self.history.recall(symbol, wire.kept_samples(rows, symbol))
         except WireError as e:
             self.metrics.bad_in_redis(e)
-        if self._is_short(self.history.series[symbol]):
+        series = self.history.series.get(symbol)  # none: dropped while Redis was asked
+        if series is None or self._is_short(series):
             return False
         self.metrics.warmed.labels("kept").inc()
         return True

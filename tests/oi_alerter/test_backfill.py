@@ -236,6 +236,24 @@ async def test_what_the_keeper_has_not_is_asked_of_the_exchange(
     assert [symbol for symbol, _ in past.asked] == ["AUSDT"]
 
 
+async def test_a_history_begun_anew_while_redis_is_asked_ends_nothing(bench: Bench, past: Past, redis: Redis) -> None:
+    """The other loop drops what it has after any fault of Redis, and symbols that left."""
+    await redis.hset("oi:past", "AUSDT", kept(bench.clock, 70))
+    ask = bench.backfill.memory.kept
+
+    async def meanwhile(symbol: str) -> bytes | None:
+        rows = await ask(symbol)
+        if symbol == "AUSDT":
+            bench.history.series.clear()
+            bench.see("BUSDT")
+        return rows
+
+    bench.backfill.memory.kept = meanwhile  # type: ignore[method-assign]
+    bench.see("AUSDT")
+    await bench.until(lambda: bench.backfill.asked.keys() == {"BUSDT"})
+    assert "BUSDT" in [symbol for symbol, _ in past.asked]
+
+
 async def test_a_symbol_not_seen_now_is_not_asked_for(bench: Bench, past: Past) -> None:
     bench.see("GONEUSDT")
     bench.clock.advance(s=601)
