@@ -42,9 +42,8 @@ def rows_told(body: bytes, symbol: str, onboard_ms: int) -> list[Row]:
     rows = []
     for told in bodies.open_interest_statistics(body, symbol):
         if told.at_ms >= onboard_ms:
-            price = None if told.value is None or not told.contracts else round(told.value / told.contracts, 8)
-            mark = plain(price) if price else None
-            rows.append(Row(told.at_ms, plain(told.contracts), mark, ours=False))
+            mark = f"{told.value / told.contracts:.8f}" if told.value and told.contracts else "0"
+            rows.append(Row(told.at_ms, plain(told.contracts), mark if float(mark) else None, ours=False))
     return rows
 
 

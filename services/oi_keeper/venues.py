@@ -27,7 +27,6 @@ from shared.venuelines import AllVenues, read_venues
 EVERY_S = 300
 UNKEPT = "open interest over venues is not kept"
 SUM = "all"
-MEAN_PLACES = 12
 
 
 def readings_of(seen: AllVenues, now_ms: int) -> list[Reading]:
@@ -37,7 +36,7 @@ def readings_of(seen: AllVenues, now_ms: int) -> list[Reading]:
         told = seen.sum(coin, now_ms)
         if not told.members:
             continue
-        mean = plain(round(told.usd / told.base, MEAN_PLACES))
+        mean = f"{told.usd / told.base:.12f}"
         found.append(Reading(Series(f"{SUM}:{coin}", 0), Row(now_ms, plain(told.base), mean)))
         for row in told.members:
             mark = None if row.mark_price is None else plain(row.mark_price)

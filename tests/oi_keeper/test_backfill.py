@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -35,6 +37,8 @@ from tests.waiting import eventually
 
 HOUR_MS = 3_600_000
 SEED = 7
+digits = st.text("0123456789", min_size=1, max_size=24)
+figures = st.builds("{}.{}".format, digits, digits)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,19 @@ def test_what_was_before_the_listing_is_a_dead_namesake_s() -> None:
         Row(NOW_MS + 1, "8.0", None, False),
         Row(NOW_MS + 2, "0", None, False),
     ]
+
+
+@example("0.1", "1" + 23 * "0")
+@given(figures, figures)
+def test_no_figure_ends_the_keeper(contracts: str, value: str) -> None:
+    """However large or small; a price of which eight decimals show nothing is none."""
+    (row,) = rows_told(body((NOW_MS, contracts, value)), "LITUSDT", NOW_MS)
+
+    assert row.contracts == contracts
+    assert row.mark is None or Decimal(row.mark) == pytest.approx(
+        Decimal(value) / Decimal(contracts), abs=Decimal("1e-8")
+    )
+    assert row.mark is None or Decimal(row.mark) > 0
 
 
 def test_the_middle_of_the_hours_that_both_have_is_compared() -> None:

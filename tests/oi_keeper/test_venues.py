@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from services.funding_api.bodies import History
 from services.funding_api.past import Span, history, place
 from services.oi_keeper.metrics import Metrics
-from services.oi_keeper.venues import EVERY_S, VenueKeeper
+from services.oi_keeper.venues import EVERY_S, VenueKeeper, readings_of
 from shared.errors import Refused
 from shared.history.file import open_to_read
 from shared.store import round_trip
-from shared.venuelines import VENUE_LINES, VenueLine, venue_rows
+from shared.venuelines import VENUE_LINES, AllVenues, VenueLine, venue_rows
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock, service
 from tests.venue_poller.told import told
@@ -81,6 +81,16 @@ async def test_a_day_that_is_over_becomes_blocks(redis: Redis, clock: FakeClock,
         assert db.execute("SELECT count(*) FROM minute").fetchone() == (2,)  # of the second turn: a sum and its member
         assert db.execute("SELECT count(*) FROM day WHERE step_s = 300").fetchone() == (2,)
     assert kept(path, "gate:BTC_USDT") == [(1.5, 93_000.0)]
+
+
+@pytest.mark.parametrize("price", ["1" + 23 * "0", "0." + 23 * "0" + "1"])
+def test_no_price_ends_the_keeper(price: str) -> None:
+    """However large or small."""
+    row = told("BTC_USDT", "1", venue="gate", price=price, received_ms=NOW_MS)
+    summed, member = readings_of(AllVenues({"gate": {"BTC": [row]}}, {}), NOW_MS)
+
+    assert member.row.mark == price
+    assert float(summed.row.mark or "") == pytest.approx(float(price), abs=1e-12)
 
 
 async def test_a_file_that_cannot_be_is_said(redis: Redis, clock: FakeClock, tmp_path: Path) -> None:
