@@ -125,5 +125,5 @@ class Backfill:
 
 def due(members: Mapping[str, Member], asked: Mapping[Series, int], now_ms: int) -> list[Series]:
     wanted = [Series(symbol, member.onboard_ms) for symbol, member in members.items()]
-    late = [series for series in wanted if now_ms - asked.get(series, 0) >= AGAIN_MS]
+    late = [series for series in wanted if not 0 <= now_ms - asked.get(series, 0) < AGAIN_MS]
     return sorted(late, key=lambda series: (asked.get(series, 0), series))

@@ -157,3 +157,4 @@ def test_who_was_never_asked_for_comes_first_and_who_was_today_waits() -> None:
     assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS, c: NOW_MS}, NOW_MS) == [b, a]
     assert due(members, {a: NOW_MS - DAY_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == []
     assert due(members, {Series("AUSDT", 0): NOW_MS, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "listed anew"
+    assert due(members, {a: NOW_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "by a clock that was ahead"
