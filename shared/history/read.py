@@ -41,11 +41,12 @@ def rows_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_
 
     Where single minutes are no longer kept, a finer step gets what there is.
     """
-    rows = {row.received_ms // MINUTE_MS: row for row in _of_days(db, number, from_ms, to_ms, step_s)}
-    for row in minutes_of(db, number, from_ms, to_ms):  # of a minute that is in a block too, the block has the first
+    around = from_ms - HALF_HOUR_MS, to_ms + HALF_HOUR_MS
+    rows = {row.received_ms // MINUTE_MS: row for row in _of_days(db, number, *around, step_s)}
+    for row in minutes_of(db, number, *around):  # of a minute that is in a block too, the block has the first
         rows.setdefault(row.received_ms // MINUTE_MS, row)
+    unseen = _statistics(db, number, from_ms, to_ms, sorted(row.received_ms for row in rows.values()))
     seen = [rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms]
-    unseen = _statistics(db, number, from_ms, to_ms, [row.received_ms for row in seen])
     return first_of_each(sorted([*seen, *unseen]) if unseen else seen, step_s)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.oi_keeper.schema import open_to_write
@@ -219,6 +219,26 @@ def test_the_nearest_of_all_agrees_with_a_look_at_every_row(data: st.DataObject)
 
         found = nearest_of_all(db, target_ms, tolerance_ms)
         assert {n: abs(one.received_ms - target_ms) for n, one in found.items()} == least
+
+
+about_an_hour = st.builds(lambda hour, off: 60 * hour + off, st.integers(22, 26), st.integers(-31, 31))
+
+
+@example(seen={1410}, one=1411, other=1441, fold=True)
+@example(seen={1470}, one=1440, other=1441, fold=False)
+@given(st.sets(about_an_hour, max_size=4), about_an_hour, about_an_hour, st.booleans())
+def test_a_part_of_the_past_is_that_part_of_the_whole(seen: set[int], one: int, other: int, fold: bool) -> None:
+    """Also where the exchange's statistic stands beside what was seen just outside of the part."""
+    with contextlib.closing(open_to_write(":memory:")) as db:
+        writer = Writer(db)
+        writer.add(Reading(BTC, row(START + minute * MINUTE_MS)) for minute in sorted(seen))
+        writer.told(BTC, [Row(START + n * 3_600_000, "1", "2", ours=False) for n in range(40)], START)
+        if fold:
+            writer.fold(DAY)
+        first, last = (START + minute * MINUTE_MS for minute in sorted((one, other)))
+
+        whole = kept(writer)
+        assert kept(writer, from_ms=first, to_ms=last) == [r for r in whole if first <= r.received_ms < last]
 
 
 def test_how_far_back_it_reaches(writer: Writer) -> None:
