@@ -18,7 +18,9 @@ _BLOCK = "SELECT rows FROM day WHERE step_s = ? AND day = ? AND series = ?"
 _OTHERS = "AND series NOT IN (SELECT value FROM json_each(?))"
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
-WITH RECURSIVE wanted (minute) AS (SELECT :first UNION ALL SELECT minute + 1 FROM wanted WHERE minute < :last)
+WITH RECURSIVE wanted (minute) AS (
+    SELECT :first WHERE :first <= :last UNION ALL SELECT minute + 1 FROM wanted WHERE minute < :last
+)
 SELECT received_ms, contracts, mark FROM wanted
 CROSS JOIN minute ON minute.minute = wanted.minute AND minute.series = :series  -- CROSS: in this order
 """
@@ -117,17 +119,17 @@ def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) ->
         off_ms = abs(row.received_ms - target_ms)
         if off_ms <= tolerance_ms and (number not in found or off_ms < abs(found[number].received_ms - target_ms)):
             found[number] = row
-    return _told_around(db, target_ms, tolerance_ms) | found
-
-
-def _told_around(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:
-    """The exchange's statistic nearest to an instant, of each series that has one within the tolerance."""
-    found: dict[int, Row] = {}
-    between = "SELECT series, at_ms, contracts, mark FROM statistic WHERE at_ms BETWEEN ? AND ?"
-    for number, at_ms, text, mark in db.execute(between, (target_ms - tolerance_ms, target_ms + tolerance_ms)):
-        if number not in found or abs(at_ms - target_ms) < abs(found[number].received_ms - target_ms):
-            found[number] = Row(at_ms, text, mark, False)
+    for number in _told_between(db, target_ms - tolerance_ms, target_ms + tolerance_ms) - found.keys():
+        told = nearest(rows_of(db, number, target_ms - tolerance_ms, target_ms + tolerance_ms + 1), target_ms)
+        if told is not None:
+            found[number] = told
     return found
+
+
+def _told_between(db: sqlite3.Connection, from_ms: int, to_ms: int) -> set[int]:
+    """Series of which the exchange told something between two instants, each looked up: nothing is by time alone."""
+    ask = "SELECT id FROM series WHERE EXISTS (SELECT 1 FROM statistic WHERE series = id AND at_ms BETWEEN ? AND ?)"
+    return {number for (number,) in db.execute(ask, (from_ms, to_ms))}
 
 
 def _all_around(db: sqlite3.Connection, from_ms: int, to_ms: int, target_ms: int) -> Iterator[tuple[int, Row]]:

@@ -241,6 +241,46 @@ def test_a_part_of_the_past_is_that_part_of_the_whole(seen: set[int], one: int, 
         assert kept(writer, from_ms=first, to_ms=last) == [r for r in whole if first <= r.received_ms < last]
 
 
+def test_a_base_is_the_exchange_s_only_where_nobody_saw_anything_around_it(writer: Writer) -> None:
+    """Twenty minutes without a row are a gap, in what is compared as in what is shown."""
+    hour = START + 3_600_000
+    seen = [row(hour + minute * MINUTE_MS) for minute in (-15, 5)]
+    writer.told(BTC, [Row(hour, "1", "2", ours=False)], START)
+    number = writer.numbers[BTC]
+    assert nearest_of_all(writer.db, hour - 3 * MINUTE_MS, 450_000) == {number: Row(hour, "1", "2", ours=False)}
+    writer.add(Reading(BTC, one) for one in seen)
+
+    assert nearest_of_all(writer.db, hour - 3 * MINUTE_MS, 450_000) == {}
+    writer.fold(DAY)
+    assert nearest_of_all(writer.db, hour - 3 * MINUTE_MS, 450_000) == {}
+
+
+def test_a_look_at_all_is_not_longer_for_a_year_of_the_statistic(writer: Writer) -> None:
+    """It is taken six times every half minute; counted in hundreds of SQLite's own steps, not in time."""
+    hours = [Row(START + n * 3_600_000, "1", "2", ours=False) for n in range(9600)]
+
+    def steps() -> int:
+        counted: list[None] = []
+        writer.db.set_progress_handler(lambda: counted.append(None), 100)
+        assert nearest_of_all(writer.db, START + 3_600_000, HALF_HOUR_MS) == {1: hours[1]}
+        writer.db.set_progress_handler(None, 0)
+        return len(counted)
+
+    writer.told(BTC, hours[:168], START)
+    a_week = steps()
+    writer.told(BTC, hours, START)
+    assert steps() <= a_week + 1
+
+
+def test_the_minutes_between_two_instants_are_no_others(writer: Writer) -> None:
+    """Also where every row is of a clock that was ahead, or behind."""
+    writer.add([Reading(BTC, row(START + at)) for at in (0, MINUTE_MS)])
+
+    assert list(minutes_of(writer.db, 1, START - 9 * MINUTE_MS, START - MINUTE_MS)) == []
+    assert list(minutes_of(writer.db, 1, START + 2 * MINUTE_MS, START + 9 * MINUTE_MS)) == []
+    assert list(minutes_of(writer.db, 1, START - MINUTE_MS, START)) == [row(START)]
+
+
 def test_how_far_back_it_reaches(writer: Writer) -> None:
     assert writer.oldest_ms() == 0
     writer.add([Reading(BTC, row(START + DAY_MS + 90_000))])
