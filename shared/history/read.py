@@ -1,4 +1,7 @@
-"""Questions to the file, each one transaction: rows of one series, and of all the rows nearest to an instant."""
+"""Questions to the file: rows of one series, and of all the rows nearest to an instant.
+
+Minutes are asked for before blocks: of a day that is folded meanwhile, a row is then in both and never in neither.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +47,9 @@ def rows_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_
     Where single minutes are no longer kept, a finer step gets what there is.
     """
     around = from_ms - HALF_HOUR_MS, to_ms + HALF_HOUR_MS
-    rows = {row.received_ms // MINUTE_MS: row for row in _of_days(db, number, *around, step_s)}
-    for row in minutes_of(db, number, *around):  # of a minute that is in a block too, the block has the first
-        rows.setdefault(row.received_ms // MINUTE_MS, row)
+    rows = {row.received_ms // MINUTE_MS: row for row in minutes_of(db, number, *around)}
+    for row in _of_days(db, number, *around, step_s):  # asked for later: a minute may become part of a block meanwhile
+        rows[row.received_ms // MINUTE_MS] = row  # of what is in both, the block has the first
     unseen = _statistics(db, number, from_ms, to_ms, sorted(row.received_ms for row in rows.values()))
     seen = [rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms]
     return first_of_each(sorted([*seen, *unseen]) if unseen else seen, step_s)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -146,6 +147,30 @@ def test_a_fold_that_was_cut_off_anywhere_is_done_again(writer: Writer, after: i
     while again.over(OVER) is not None:
         again.fold(DAY)
     assert kept(again) == rows
+
+
+class Between(sqlite3.Connection):
+    """Something else happens before its n-th question."""
+
+    happens: Callable[[], None]
+    before = -1
+
+    def execute(self, *question: Any) -> sqlite3.Cursor:
+        self.before -= 1
+        if not self.before:
+            self.happens()
+        return super().execute(*question)
+
+
+@pytest.mark.parametrize("before", range(1, 6))
+def test_who_reads_while_a_day_becomes_blocks_misses_no_row(writer: Writer, tmp_path: Path, before: int) -> None:
+    rows = a_day()
+    writer.add([Reading(BTC, one) for one in rows])
+    reader = sqlite3.connect(tmp_path / "history.db", factory=Between)
+    reader.before, reader.happens = before, lambda: writer.fold(DAY)
+
+    with contextlib.closing(reader):
+        assert rows_of(reader, writer.numbers[BTC], START, START + DAY_MS) == rows
 
 
 def test_minutes_are_kept_eight_days_and_five_minutes_four_hundred(writer: Writer) -> None:
