@@ -91,9 +91,13 @@ class Keeper:
         added = await self._in_file(lambda: writer.add(readings))
         await reader.acknowledge(*(entry.entry_id for entry in entries))
         self.metrics.write.observe(self._clock.monotonic_s() - begun_s)
+        if not readings:
+            self._heard()
+            return self.service.health.bad("the last sweep has no fresh reading", "oi status says why")
+        newest_ms = max(reading.row.received_ms for reading in readings)
         if len(entries) < AT_ONCE:  # nothing waits behind these
-            await self._tidy(writer)
-        return await self._kept(writer, readings, added)
+            await self._tidy(writer, newest_ms)
+        return await self._kept(writer, readings, added, newest_ms)
 
     def _readings(self, entries: list[Entry], listings: Listings) -> list[Reading]:
         found: list[Reading] = []
@@ -112,9 +116,11 @@ class Keeper:
             self.service.health.aside(UNLISTED, count=len(unlisted), example=min(unlisted))
         return found
 
-    async def _tidy(self, writer: Writer) -> None:
-        """Once a day, when nothing waits, a day that is over becomes blocks; sweeps wait in Redis meanwhile."""
-        now_ms = self._clock.now_ms()
+    async def _tidy(self, writer: Writer, now_ms: int) -> None:
+        """Once a day, when nothing waits, a day that is over becomes blocks; sweeps wait in Redis meanwhile.
+
+        ``now_ms`` is by the clock that stamped the rows: this host's may be another, and wrong.
+        """
         while (day := await self._in_file(lambda: writer.over(now_ms))) is not None:
             self.service.health.quiet(60.0)
             begun_s = self._clock.monotonic_s()
@@ -122,13 +128,9 @@ class Keeper:
             await self._in_file(lambda: writer.let_go(now_ms))
             log.info("day folded", day=day, took_s=self._clock.monotonic_s() - begun_s)
 
-    async def _kept(self, writer: Writer, readings: list[Reading], added: int) -> None:
-        self._backoff.reset()
-        self._heard_s = self._clock.monotonic_s()
-        if not readings:
-            return self.service.health.bad("the last sweep has no fresh reading", "oi status says why")
+    async def _kept(self, writer: Writer, readings: list[Reading], added: int, newest_ms: int) -> None:
+        self._heard()
         size, oldest_ms = await self._in_file(lambda: (_size(self.settings.path), writer.oldest_ms()))
-        newest_ms = max(reading.row.received_ms for reading in readings)
         self.metrics.rows.inc(added)
         self.metrics.series.set(len(writer.numbers))
         self.metrics.bytes.set(size)
@@ -138,6 +140,10 @@ class Keeper:
         self.service.facts.update({name: str(value) for name, value in facts.items()})
         kept = f"{len({r.series for r in readings})} symbols, {size / 1e6:.1f} MB"
         return self.service.health.good("; ".join(filter(None, (self.service.standby, kept))))
+
+    def _heard(self) -> None:
+        self._backoff.reset()
+        self._heard_s = self._clock.monotonic_s()
 
     def _silent(self) -> None:
         silent_s = self._clock.monotonic_s() - self._heard_s

@@ -14,15 +14,16 @@ from redis.asyncio import Redis
 
 from services.oi_keeper.__main__ import serve
 from services.oi_keeper.readings import Listings, readings_of
+from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
-from services.oi_keeper.writer import Reading
+from services.oi_keeper.writer import Reading, Writer
 from shared.clock import SystemClock
 from shared.codec import encode_sweep
 from shared.errors import Refused
 from shared.fence import Fence, FencedRedis
 from shared.health import Health
 from shared.history.block import Row
-from shared.history.file import Series, open_to_read
+from shared.history.file import DAY_MS, Series, open_to_read
 from shared.history.read import rows_of, series_of
 from shared.model import Member, Sweep
 from shared.service import Service
@@ -35,9 +36,19 @@ from tests.waiting import eventually
 NOW_MS = SystemClock().now_ms() // 60_000 * 60_000 - 1_200_000  # lately: an older day would be folded at once
 
 
+class Ahead(SystemClock):
+    def __init__(self, by_ms: int) -> None:
+        self.by_ms = by_ms
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.by_ms
+
+
 @asynccontextmanager
-async def keeping(redis: Redis, path: Path, host: str = "", *, standby: bool = False) -> AsyncIterator[Service]:
-    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "HISTORY_BACKFILL": "off"}), SystemClock()
+async def keeping(
+    redis: Redis, path: Path, host: str = "", *, standby: bool = False, ahead_ms: int = 0
+) -> AsyncIterator[Service]:
+    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "HISTORY_BACKFILL": "off"}), Ahead(ahead_ms)
     fence = Fence("oi_keeper", clock, warm=True) if standby else None
     client = FencedRedis(redis, fence) if fence else redis
     health, registry = Health(clock, settings.limit_s), CollectorRegistry()
@@ -149,6 +160,28 @@ async def test_a_ticker_used_again_begins_a_new_series(redis: Redis, tmp_path: P
         await listed(redis, LITUSDT=NOW_MS + 600_000)
         await land(redis, NOW_MS + 900_000, LITUSDT="900.5")
         await eventually(lambda: told(path, "LITUSDT") == [(15, "900.5")])
+
+
+async def test_a_keeper_whose_own_clock_is_a_year_ahead_folds_and_lets_go_of_nothing(
+    redis: Redis, tmp_path: Path
+) -> None:
+    """Beside a poller on another host: a day is over when what comes is of the next, by the clock that stamped it."""
+    path = tmp_path / "history.db"
+    writer = Writer(open_to_write(str(path)))
+    for days in range(9):
+        at_ms = NOW_MS - (days + 2) * DAY_MS
+        writer.add([Reading(Series("BTCUSDT", 5), Row(at_ms, "1", None))])
+        writer.fold(at_ms // DAY_MS)
+    await listed(redis, BTCUSDT=5)
+    async with keeping(redis, path, ahead_ms=500 * DAY_MS):
+        for n in range(5):
+            await land(redis, NOW_MS + n * 60_000, BTCUSDT="2")
+            await eventually(lambda n=n: told(path)[-1][0] == n)
+        await eventually(lambda: all_acknowledged(redis))
+    count = "SELECT (SELECT count(*) FROM minute), (SELECT count(*) FROM day)"
+
+    assert writer.db.execute(count).fetchone() == (5, 18)
+    writer.db.close()
 
 
 async def test_a_symbol_nobody_knows_the_listing_of_is_counted_and_costs_only_itself(
