@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from services.oi_keeper.metrics import Metrics
-from services.oi_keeper.readings import Listings, readings_of
+from services.oi_keeper.readings import Listings, readings_of, timely
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.writer import Reading, Writer
@@ -86,27 +86,31 @@ class Keeper:
         if not entries:
             return self._silent()
         listings.learn(await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis))
-        readings = self._readings(entries, listings)
+        readings, unkept = self._readings(entries, listings)
         begun_s = self._clock.monotonic_s()
         added = await self._in_file(lambda: writer.add(readings))
         await reader.acknowledge(*(entry.entry_id for entry in entries))
         self.metrics.write.observe(self._clock.monotonic_s() - begun_s)
         if not readings:
             self._heard()
-            return self.service.health.bad("the last sweep has no fresh reading", "oi status says why")
+            return self.service.health.bad("the last sweep has no fresh reading", unkept or "oi status says why")
         newest_ms = max(reading.row.received_ms for reading in readings)
         if len(entries) < AT_ONCE:  # nothing waits behind these
             await self._tidy(writer, newest_ms)
         return await self._kept(writer, readings, added, newest_ms)
 
-    def _readings(self, entries: list[Entry], listings: Listings) -> list[Reading]:
+    def _readings(self, entries: list[Entry], listings: Listings) -> tuple[list[Reading], str]:
+        """And why the last of the sweeps was not looked at, where one was not."""
         found: list[Reading] = []
         unlisted: set[str] = set()
+        unkept = ""
         for entry in entries:
-            if isinstance(entry.sweep, WireError):
-                self.metrics.bad_in_redis(entry.sweep)
+            sweep = entry.sweep if isinstance(entry.sweep, WireError) else timely(entry.sweep)
+            if isinstance(sweep, WireError):
+                self.metrics.bad_in_redis(sweep)
+                unkept = str(sweep)
                 continue
-            for reading in readings_of(entry.sweep, listings):
+            for reading in readings_of(sweep, listings):
                 if isinstance(reading, Reading):
                     found.append(reading)
                 else:
@@ -114,7 +118,7 @@ class Keeper:
                     self.metrics.unlisted.inc()
         if unlisted:
             self.service.health.aside(UNLISTED, count=len(unlisted), example=min(unlisted))
-        return found
+        return found, unkept
 
     async def _tidy(self, writer: Writer, now_ms: int) -> None:
         """Once a day, when nothing waits, a day that is over becomes blocks; sweeps wait in Redis meanwhile.

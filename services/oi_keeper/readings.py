@@ -6,10 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from services.oi_keeper.writer import Reading
+from shared.errors import WireError
 from shared.history.block import Row
-from shared.history.file import Series
+from shared.history.file import MINUTE_MS, Series
 from shared.model import Member, Sweep
 from shared.numbers import plain
+
+FAR_MS = 2_700_000  # nearer than the next time zone, longer than all contracts at once stand still
 
 
 class Listings:
@@ -28,6 +31,25 @@ class Listings:
         """The contract that had this name at that instant: what lies before a listing is of a dead namesake."""
         began = [ms for ms in self._onboard_ms.get(symbol, ()) if ms <= received_ms]
         return Series(symbol, max(began)) if began else None
+
+
+def wrong_clock(stamps: Iterable[tuple[int, int]]) -> WireError | None:
+    """That the clock of who received these is far from the exchange's. Of each: received, last changed there, Unix ms.
+
+    A contract may be quiet for long, and none changes after it was received: a clock is ahead where every one of them
+    changed long ago, and behind where half of them are yet to change.
+    """
+    off_ms = sorted(received_ms - changed_ms for received_ms, changed_ms in stamps)
+    if not off_ms or (off_ms[0] <= FAR_MS and off_ms[len(off_ms) // 2] >= -FAR_MS):
+        return None
+    minutes = (off_ms[0] if off_ms[0] > 0 else off_ms[len(off_ms) // 2]) / MINUTE_MS
+    return WireError("wrong_clock", f"ours is {minutes:+.0f} min from the exchange's")
+
+
+def timely(sweep: Sweep) -> Sweep | WireError:
+    """The sweep, unless its rows would be kept as of another time."""
+    fresh = (one.open_interest for symbol, one in sweep.readings.items() if symbol not in sweep.failures)
+    return wrong_clock((oi.received_ms, oi.changed_ms) for oi in fresh) or sweep
 
 
 def readings_of(sweep: Sweep, listings: Listings) -> Iterator[Reading | str]:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 from services.oi_keeper.metrics import Metrics
+from services.oi_keeper.readings import wrong_clock
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import Reading, Writer
 from shared.errors import Refused, Transient, WireError
@@ -22,7 +23,7 @@ from shared.history.file import Series, file_faults, venues_path
 from shared.numbers import plain
 from shared.runner import THREADS
 from shared.service import Service
-from shared.venuelines import AllVenues, read_venues
+from shared.venuelines import BINANCE, AllVenues, read_venues
 
 EVERY_S = 300
 UNKEPT = "open interest over venues is not kept"
@@ -62,11 +63,18 @@ class VenueKeeper:
                 self._service.health.aside(UNKEPT, cause=str(e))
 
     async def turn(self) -> int:
-        """How many rows were added. Raises `Transient` or `Refused` where Redis or the file is away."""
+        """How many rows were added. Raises `Transient` or `Refused` where Redis or the file is away, `WireError` where
+        the clock is far off.
+        """
         now_ms = self._service.clock.now_ms()
-        readings = readings_of(await read_venues(self._service.redis, self._metrics.bad_in_redis), now_ms)
+        seen = await read_venues(self._service.redis, self._metrics.bad_in_redis)
+        readings = readings_of(seen, now_ms)
         if not readings:
             return 0
+        own = (row for of_coin in seen.rows.get(BINANCE, {}).values() for row in of_coin)
+        off = wrong_clock((row.received_ms, row.venue_ms) for row in own if row.venue_ms is not None)
+        if off is not None:
+            raise off
         return await asyncio.get_running_loop().run_in_executor(self._aside, self._write, readings, now_ms)
 
     def _write(self, readings: list[Reading], now_ms: int) -> int:

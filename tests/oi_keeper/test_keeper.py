@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.oi_keeper.__main__ import serve
-from services.oi_keeper.readings import Listings, readings_of
+from services.oi_keeper.readings import FAR_MS, Listings, readings_of, wrong_clock
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.writer import Reading, Writer
@@ -25,7 +27,8 @@ from shared.health import Health
 from shared.history.block import Row
 from shared.history.file import DAY_MS, Series, open_to_read
 from shared.history.read import rows_of, series_of
-from shared.model import Member, Sweep
+from shared.model import Member, OpenInterest, Sweep
+from shared.model import Reading as Measured
 from shared.service import Service
 from shared.settings import load
 from shared.store import SWEEPS, UNIVERSE, round_trip
@@ -62,9 +65,13 @@ async def listed(redis: Redis, **onboard_ms: int) -> None:
         UNIVERSE.put(pipe, {s: Member(s, Decimal(5_000_000), NOW_MS, NOW_MS, ms) for s, ms in onboard_ms.items()})
 
 
-async def land(redis: Redis, at_ms: int = NOW_MS, failures: dict[str, str] | None = None, **contracts: str) -> None:
-    rows = {s: reading(s, text, received_ms=at_ms) for s, text in contracts.items()}
-    await redis.xadd(SWEEPS, {"sweep": encode_sweep(Sweep(f"s{at_ms}", at_ms - 900, at_ms, rows, failures or {}))})
+async def land(redis: Redis, at_ms: int = NOW_MS, ahead_ms: int = 0, **contracts: str) -> None:
+    """``ahead_ms``: of the clock that stamps what is received, against the exchange's."""
+    rows = {
+        s: Measured(OpenInterest(s, Decimal(text), at_ms - ahead_ms - 500, at_ms), Decimal(2))
+        for s, text in contracts.items()
+    }
+    await redis.xadd(SWEEPS, {"sweep": encode_sweep(Sweep(f"s{at_ms}", at_ms - 900, at_ms, rows, {}))})
 
 
 def told(path: Path, symbol: str = "BTCUSDT") -> list[tuple[int, str]]:
@@ -182,6 +189,43 @@ async def test_a_keeper_whose_own_clock_is_a_year_ahead_folds_and_lets_go_of_not
 
     assert writer.db.execute(count).fetchone() == (5, 18)
     writer.db.close()
+
+
+@pytest.mark.parametrize("ahead_ms", [366 * DAY_MS, 3_600_000, -3_600_000, -366 * DAY_MS])
+async def test_a_clock_far_from_the_exchange_s_leaves_a_gap_and_no_row_of_another_time(
+    redis: Redis, tmp_path: Path, ahead_ms: int
+) -> None:
+    """When that time came, its rows would be there, and the real ones not kept; behind, they would fill a gap."""
+    path = tmp_path / "history.db"
+    await listed(redis, BTCUSDT=5)
+    await land(redis, BTCUSDT="1.5")
+    await land(redis, NOW_MS + ahead_ms, ahead_ms, BTCUSDT="666")
+    async with keeping(redis, path) as service:
+        await eventually(lambda: "wrong_clock" in service.health.report().detail or told(path))
+        await eventually(lambda: all_acknowledged(redis))
+        await land(redis, NOW_MS + 60_000, ahead_ms, BTCUSDT="666")
+        await eventually(lambda: "wrong_clock: ours is" in service.health.report().detail)
+        await land(redis, NOW_MS + 120_000, BTCUSDT="1.6")
+        await eventually(lambda: told(path) == [(0, "1.5"), (2, "1.6")])
+        await eventually(lambda: service.health.report().healthy)
+
+
+@given(st.lists(st.integers(0, 10 * DAY_MS)), st.integers(0, FAR_MS))
+def test_a_clock_is_judged_by_no_contract_that_is_quiet(ages: list[int], newest: int) -> None:
+    ages.append(newest)
+    found = [(NOW_MS, NOW_MS - age) for age in ages]
+
+    assert wrong_clock(found) is None
+    assert wrong_clock([*found, (NOW_MS, NOW_MS + DAY_MS)]) is None, "one bad stamp costs no sweep"
+    assert wrong_clock((received + FAR_MS + 1, changed) for received, changed in found)
+
+
+@given(st.lists(st.integers(0, 60_000), min_size=1), st.integers(FAR_MS + 60_001, 10 * DAY_MS))
+def test_a_clock_that_is_behind_is_told_by_most_contracts(ages: list[int], behind_ms: int) -> None:
+    quiet = [DAY_MS] * (len(ages) // 3)
+
+    assert wrong_clock((NOW_MS - behind_ms, NOW_MS - age) for age in [*ages, *quiet])
+    assert wrong_clock([]) is None
 
 
 async def test_a_symbol_nobody_knows_the_listing_of_is_counted_and_costs_only_itself(

@@ -13,8 +13,8 @@ from services.funding_api.bodies import History
 from services.funding_api.past import Span, history, place
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.venues import EVERY_S, VenueKeeper, readings_of
-from shared.errors import Refused
-from shared.history.file import open_to_read
+from shared.errors import Refused, WireError
+from shared.history.file import DAY_MS, open_to_read
 from shared.store import round_trip
 from shared.venuelines import VENUE_LINES, AllVenues, VenueLine, venue_rows
 from tests.builders import NOW_MS
@@ -67,6 +67,20 @@ async def test_where_no_other_venue_is_read_there_is_no_file(redis: Redis, clock
     keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
 
     assert await keeper.turn() == 0
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_by_a_clock_far_from_the_exchange_s_nothing_is_kept(redis: Redis, clock: FakeClock, path: Path) -> None:
+    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+    now_ms = clock.now_ms()
+    await put(redis, now_ms, gate="1")
+    own = told("BTCUSDT", "2", venue="binance", received_ms=now_ms, venue_ms=now_ms - DAY_MS)
+    async with round_trip(redis) as pipe:
+        VENUE_LINES.put(pipe, {"binance": VenueLine(now_ms, now_ms, 1, 1)})
+        venue_rows("binance").put(pipe, {"BTC": [own]})
+
+    with pytest.raises(WireError, match="wrong_clock"):
+        await keeper.turn()
     assert list(path.parent.iterdir()) == []
 
 
