@@ -128,7 +128,7 @@ def test_no_figure_ends_the_keeper(contracts: str, value: str) -> None:
     """However large or small; a price of which eight decimals show nothing is none."""
     (row,) = rows_told(body((NOW_MS, contracts, value)), "LITUSDT", NOW_MS)
 
-    assert row.contracts == contracts
+    assert Decimal(row.contracts) == Decimal(contracts)
     assert row.mark is None or Decimal(row.mark) == pytest.approx(
         Decimal(value) / Decimal(contracts), abs=Decimal("1e-8")
     )
