@@ -18,6 +18,8 @@ MINUTES_KEPT_DAYS = 8
 KEPT_DAYS = 400
 OPEN_MS = 5 * 3_600_000  # a day is over so long after its end: sweeps come up to three hours late
 DAY_MINUTES = 1440
+_OLDEST = "DELETE FROM day WHERE step_s = ?1 AND day = (SELECT min(day) FROM day WHERE step_s = ?1) AND day < ?2"
+_NEWEST = "DELETE FROM day WHERE step_s = ?1 AND day = (SELECT max(day) FROM day WHERE step_s = ?1) AND day > ?2"
 AT_ONCE = 32  # series, or minutes, in one transaction
 
 
@@ -109,13 +111,16 @@ class Writer:
             self.db.execute("INSERT OR REPLACE INTO day VALUES (?, ?, ?, ?)", row)
 
     def let_go(self, now_ms: int) -> None:
-        """One day of each step, the oldest, where it is kept no longer: a clock that is a year ahead costs one day."""
+        """Of each step the oldest day, where it is kept no longer, and the newest, where it is later than tomorrow.
+
+        What is kept of the future is of a clock that was ahead. A day, no more: a clock that is wrong now costs one.
+        """
         today = now_ms // DAY_MS
         with self._transaction():
+            self.db.execute("DELETE FROM minute WHERE minute >= ?", ((today + 2) * DAY_MINUTES,))
             for step_s, days in ((EACH_MINUTE_S, MINUTES_KEPT_DAYS), (EACH_FIVE_S, KEPT_DAYS)):
-                oldest = self.db.execute("SELECT min(day) FROM day WHERE step_s = ?", (step_s,)).fetchone()[0]
-                if oldest is not None and oldest < today - days:
-                    self.db.execute("DELETE FROM day WHERE step_s = ? AND day = ?", (step_s, oldest))
+                self.db.execute(_OLDEST, (step_s, today - days))
+                self.db.execute(_NEWEST, (step_s, today + 1))
             told = "DELETE FROM statistic WHERE at_ms < min(?, (SELECT min(at_ms) FROM statistic) + ?)"
             self.db.execute(told, ((today - KEPT_DAYS) * DAY_MS, DAY_MS))
 

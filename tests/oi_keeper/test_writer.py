@@ -204,6 +204,22 @@ def test_a_clock_that_is_years_ahead_costs_one_day_and_no_more(writer: Writer) -
     assert kept(writer, ETH) == hours[1:]
 
 
+def test_rows_of_a_time_that_is_still_to_come_are_let_go_before_it_comes(writer: Writer) -> None:
+    """Kept by an older release, by a clock that was ahead. Of a clock that is behind the cost is one day."""
+    real = [one for day in range(3) for one in a_day(3_600_000, DAY + day)]
+    false = [one for day in (30, 31, 90) for one in a_day(3_600_000, DAY + day)]
+    writer.add(Reading(BTC, one) for one in [*real, *false])
+    for day in (30, 31):
+        writer.fold(DAY + day)
+    for day in range(3):
+        writer.fold(DAY + day)
+        writer.let_go(OVER + day * DAY_MS)
+
+    assert kept(writer) == real
+    writer.let_go(START - 900 * DAY_MS)
+    assert kept(writer) == real[:48]
+
+
 def test_the_nearest_of_all_is_found_in_rows_and_in_blocks(writer: Writer) -> None:
     rows, today = a_day(), [row(START + DAY_MS + at) for at in range(3000, 600_000, MINUTE_MS)]
     writer.add([*(Reading(BTC, one) for one in rows + today), Reading(ETH, today[0])])
