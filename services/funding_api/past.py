@@ -10,7 +10,7 @@ from services.funding_api.answers import Answer
 from services.funding_api.bodies import ChangeRow, ChangeRows, History, HistoryRow, Problem, Refusal, Since
 from shared.changes import Change, Changes
 from shared.clock import from_iso
-from shared.errors import Refused, Transient, WireError
+from shared.errors import Refused, Transient
 from shared.history.block import Row
 from shared.history.file import Series, file_faults, open_to_read, venues_path
 from shared.history.read import rows_of, series_of
@@ -80,7 +80,7 @@ def history(path: str, symbol: str, wanted: Span) -> Answer:
                 return Answer(404, Refusal(Problem("Symbol not found", symbol=symbol)))
             number, series = found[0]
             rows = rows_of(db, number, wanted.from_ms, wanted.to_ms, wanted.step_s)
-    except (Transient, Refused, WireError) as e:
+    except (Transient, Refused) as e:
         return Answer(503, Refusal(Problem("History unavailable", symbol=symbol, cause=str(e))))
     return Answer(200, _history_body(series, wanted, rows))
 

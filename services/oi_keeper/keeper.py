@@ -172,7 +172,7 @@ class Keeper:
             return await asyncio.get_running_loop().run_in_executor(self._aside, named)
         except (Transient, Refused) as e:
             raise FileAway(str(e)) from e
-        except (WireError, OSError) as e:
+        except OSError as e:
             raise FileAway(f"HISTORY_PATH={self.settings.path}: {e}") from e
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from shared.errors import Refused, Transient
+from shared.errors import Refused, Transient, WireError
 
 VERSION = 2
 APPLICATION = 0x6F69_6869  # "oihi", in the file's head: that it is ours
@@ -40,7 +40,10 @@ class Series(NamedTuple):
 
 @contextmanager
 def file_faults(path: str) -> Iterator[None]:
-    """Whatever SQLite cannot do becomes `Transient` where it may pass, else `Refused`; both name the file and why."""
+    """What SQLite cannot do becomes `Transient` where it may pass, else `Refused`, as a block does that cannot be read.
+
+    Both name the file and why.
+    """
     try:
         yield
     except sqlite3.Error as e:
@@ -52,6 +55,8 @@ def file_faults(path: str) -> Iterator[None]:
         if code in _DAMAGED:
             raise Refused(f"HISTORY_PATH={path}: the file is damaged, and left as it is ({e})") from e
         raise Refused(f"HISTORY_PATH={path}: {e}") from e
+    except WireError as e:
+        raise Refused(f"HISTORY_PATH={path}: the file is damaged, and left as it is ({e})") from e
 
 
 def version_of(db: sqlite3.Connection, path: str) -> int:

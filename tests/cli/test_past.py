@@ -98,6 +98,18 @@ def test_a_file_that_cannot_be_read_is_named(env: Path, capsys: pytest.CaptureFi
     assert f"oi: HISTORY_PATH={env}: the file is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("argv", [["history", "BTC"], ["export", "--day", iso(NOW_MS)[:10], "--to", "x.csv"]])
+def test_a_block_that_was_hurt_is_named(
+    env: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    monkeypatch.chdir(env.parent)
+    db = open_to_write(str(env))
+    db.execute("INSERT INTO day VALUES (60, ?, 1, x'00')", (DAY,))
+    db.close()
+    assert main(argv) == 3
+    assert f"oi: HISTORY_PATH={env}: the file is damaged" in capsys.readouterr().err
+
+
 def test_a_day_of_every_series_goes_into_one_file(env: Path, capsys: pytest.CaptureFixture[str]) -> None:
     to = env.with_name("day.csv")
     days = {day: iso(day * DAY_MS)[:10] for day in (DAY - 6, DAY - 3)}
