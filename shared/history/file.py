@@ -80,8 +80,12 @@ def all_series(db: sqlite3.Connection) -> dict[int, Series]:
 
 def open_to_read(path: str) -> sqlite3.Connection:
     """Raises `Refused` where there is no file to read, `Transient` while another holds it."""
-    if not Path(path).exists():
-        raise Refused(f"HISTORY_PATH={path}: no such file; oi_keeper makes it")
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        raise Refused(f"HISTORY_PATH={path}: no such file; oi_keeper makes it") from None
+    except OSError as e:
+        raise Refused(f"HISTORY_PATH={path}: {e.strerror}") from e
     with file_faults(path):
         db = sqlite3.connect(
             f"file:{quote(path)}?mode=ro", uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False

@@ -106,6 +106,12 @@ def test_a_file_or_folder_that_is_not_there_is_named(path: str) -> None:
         open_to_write(f"{path}/nowhere/history.db")
 
 
+def test_a_path_that_cannot_even_be_looked_at_is_named(path: str) -> None:
+    """As a folder that is another user's; here the name is too long."""
+    with pytest.raises(Refused, match=r"HISTORY_PATH=.*: File name too long"):
+        open_to_read(path + "x" * 300)
+
+
 def test_an_upgrade_that_fails_leaves_the_version_before(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.oi_keeper.schema.STEPS", ("CREATE TABLE series (id); CREATE TABLE series (id);",))
     with pytest.raises(Refused, match="already exists"):
