@@ -26,7 +26,7 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 KILLS, MINUTES_EACH = 50, 36
 SYMBOLS = [f"S{n}USDT" for n in range(40)]
-# Over a midnight of two days ago: the first day is folded while minutes of it still come.
+# Over a midnight of two days ago: the first day is folded meanwhile.
 START_MS = (SystemClock().now_ms() // DAY_MS - 2) * DAY_MS - 900 * MINUTE_MS
 
 
