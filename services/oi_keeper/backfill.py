@@ -85,6 +85,7 @@ class Backfill:
     async def _due(self) -> list[Series]:
         """Those of the universe that were never asked for, then those whose last answer is a day old."""
         members = await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis)
+        self._keep_only({Series(symbol, member.onboard_ms) for symbol, member in members.items()})
         asked = await self.keeper.in_file(lambda writer: writer.asked())
         return due(members, asked, self.service.clock.now_ms())
 
@@ -106,6 +107,15 @@ class Backfill:
         self.differences.pop(series, None)
         if off is not None:
             self.differences[series] = off
+        self._tell()
+
+    def _keep_only(self, listed: set[Series]) -> None:
+        """What has left is compared no more, and nobody need look at it."""
+        if self.differences.keys() - listed:
+            self.differences = {series: off for series, off in self.differences.items() if series in listed}
+            self._tell()
+
+    def _tell(self) -> None:
         differing = sorted(one.symbol for one, off in self.differences.items() if off > DIFFERS)
         self.metrics.compared.set(len(self.differences))
         self.metrics.differing.set(len(differing))

@@ -20,7 +20,9 @@ from dev.exchange.market import Book
 from dev.exchange.venue import Settings as Market
 from dev.exchange.venue import Venue
 from services.oi_keeper.__main__ import serve
-from services.oi_keeper.backfill import HOURS, difference, due, rows_told
+from services.oi_keeper.backfill import HOURS, Backfill, difference, due, rows_told
+from services.oi_keeper.keeper import FileAway, Keeper
+from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.settings import Settings
 from shared.clock import SystemClock
 from shared.health import Health
@@ -33,6 +35,7 @@ from shared.settings import load
 from shared.store import UNIVERSE, round_trip
 from tests.builders import NOW_MS
 from tests.exchange.conftest import Exchange
+from tests.fakes import FakeClock, service
 from tests.waiting import eventually
 
 HOUR_MS = 3_600_000
@@ -147,6 +150,24 @@ def test_the_middle_of_the_hours_that_both_have_is_compared() -> None:
     assert difference(told, ours("100", "101", "101", "101", "101")) == pytest.approx(0.01)
     assert difference(told, ours("100", "100")) is None
     assert difference([], ours("100", "100", "100")) is None
+
+
+async def test_a_contract_that_has_left_is_no_finding_any_more(redis: Redis, clock: FakeClock, tmp_path: Path) -> None:
+    """It would stand in `oi doctor` until the keeper is started again."""
+    one, settings = service(clock, redis), load(Settings, {"HISTORY_PATH": str(tmp_path / "history.db")})
+    metrics = Metrics(one.registry)
+    backfill = Backfill(one, None, Keeper(settings, one, metrics), metrics)  # type: ignore[arg-type]
+    hours = [NOW_MS + n * HOUR_MS for n in range(3)]
+    for symbol in ("AUSDT", "BUSDT"):
+        rows = [[Row(at, text, None) for at in hours] for text in ("100", "101")]
+        backfill._compare(Series(symbol, 1), *rows)
+    assert one.facts["differing"] == "AUSDT,BUSDT"
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, {s: Member(s, Decimal(5), 0, 0, onboard) for s, onboard in (("AUSDT", 1), ("BUSDT", 2))})
+
+    with pytest.raises(FileAway):
+        await backfill._due()
+    assert (one.facts["differing"], one.facts["compared"]) == ("AUSDT", "1")
 
 
 def test_who_was_never_asked_for_comes_first_and_who_was_today_waits() -> None:
