@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared.history.block import Row, encode
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series, all_series
-from shared.history.read import first_of_each, rows_at, rows_of
+from shared.history.read import first_of_each, rows_at, seen_of
 
 MINUTES_KEPT_DAYS = 8
 KEPT_DAYS = 400
@@ -105,7 +105,7 @@ class Writer:
 
     def _fold_series(self, number: int, day: int) -> None:
         """A day that has blocks already, of a clock that was set, keeps what is in them."""
-        rows = [row for row in rows_of(self.db, number, day * DAY_MS, (day + 1) * DAY_MS) if row.ours]
+        rows = seen_of(self.db, number, day * DAY_MS, (day + 1) * DAY_MS)
         for step_s, kept in ((EACH_MINUTE_S, rows), (EACH_FIVE_S, first_of_each(rows, EACH_FIVE_S))):
             row = (step_s, day, number, encode(kept))
             self.db.execute("INSERT OR REPLACE INTO day VALUES (?, ?, ?, ?)", row)

@@ -46,13 +46,18 @@ def rows_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_
 
     Where single minutes are no longer kept, a finer step gets what there is.
     """
-    around = from_ms - HALF_HOUR_MS, to_ms + HALF_HOUR_MS
-    rows = {row.received_ms // MINUTE_MS: row for row in minutes_of(db, number, *around)}
-    for row in _of_days(db, number, *around, step_s):  # asked for later: a minute may become part of a block meanwhile
-        rows[row.received_ms // MINUTE_MS] = row  # of what is in both, the block has the first
-    unseen = _statistics(db, number, from_ms, to_ms, sorted(row.received_ms for row in rows.values()))
-    seen = [rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms]
+    around = seen_of(db, number, from_ms - HALF_HOUR_MS, to_ms + HALF_HOUR_MS, step_s)
+    unseen = _statistics(db, number, from_ms, to_ms, [row.received_ms for row in around])
+    seen = [row for row in around if from_ms <= row.received_ms < to_ms]
     return first_of_each(sorted([*seen, *unseen]) if unseen else seen, step_s)
+
+
+def seen_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_s: int = EACH_MINUTE_S) -> list[Row]:
+    """Every row of our own between two instants, of the minutes or of the five minutes."""
+    rows = {row.received_ms // MINUTE_MS: row for row in minutes_of(db, number, from_ms, to_ms)}
+    for row in _of_days(db, number, from_ms, to_ms, step_s):  # asked for later: a minute may get into a block meanwhile
+        rows[row.received_ms // MINUTE_MS] = row  # of what is in both, the block has the first
+    return [rows[minute] for minute in sorted(rows) if from_ms <= rows[minute].received_ms < to_ms]
 
 
 def _statistics(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, seen_ms: list[int]) -> list[Row]:
