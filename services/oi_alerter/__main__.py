@@ -19,6 +19,7 @@ from shared import http
 from shared.ban import Ban
 from shared.runner import run
 from shared.service import Service
+from shared.venues.binance.statistics import Statistics
 
 
 async def serve(settings: Settings, service: Service) -> None:
@@ -27,7 +28,8 @@ async def serve(settings: Settings, service: Service) -> None:
     alerter = Alerter(settings, service, memory, history, metrics)
     async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
         ban = Ban(service.redis, service.clock, settings.egress)
-        backfill = Backfill(service, settings.rest_url, client, ban, memory, history, alerter.ready, metrics)
+        statistics = Statistics(settings.rest_url, client, ban, service)
+        backfill = Backfill(service, statistics, memory, history, alerter.ready, metrics)
         if settings.warm:
             jobs.create_task(backfill.keep())
         jobs.create_task(alerter.run(backfill))

@@ -11,23 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-import httpx
-
 from services.oi_alerter import wire
 from services.oi_alerter.history import History, Series
 from services.oi_alerter.memory import Memory
 from services.oi_alerter.metrics import Metrics
-from shared.backoff import Backoff
-from shared.ban import Ban
-from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.errors import Refused, Rejected, Transient, WireError
 from shared.service import Service
 from shared.venues.binance.statistics import Statistics
 
-NOT_NOW = "the past cannot be asked for now"
 PERIOD_MS = 300_000
-EVERY_S = 0.5
 LOOK_S = 2.0  # between looks for symbols without history
-BAN_NAP_S = 30.0
 
 
 @dataclass
@@ -35,18 +28,12 @@ class Backfill:
     """``ready``: the history is whole, so what is missing in it can be told. ``asked``: symbol -> Unix ms."""
 
     service: Service
-    origin: str
-    client: httpx.AsyncClient
-    ban: Ban
+    statistics: Statistics
     memory: Memory
     history: History
     ready: asyncio.Event
     metrics: Metrics
     asked: dict[str, int] = field(default_factory=dict)  # when each was last asked for, successfully or not
-
-    def __post_init__(self) -> None:
-        self._backoff = Backoff(2.0, 300.0)
-        self._statistics = Statistics(self.origin, self.client, self.ban, self.service)
 
     def recall(self, answers: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
         """Put what was answered before a restart into the history that was just rebuilt."""
@@ -70,11 +57,9 @@ class Backfill:
                 if await self._is_kept(symbol):
                     continue
                 await self._ask(symbol)
-                self.service.health.over(NOT_NOW)
-                self._backoff.reset()
-                await self.service.clock.sleep(EVERY_S)
+                await self.statistics.after_an_answer()
             except (Transient, Refused) as e:
-                await self._wait(e)
+                await self.statistics.after_a_failure(e)
 
     async def _is_kept(self, symbol: str) -> bool:
         """Whether what the keeper has of it is enough."""
@@ -108,7 +93,7 @@ class Backfill:
     async def _ask(self, symbol: str) -> None:
         now_ms = self.service.clock.now_ms()
         try:
-            body = await self._statistics.ask(symbol, "5m", self.history.horizon_ms // PERIOD_MS + 2)
+            body = await self.statistics.ask(symbol, "5m", self.history.horizon_ms // PERIOD_MS + 2)
             samples = wire.past_samples(body, symbol)
         except (Rejected, WireError) as e:
             self.metrics.warmed.labels("failed").inc()
@@ -118,10 +103,3 @@ class Backfill:
             await self.memory.keep_backfilled(symbol, body, 2 * self.history.horizon_ms)
             self.history.recall(symbol, samples)
         self.asked[symbol] = now_ms
-
-    async def _wait(self, error: Exception) -> None:
-        self.service.health.aside(NOT_NOW, cause=str(error))
-        told_s = (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
-        if isinstance(error, Banned):
-            told_s = min(told_s, BAN_NAP_S)  # then look again whether it became longer
-        await self.service.clock.sleep(max(self._backoff.next_s(), told_s))

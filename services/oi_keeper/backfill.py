@@ -12,8 +12,7 @@ from typing import NoReturn
 
 from services.oi_keeper.keeper import FileAway, Keeper
 from services.oi_keeper.metrics import Metrics
-from shared.backoff import Backoff
-from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
+from shared.errors import Refused, Rejected, Transient, WireError
 from shared.history.block import Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
 from shared.logs import first_names
@@ -25,15 +24,12 @@ from shared.venues.binance import bodies
 from shared.venues.binance.statistics import Statistics
 
 HOURS = 168
-EVERY_S = 0.5
 LOOK_S = 5.0
 AT_ONCE = 20  # series between two looks at the universe, which is decoded whole each time
 SOON_S = 1.0
-BAN_NAP_S = 30.0
 AGAIN_MS = DAY_MS
 DIFFERS = 0.005  # a fraction of the statistic
 LEAST_PAIRS = 3  # one alone may be a move within its minute
-NOT_NOW = "the exchange's statistic cannot be asked for now"
 DIFFERING = "the exchange's own statistic differs from what was kept"
 
 
@@ -63,24 +59,19 @@ class Backfill:
     metrics: Metrics
     differences: dict[Series, float] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._backoff = Backoff(2.0, 300.0)
-
     async def keep(self) -> NoReturn:
         while True:
             try:
                 wanted = await self._due()
                 for series in wanted[:AT_ONCE]:
                     await self._ask(series)
-                    self.service.health.over(NOT_NOW)
-                    self._backoff.reset()
-                    await self.service.clock.sleep(EVERY_S)
+                    await self.statistics.after_an_answer()
                 if not wanted:
                     await self.service.clock.sleep(LOOK_S)
             except FileAway:
                 await self.service.clock.sleep(SOON_S)  # the keeper says why, and may open it any moment
             except (Transient, Refused) as e:
-                await self._wait(e)
+                await self.statistics.after_a_failure(e)
 
     async def _due(self) -> list[Series]:
         """Those of the universe that were never asked for, then those whose last answer is a day old."""
@@ -124,13 +115,6 @@ class Backfill:
             self.service.health.aside(DIFFERING, count=len(differing), symbols=first_names(differing))
         else:
             self.service.health.over(DIFFERING)
-
-    async def _wait(self, error: Exception) -> None:
-        self.service.health.aside(NOT_NOW, cause=str(error))
-        told_s = (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
-        if isinstance(error, Banned):
-            told_s = min(told_s, BAN_NAP_S)
-        await self.service.clock.sleep(max(self._backoff.next_s(), told_s))
 
 
 def due(members: Mapping[str, Member], asked: Mapping[Series, int], now_ms: int) -> list[Series]:

@@ -27,6 +27,7 @@ from shared.clock import SystemClock
 from shared.history.block import Row
 from shared.lately import encode_rows
 from shared.settings import load
+from shared.venues.binance.statistics import Statistics
 from tests.fakes import FakeClock, sample, service
 from tests.oi_alerter.conftest import Book, Start, told
 from tests.served import served
@@ -76,10 +77,9 @@ class Bench:
         self.ready = asyncio.Event()
         self.ready.set()
         self.clock = clock
-        self.ban = Ban(redis, clock)
-        self.backfill = Backfill(
-            service(clock, redis), past.origin, client, self.ban, Memory(redis), self.history, self.ready, self.metrics
-        )
+        one = service(clock, redis)
+        statistics = Statistics(past.origin, client, Ban(redis, clock), one)
+        self.backfill = Backfill(one, statistics, Memory(redis), self.history, self.ready, self.metrics)
 
     def see(self, *symbols: str) -> None:
         for symbol in symbols:

@@ -13,9 +13,10 @@ import httpx
 from redis.asyncio import Redis
 
 from shared import http
+from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.clock import Clock
-from shared.errors import Banned, RateLimited
+from shared.errors import Banned, RateLimited, Refused, Transient
 from shared.numbers import whole
 from shared.service import Service
 from shared.store import STATISTICS, redis_faults, round_trip
@@ -26,6 +27,9 @@ MOST = 900
 MINUTES = 6  # five whole ones, and the one that has begun
 TIMEOUT_S = 5.0
 LONGEST_BODY = 1024 * 1024
+EVERY_S = 0.5
+BAN_NAP_S = 30.0
+NOT_NOW = "the exchange's statistic cannot be asked for now"
 
 
 class Quota:
@@ -64,7 +68,9 @@ class Statistics:
         self._client = client
         self._ban = ban
         self._clock = service.clock
+        self._health = service.health
         self._quota = Quota(service.unfenced, service.clock, ban.address)  # an address counts, whoever works
+        self._backoff = Backoff(2.0, 300.0)
 
     async def ask(self, symbol: str, period: str, limit: int) -> bytes:
         """The newest ``limit`` periods. Raises what `failure` made of an answer, and `RateLimited` before one."""
@@ -80,3 +86,17 @@ class Statistics:
         if error is not None:
             raise error
         return reply.body
+
+    async def after_an_answer(self) -> None:
+        """Two symbols a second are asked for at most."""
+        self._health.over(NOT_NOW)
+        self._backoff.reset()
+        await self._clock.sleep(EVERY_S)
+
+    async def after_a_failure(self, error: Transient | Refused) -> None:
+        """Wait longer each time, and at least as long as was told."""
+        self._health.aside(NOT_NOW, cause=str(error))
+        told_s = (error.retry_after_s or 0.0) if isinstance(error, RateLimited) else 0.0
+        if isinstance(error, Banned):
+            told_s = min(told_s, BAN_NAP_S)  # then look again whether it became longer
+        await self._clock.sleep(max(self._backoff.next_s(), told_s))
