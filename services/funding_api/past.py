@@ -12,13 +12,12 @@ from shared.changes import Change, Changes
 from shared.clock import from_iso
 from shared.errors import Refused, Transient
 from shared.history.block import Row
-from shared.history.file import Series, file_faults, open_to_read, venues_path
+from shared.history.file import DAY_MS, Series, file_faults, open_to_read, venues_path
 from shared.history.read import rows_of, series_of
 from shared.numbers import LATEST_MS, finite
 
 STEPS_S = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 MOST_ROWS = 12_000  # 8 days of minutes
-DAY_MS = 86_400_000
 
 
 class Span(NamedTuple):

@@ -10,6 +10,7 @@ from shared.errors import WireError
 from shared.history.block import Row
 from shared.history.file import MINUTE_MS, Series
 from shared.model import Member, Sweep
+from shared.model import Reading as Measured
 from shared.numbers import plain
 
 FAR_MS = 2_700_000  # nearer than the next time zone, longer than all contracts at once stand still
@@ -57,10 +58,10 @@ def readings_of(sweep: Sweep, listings: Listings) -> Iterator[Reading | str]:
     for symbol, reading in sweep.readings.items():
         if symbol in sweep.failures:
             continue
-        oi = reading.open_interest
-        series = listings.series(symbol, oi.received_ms)
-        if series is None:
-            yield symbol
-        else:
-            mark = None if reading.mark_price is None else plain(reading.mark_price)
-            yield Reading(series, Row(oi.received_ms, plain(oi.open_interest), mark))
+        series = listings.series(symbol, reading.open_interest.received_ms)
+        yield symbol if series is None else Reading(series, row_of(reading))
+
+
+def row_of(measured: Measured) -> Row:
+    oi, mark = measured.open_interest, measured.mark_price
+    return Row(oi.received_ms, plain(oi.open_interest), None if mark is None else plain(mark))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from services.oi_keeper.metrics import Metrics
-from services.oi_keeper.readings import Listings
+from services.oi_keeper.readings import Listings, row_of
 from services.oi_keeper.settings import Settings
 from shared.changes import WINDOWS_MS, Changes, changes, tolerance_ms
 from shared.errors import Refused, Transient, WireError
@@ -22,7 +22,6 @@ from shared.history.file import Series, all_series, file_faults, open_to_read
 from shared.history.read import minutes_of, nearest_of_all
 from shared.lately import KEPT_MS, KEY, SPAN_MS, encode_rows
 from shared.model import Reading
-from shared.numbers import plain
 from shared.runner import THREADS
 from shared.service import Service
 from shared.store import CHANGES, CONTRACTS, UNIVERSE, redis_faults, replace_hash, round_trip
@@ -36,16 +35,10 @@ Bases = dict[Series, dict[str, Row]]
 
 
 def rows_now(readings: Mapping[str, Reading], listings: Listings, now_ms: int) -> dict[Series, Row]:
-    return dict(_fresh(readings, listings, now_ms))
-
-
-def _fresh(readings: Mapping[str, Reading], listings: Listings, now_ms: int) -> Iterator[tuple[Series, Row]]:
-    for symbol, reading in readings.items():
-        oi = reading.open_interest
-        series = listings.series(symbol, oi.received_ms)
-        if series is not None and abs(now_ms - oi.received_ms) <= FRESH_MS:
-            mark = None if reading.mark_price is None else plain(reading.mark_price)
-            yield series, Row(oi.received_ms, plain(oi.open_interest), mark)
+    rows = {symbol: row_of(reading) for symbol, reading in readings.items()}
+    fresh = {symbol: row for symbol, row in rows.items() if abs(now_ms - row.received_ms) <= FRESH_MS}
+    found = {listings.series(symbol, row.received_ms): row for symbol, row in fresh.items()}
+    return {series: row for series, row in found.items() if series is not None}
 
 
 def bases_of(path: str, now_ms: int) -> Bases:
