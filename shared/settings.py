@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import ipaddress
 import math
 import re
 import socket
@@ -23,6 +24,8 @@ from shared import sentinel
 from shared.errors import SettingsError
 
 S = TypeVar("S")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_FOUR_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 Parse = Callable[[str], Any]
 
 
@@ -159,14 +162,32 @@ def origin(*schemes: str) -> Parse:
 
 
 def host(value: str) -> str:
-    """A name or address to listen on. What the resolver would raise for its spelling is refused here."""
+    """A name or address, to listen on or to ask. What a resolver or a client would raise for it is refused here."""
+    if not _can_be_host(value):
+        raise ValueError("is no host name: a part of it is empty or too long, or holds what none may hold")
+    return value
+
+
+def _can_be_host(value: str) -> bool:
     try:
         value.encode("idna")
-    except UnicodeError:
-        raise ValueError("is no host name: a part of it is empty or too long, or holds what none may hold") from None
-    if any(c.isspace() or c in "/@?#" for c in value):
-        raise ValueError("is no host name")
-    return value
+        if ":" in value or _FOUR_NUMBERS.fullmatch(value):
+            ipaddress.ip_address(value)
+            return True
+    except ValueError:
+        return False
+    return _NAME.fullmatch(value) is not None if value.isascii() else _can_be_asked(value)
+
+
+def _can_be_asked(value: str) -> bool:
+    """A name beyond ASCII is judged by the strictest of those who ask: it takes no character that nobody sees."""
+    import httpx  # not every service needs it
+
+    try:
+        httpx.URL(scheme="http", host=value)
+    except httpx.InvalidURL:
+        return False
+    return True
 
 
 def redis_url(value: str) -> str:
@@ -193,7 +214,8 @@ def parse_url(value: str, schemes: tuple[str, ...]) -> Any:
         raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
     if url.scheme != "unix" and not url.hostname:
         raise ValueError("names no host")
-    host(url.hostname or "")
+    if url.hostname:
+        host(url.hostname)
     return url
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from importlib import import_module
 
+import httpx
 import pytest
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.uri import parse_uri
 
 from shared.agreed import METRICS_PORTS
 from shared.errors import SettingsError
@@ -342,17 +345,30 @@ def test_no_address_is_left_out_of_that() -> None:
                      "BINANCE_REST_URL", "BINANCE_PROXY", "PIPELINE_HEALTH"}  # fmt: skip
 
 
-@given(st.text(max_size=80))
+HOSTS = st.text("ab1.-_:%\\é。\u200b\u00ad\x7fß１", max_size=12) | st.text(max_size=80) | st.ip_addresses().map(str)
+
+
+@given(HOSTS | st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3}){3}\Z"))
 def test_whatever_passes_for_a_host_can_be_asked_for(value: str) -> None:
     try:
         kept = host(value)
     except ValueError:
         return
     kept.encode("idna")
+    where = f"[{kept}]" if ":" in kept else kept
+    for client in (httpx.URL, yarl.URL, parse_uri):
+        client(f"ws://{where}:1/x")
+
+
+@pytest.mark.parametrize("bad", ["10.0.0.256", "fapi.binance.com\u200b", "fapi\\binance.com", "host:1", "a\x7fb", ""])
+def test_what_only_a_client_would_refuse_is_refused_at_the_start(bad: str) -> None:
+    """A slip of the finger, or a pasted character, ended services with a traceback, and showed a proxy's password."""
+    with pytest.raises(ValueError, match="is no host name"):
+        host(bad)
 
 
 @pytest.mark.parametrize(
-    "good", ["localhost", "0.0.0.0", "::", "::1", "redis_1", "bücher.example", "xn--bcher-kva.example."]
+    "good", ["localhost", "0.0.0.0", "::", "::1", "fe80::1%eth0", "redis_1", "bücher.example", "xn--bcher-kva.example."]
 )
 def test_a_host_is_taken_as_it_is_written(good: str) -> None:
     assert host(good) == good
