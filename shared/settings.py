@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.exceptions import RedisError
 
 from shared import sentinel
 from shared.errors import SettingsError
@@ -192,15 +194,30 @@ def _can_be_asked(value: str) -> bool:
 
 def redis_url(value: str) -> str:
     if sentinel.is_behind(value):
-        for name, _ in sentinel.parse(value).hosts:
+        behind = sentinel.parse(value)
+        for name, _ in behind.hosts:
             host(name)
+        _refuse_odd_options(SSLConnection if behind.tls else Connection, behind.redis)
         return value
     url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
     database = url.path.strip("/")
     if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
         raise ValueError("its path must be the number of a database")
-    Redis.from_url(value)  # connects to nothing, but refuses options that it cannot read
+    pool = Redis.from_url(value).connection_pool  # connects to nothing, but refuses values that it cannot read
+    _refuse_odd_options(pool.connection_class, pool.connection_kwargs)
     return value
+
+
+def _refuse_odd_options(kind: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """redis-py looks at most of them when it connects, and would then raise what nobody waits for."""
+    try:
+        decodes = kind(**options).encoder.decode_responses
+    except (TypeError, AttributeError, RedisError):
+        raise ValueError(
+            "has an option, behind its ?, that a connection does not take, or not with this value"
+        ) from None
+    if decodes:
+        raise ValueError("decode_responses is not for this: bytes are expected")
 
 
 def parse_url(value: str, schemes: tuple[str, ...]) -> Any:

@@ -174,6 +174,15 @@ def test_a_bad_redis_url_is_refused_without_its_password(url: str) -> None:
     assert PASSWORD not in line
 
 
+@pytest.mark.parametrize("start", ["redis://host/0", "redis+sentinel://host/main"])
+@pytest.mark.parametrize(
+    "option", ["ssl=true", "timeout=5", "ssl_cert_reqs=none", "protocol=9", "retry=3", "decode_responses=true"]
+)
+def test_an_option_that_no_connection_takes_is_refused_at_the_start(start: str, option: str) -> None:
+    """redis-py finds it when it connects: a traceback, or endless waiting for a Redis that is there."""
+    assert refusal(REDIS_URL=f"{start}?{option}").startswith("REDIS_URL=(secret): ")
+
+
 @given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8), st.sampled_from(["redis", "rediss", "http", ""]))
 def test_no_redis_url_whatever_shows_its_password(a: str, b: str, c: str, scheme: str) -> None:
     try:
@@ -193,6 +202,8 @@ def test_no_redis_url_whatever_shows_its_password(a: str, b: str, c: str, scheme
         "redis://[::1]:6379/0",
         "redis://127.0.0.1:6379?db=2&socket_timeout=5",
         "unix:///run/redis/redis.sock?db=1",
+        "rediss://host?ssl_cert_reqs=none&ssl_ca_certs=/x&client_name=a&protocol=3",
+        "rediss+sentinel://h1,h2/main/2?ssl_cert_reqs=none&sentinel_password=x",
     ],
 )
 def test_redis_urls_of_every_kind_are_kept_as_written(url: str) -> None:
