@@ -109,10 +109,11 @@ class Latest:
         merged.marks.add(symbol)
 
     def _take_volume(self, row: Row) -> None:
+        """The newest counts; where one is older by more than any two sources are apart, what is known was wrong."""
         known = self.volumes.get(row.s)
         if known is None and len(self.volumes) >= MOST_SYMBOLS:
             raise WireError("too_many_symbols", row.s[:40])
-        if known is None or known.event_ms < row.E:
+        if known is None or known.event_ms < row.E or known.event_ms - row.E > STUCK_MS:
             self.volumes[row.s] = self._new_volumes[row.s] = frames.quote_volume(row)
 
     def forget_gone(self, now_ms: int) -> set[str]:

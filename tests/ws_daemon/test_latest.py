@@ -185,6 +185,19 @@ def test_of_volumes_the_newest_event_time_wins_too() -> None:
     assert latest.take_changes().volumes == {"BTCUSDT": volume("BTCUSDT", "6", NOW_MS + 1)}
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_volume_from_the_future_does_not_stand_for_ever(restarted: bool) -> None:
+    """One row with a wrong time fixed a symbol's liquidity, over restarts too: polled for ever, or never again."""
+    latest = Latest()
+    latest.merge(decode_frame(frame(mini_row("BTCUSDT", "5", event_ms=4_000_000_000_000))), NOW_MS)
+    if restarted:
+        before, latest = latest, Latest()
+        latest.recall({}, before.volumes)
+    latest.merge(decode_frame(frame(mini_row("BTCUSDT", "6", event_ms=NOW_MS + 1))), NOW_MS)
+
+    assert latest.take_changes().volumes["BTCUSDT"] == volume("BTCUSDT", "6", NOW_MS + 1)
+
+
 def test_symbols_that_are_made_up_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are known go on; each beyond the ceiling is refused and named."""
     monkeypatch.setattr("services.ws_daemon.latest.MOST_SYMBOLS", 1)
