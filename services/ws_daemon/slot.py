@@ -1,8 +1,9 @@
 """The connections: each slot is kept filled, and its connection replaced with overlap before it ends.
 
-A slot waits after every ending (capped, jittered; only a mark frame resets it). A connection near the exchange's 24 h
-limit, told of a shutdown or without volumes, is replaced first and closed then, so that no second is missed even with
-one slot.
+A slot waits after every ending, capped and jittered. Only a connection that delivered marks and lasted for the idle
+time resets that: one frame, or the connection that is to be replaced, says nothing of the next, and the exchange bans
+who opens too many. A connection near the exchange's 24 h limit, told of a shutdown or without volumes, is replaced
+first and closed then, so that no second is missed even with one slot.
 """
 
 from __future__ import annotations
@@ -57,21 +58,22 @@ class Slot:
     def _open(self, watch: Watch) -> asyncio.Task[Ending]:
         def handle(blob: bytes) -> Merged:
             merged = self._feed.take_stream(self.source, blob)
-            if merged.marks:
-                if not watch.proved.is_set():
-                    log.info("marks flow", connection=self.source, rows=len(merged.marks))
-                    self._feed.delivering(watch, on=True)
-                self._backoff.reset()
+            if merged.marks and not watch.proved.is_set():
+                log.info("marks flow", connection=self.source, rows=len(merged.marks))
+                self._feed.delivering(watch, on=True)
             if merged.volumes:
                 self._volumes_s = self._feed.volumes_idle_s
             return merged
 
         async def life() -> Ending:
+            s, loop = self._settings, asyncio.get_running_loop()
+            began_s = loop.time()
             try:
-                s = self._settings
                 return await follow(s.ws_url, handle, self._coverage, watch, s.idle_s, s.proxy)
             finally:
                 self._feed.delivering(watch, on=False)
+                if watch.proved.is_set() and loop.time() - began_s >= s.idle_s:
+                    self._backoff.reset()
 
         return asyncio.create_task(life(), name=self.source)
 

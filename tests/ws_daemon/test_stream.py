@@ -48,8 +48,10 @@ async def tick(ws: ServerConnection, symbols: list[str] = SYMBOLS, for_s: float 
 
 
 @asynccontextmanager
-async def exchange(behave: Behave, refuse: int = 0) -> AsyncIterator[tuple[str, list[ServerConnection]]]:
-    """A scripted stream server: ``behave`` gets each connection and its number, from 0."""
+async def exchange(
+    behave: Behave, refuse: int = 0, after: int = 0
+) -> AsyncIterator[tuple[str, list[ServerConnection]]]:
+    """A scripted stream server: ``behave`` gets each connection and its number, from 0; those ``after`` are refused."""
     connections: list[ServerConnection] = []
 
     async def handler(ws: ServerConnection) -> None:
@@ -59,7 +61,7 @@ async def exchange(behave: Behave, refuse: int = 0) -> AsyncIterator[tuple[str, 
 
     def process(ws: ServerConnection, request: Request) -> Response | None:
         assert request.path == STREAMS
-        return ws.respond(refuse, "no\n") if refuse else None
+        return ws.respond(refuse, "no\n") if refuse and len(connections) >= after else None
 
     async with serve(handler, "127.0.0.1", 0, process_request=process, ping_interval=None) as server:
         port = server.sockets[0].getsockname()[1]
@@ -157,7 +159,7 @@ async def test_a_half_mute_connection_is_ended_and_the_same_smaller_set_accepted
 
 
 async def test_a_server_that_accepts_and_drops_is_not_stormed() -> None:
-    """Back-off is reset by a mark frame only; a handshake proves nothing."""
+    """A handshake proves nothing, and resets no back-off."""
 
     async def behave(ws: ServerConnection, number: int) -> None:
         await ws.close(1008, "Invalid request")
@@ -166,6 +168,46 @@ async def test_a_server_that_accepts_and_drops_is_not_stormed() -> None:
         begun_s = time.monotonic()
         await eventually(lambda: endings(feeding, "closed") >= 4)
         assert time.monotonic() - begun_s >= FIRST_WAIT_S * (1 + 2 + 4) / 2  # at the least, with jitter
+
+
+async def test_a_server_that_sends_one_frame_and_drops_is_not_stormed() -> None:
+    """One frame proves little: reconnecting at once opened more connections than the exchange allows an address."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await ws.send(now_frame().decode())
+
+    async with exchange(behave) as (url, _), feed(url) as feeding:
+        begun_s = time.monotonic()
+        await eventually(lambda: endings(feeding, "closed") >= 4)
+        assert time.monotonic() - begun_s >= FIRST_WAIT_S * (1 + 2 + 4) / 2
+
+
+async def test_a_connection_that_lasted_is_replaced_at_once_when_it_ends() -> None:
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await tick(ws, for_s=0 if number < 3 else 2 * IDLE_S)
+
+    async with exchange(behave) as (url, _), feed(url) as feeding:
+        await eventually(lambda: endings(feeding, "closed") == 4)
+        begun_s = time.monotonic()
+        await eventually(lambda: feeding.live_connections == 1)
+        assert time.monotonic() - begun_s < FIRST_WAIT_S * 4  # half of the wait that would be next
+
+
+async def test_a_successor_that_is_refused_is_not_asked_for_again_and_again() -> None:
+    """The old connection's frames say nothing of the next: its handshake was tried five times a second."""
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await tick(ws)
+
+    async with (
+        exchange(behave, refuse=429, after=1) as (url, _),
+        feed(url, BINANCE_WS_LIFETIME_SEC="1", **PATIENT) as feeding,
+    ):
+        await eventually(lambda: endings(feeding, "refused") >= 1)
+        begun_s = time.monotonic()
+        await eventually(lambda: endings(feeding, "refused") >= 4)
+        assert time.monotonic() - begun_s >= 0.95 * FIRST_WAIT_S * (1 + 2 + 4) / 2
+        assert feeding.live_connections == 1
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
