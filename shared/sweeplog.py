@@ -52,7 +52,7 @@ def trim(pipe: Pipeline, now_ms: int, most: int) -> None:
 
     A command of its own, which a full Redis obeys; as a part of XADD it would be refused with it.
     """
-    pipe.xtrim(SWEEPS, minid=f"{now_ms - RETENTION_MS}-0", approximate=True)
+    pipe.xtrim(SWEEPS, minid=f"{max(0, now_ms - RETENTION_MS)}-0", approximate=True)
     pipe.xtrim(SWEEPS, maxlen=most, approximate=True)
 
 

@@ -78,7 +78,7 @@ class SweepStore:
         departed = set(self.universe.departed)
         fresh = {s: r for s, r in sweep.readings.items() if s not in sweep.failures and s not in departed}
         async with round_trip(self.redis) as pipe:
-            trim(pipe, self._steady_ms(), self._most)
+            trim(pipe, self._earliest_ms(), self._most)
             UNIVERSE.drop(pipe, departed)
             CONTRACTS.drop(pipe, departed)
             UNIVERSE.put(pipe, self.universe.members, self.metrics.bad_in_redis)
@@ -86,14 +86,17 @@ class SweepStore:
             append(pipe, sweep)  # last: when it is there, all of it is
         self.universe.departed -= departed
 
-    def _steady_ms(self) -> int:
-        """Unix ms that go on evenly while the wall clock is set: a jump must not make three hours of history old."""
-        return self._began_ms + monotonic_ms(self.clock)
+    def _earliest_ms(self) -> int:
+        """The wall clock, or one that goes on evenly from the start, whichever is behind.
+
+        A jump ahead must not make three hours of history old, nor a clock that was ahead at the start and was set back.
+        """
+        return min(self.clock.now_ms(), self._began_ms + monotonic_ms(self.clock))
 
     async def _make_room(self) -> None:
         """Redis is full, and the history is what there is most of: a quarter of it goes, delivered or not."""
         async with round_trip(self.redis) as pipe:  # on its own: a full Redis obeys it, and refuses what follows
-            trim(pipe, self._steady_ms(), self._most)
+            trim(pipe, self._earliest_ms(), self._most)
         async with redis_faults():
             length = int(await self.redis.xlen(SWEEPS))
             kept = max(LEAST_HISTORY, length * 3 // 4)

@@ -13,6 +13,7 @@ from dev.redis_server import EmbeddedRedis
 from services.oi_poller.metrics import Metrics
 from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.universe import Rules, Universe
+from shared.clock import SystemClock
 from shared.errors import Transient
 from shared.health import Health
 from shared.model import Member
@@ -135,20 +136,21 @@ async def test_a_write_that_redis_obeyed_after_all_is_not_repeated(own_redis: Em
 
 
 @pytest.mark.parametrize(
-    ("age_ms", "refusals", "left"),
+    ("age_ms", "set_by_s", "refusals", "left"),
     [
-        (0, 1, 151),  # a quarter goes, and the next try finds room
-        (4 * 3_600_000, 0, 1),  # what is old goes first, so there is room at once
+        (0, 86_400, 1, 151),  # a quarter goes, and the next try finds room: a clock set ahead makes nothing old
+        (4 * 3_600_000, 86_400, 0, 1),  # what is old goes first, so there is room at once
+        (4 * 3_600_000, -86_400, 1, 151),  # in doubt it is not old
     ],
 )
 async def test_a_redis_filled_by_history_takes_the_next_sweep(
-    owned: SweepStore, clock: FakeClock, age_ms: int, refusals: int, left: int
+    owned: SweepStore, clock: FakeClock, age_ms: int, set_by_s: int, refusals: int, left: int
 ) -> None:
     """A small one with maxmemory stayed full for good: the old was let go with the write that was refused."""
     for n in range(200):
         await owned.redis.xadd(SWEEPS, {"sweep": bytes(20_000)}, id=f"{NOW_MS - age_ms}-{n + 1}")
     await owned.redis.config_set("maxmemory", (await owned.redis.info("memory"))["used_memory"])
-    clock.set_wall(-86_400)  # what is old is reckoned from the start of the process
+    clock.set_wall(set_by_s)
     owned.owe(sweep(reading("BTCUSDT")))
     for _ in range(refusals):
         with pytest.raises(Transient, match="OutOfMemory"):
@@ -157,3 +159,17 @@ async def test_a_redis_filled_by_history_takes_the_next_sweep(
     assert await owned.write_owed() is not None
 
     assert await owned.redis.xlen(SWEEPS) == left
+
+
+async def test_a_clock_that_was_ahead_at_the_start_makes_no_history_old(
+    redis: Redis, universe: Universe, metrics: Metrics
+) -> None:
+    """A host whose clock was set back soon after boot let go of each sweep with the next, delivered or not."""
+    clock = FakeClock(SystemClock().now_ms() + 8 * 3_600_000)
+    store = SweepStore(redis, universe, metrics, clock, Health(clock, 60.0), 5.0)
+    clock.set_wall(-8 * 3_600)
+    for n in range(3):
+        store.owe(sweep(reading("BTCUSDT"), name=str(n)))
+        await store.write_owed()
+
+    assert [kept.sweep_id for kept in await sweeps(redis)] == ["0", "1", "2"]
