@@ -36,7 +36,7 @@ def longest(kept: Iterable[Any]) -> int:
 
 
 class Ban:
-    """The memory of one process, and its copy in Redis.
+    """The memory of one process, and its copy in Redis, ``unfenced``: an address is banned, whoever does the work now.
 
     The wait runs on the monotonic clock, so that a wall clock that is set back does not prolong it. ``until_ms`` is its
     end as this host's wall clock told it then, in Unix ms; 0: nothing was ever said.

@@ -27,7 +27,7 @@ async def serve(settings: Settings, service: Service) -> None:
     memory, history = Memory(service.redis), history_for(settings.frames)
     alerter = Alerter(settings, service, memory, history, metrics)
     async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
-        ban = Ban(service.redis, service.clock, settings.egress)
+        ban = Ban(service.unfenced, service.clock, settings.egress)
         statistics = Statistics(settings.rest_url, client, ban, service)
         backfill = Backfill(service, statistics, memory, history, alerter.ready, metrics)
         if settings.warm:

@@ -29,7 +29,7 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 async def serve(settings: Settings, service: Service) -> None:
-    clock, ban = service.clock, Ban(service.redis, service.clock, settings.egress)
+    clock, ban = service.clock, Ban(service.unfenced, service.clock, settings.egress)
     metrics, budget = Metrics(service.registry), WeightBudget(settings.per_minute, settings.reserve)
     metrics.watch(budget, ban, clock)
     service.facts["egress"] = settings.egress

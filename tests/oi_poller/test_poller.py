@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from decimal import Decimal
 
@@ -12,6 +13,8 @@ from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from shared import store
+from shared.clock import SystemClock
+from shared.fence import Fence, FencedRedis
 from shared.model import Member
 from shared.store import BAN, CONTRACTS, SWEEPS, UNIVERSE, VOLUMES, round_trip
 from tests.builders import NOW_MS, volume
@@ -127,6 +130,20 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
     record = next(one for one in await sweeps(redis) if one.failures)
     assert set(record.failures.values()) == {"rate_limited" if status == 429 else "banned"}
     assert record.universe() == set(MANY)
+
+
+async def test_a_ban_that_comes_with_a_handover_is_kept(redis: Redis, start: Start) -> None:
+    """Who loses its work begins anew and forgets; the address stays banned, and the host may get the work again."""
+    fence = Fence("oi_poller", SystemClock(), patience_s=0.0)
+    fence.open("1 host-a", math.inf)
+    await put_market(redis, SYMBOLS)
+    venue = Venue(SYMBOLS)
+    venue.answers["ETHUSDT"], venue.delay_s["ETHUSDT"] = (418, BANNED, {"Retry-After": "120"}), 0.5
+    async with serving(venue), start(venue, using=FencedRedis(redis, fence)):
+        await eventually(lambda: "ETHUSDT" in venue.asked)
+        fence.close("host-b")
+
+        await eventually(lambda: redis.get(f"{BAN}:host-a"))
 
 
 async def test_redis_must_be_heard_before_the_exchange_is_asked(own_redis: EmbeddedRedis, start: Start) -> None:
