@@ -68,7 +68,7 @@ class Universe:
         self.kinds = Kinds()
         self._listed: dict[str, Listing] | None = None  # those that may be members; None: not known yet
         self._dropped: dict[str, Member] = {}  # since the last symbol list
-        self._returning: dict[str, Member] = {}  # dropped, and the next symbol list had them
+        self._returning: dict[str, Member] = {}  # dropped before the newest symbol list, which decides anew
         self._doubted: Set[str] = frozenset()  # gone by openInterest, and too many to be believed
         self._begun = False  # it has had members
         self._volumes_since_s: float | None = None
@@ -85,7 +85,7 @@ class Universe:
             return f"none of {len(listings)} listed symbols is TRADING"
         if 2 * len(explained) < len(self.members):
             return f"only {len(explained)} of {len(self.members)} known symbols are still TRADING"
-        self._returning, self._dropped = self._dropped, {}
+        self._returning, self._dropped = self._returning | self._dropped, {}
         known = self.members.keys() | self._returning.keys()
         self.kinds = Kinds(self._rules.contract_types - {listing.contract_type for listing in listings.values()})
         self._listed = {}

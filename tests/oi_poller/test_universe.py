@@ -293,14 +293,19 @@ def test_many_go_no_faster_one_by_one() -> None:
     assert polled.drop(set(MANY[5:7]))
 
 
-def test_who_was_dropped_by_mistake_comes_back_as_it_was() -> None:
-    """Below the enter threshold it would otherwise stay out, and its entry would be a new one."""
+@pytest.mark.parametrize("lists", [1, 2])
+def test_who_was_dropped_by_mistake_comes_back_as_it_was(lists: int) -> None:
+    """Below the enter threshold it would otherwise stay out, and its entry would be a new one.
+
+    Two lists may come before anybody looks: a sweep of many minutes is under way.
+    """
     polled = of_many()
     polled.drop({"S00"})
     polled.look({}, NOW_MS + 5, 0.0)
     assert polled.departed == {"S00"}
 
-    polled.believe({s: listing(s) for s in MANY})
+    for _ in range(lists):
+        polled.believe({s: listing(s) for s in MANY})
 
     assert polled.look({}, NOW_MS + 9, 0.0).entered == ["S00"]
     assert polled.members["S00"].entered_ms == NOW_MS
