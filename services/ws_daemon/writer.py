@@ -20,6 +20,7 @@ from shared.service import Service
 from shared.store import MARK_TEXTS, VOLUMES, redis_faults
 
 log = EventLog("writer")
+LOST = "Redis lost what it held: writing everything again"
 
 
 @dataclass
@@ -77,8 +78,10 @@ class Writer:
         except Transient:
             self.feed.latest.all_changed(changes.gone)
             raise
-        if not whole:
-            log.warning("Redis lost what it held: writing everything again", marks=len(self.feed.latest.marks))
+        if whole:
+            self.service.health.over(LOST)
+        else:
+            self.service.health.aside(LOST, marks=len(self.feed.latest.marks))
             self.feed.latest.all_changed(set())
             await self._write(self.feed.latest.take_changes())
         self._written(received_s)

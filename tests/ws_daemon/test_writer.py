@@ -15,7 +15,7 @@ from services.ws_daemon.feed import Feed
 from services.ws_daemon.metrics import Metrics
 from services.ws_daemon.settings import Settings
 from services.ws_daemon.stream import Watch
-from services.ws_daemon.writer import Writer
+from services.ws_daemon.writer import LOST, Writer
 from shared import store
 from shared.clock import SystemClock
 from shared.codec import encode_mark, encode_mark_text
@@ -102,6 +102,22 @@ async def test_an_emptied_redis_is_refilled_whole_with_the_next_frame(redis: Red
             return await it.stored() == set(volumes) == {"BTCUSDT", "ETHUSDT"}
 
         await eventually(whole)
+
+
+async def test_who_empties_redis_again_and_again_is_named_once_a_minute(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another program, or a policy that evicts: it was a WARNING with each frame."""
+    it = Bench(redis)
+    it.give("BTCUSDT", "ETHUSDT")
+    await it.writer._write_frame()
+    for second in range(1, 5):
+        await redis.flushall()
+        it.give("BTCUSDT", event_ms=NOW_MS + 1000 * second)
+        await it.writer._write_frame()
+        assert await it.stored() == {"BTCUSDT", "ETHUSDT"}
+
+    assert [record.message for record in caplog.records].count(LOST) == 1
 
 
 async def test_marks_that_come_while_a_write_is_under_way_are_not_missing_in_it(redis: Redis) -> None:
