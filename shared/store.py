@@ -104,7 +104,7 @@ def connect(url: str) -> Redis:
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": REPLY_TIMEOUT_S,
-        "socket_keepalive": True,
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         "health_check_interval": 0,
         "retry": Retry(NoBackoff(), 0),
         "max_connections": 8,

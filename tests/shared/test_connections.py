@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -126,3 +127,16 @@ async def test_a_name_that_cannot_be_one_is_a_fault_of_the_way(ask: Ask, host: s
 async def test_the_stream_to_such_a_name_cannot_be_opened(host: str) -> None:
     with pytest.raises(CANNOT_OPEN):
         await open_stream(f"ws://{host}:1")
+
+
+async def test_redis_behind_a_unix_socket_answers(tmp_path: Path) -> None:
+    """The setting took its URL, and each connection ended in a traceback."""
+    there = tmp_path / "redis.sock"
+    server = EmbeddedRedis(None, "--unixsocket", str(there))
+    redis = store.connect(f"unix://{there}?db=1")
+    async with store.round_trip(redis) as pipe:
+        pipe.set("oi:there", "1")
+
+    assert await redis.get("oi:there") == b"1"
+    await redis.aclose()
+    server.close()
