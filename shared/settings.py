@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection
@@ -26,6 +26,11 @@ from shared import sentinel
 from shared.errors import SettingsError
 
 S = TypeVar("S")
+_REDIS_OPTIONS = {  # those whose value can be text, and which leave answers as they are
+    *("db", "username", "password", "client_name", "protocol", "max_connections", "health_check_interval"),
+    *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout"),
+    *("sentinel_username", "sentinel_password"),
+}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _FOUR_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 Parse = Callable[[str], Any]
@@ -193,31 +198,32 @@ def _can_be_asked(value: str) -> bool:
 
 
 def redis_url(value: str) -> str:
+    asked = parse_qsl(value.partition("?")[2], keep_blank_values=True)
+    if not all(name in _REDIS_OPTIONS or name.startswith("ssl_") for name, _ in asked):
+        raise ValueError(
+            "has an option, behind its ?, that is none of a connection"
+        )  # its name may be a password's part
     if sentinel.is_behind(value):
         behind = sentinel.parse(value)
         for name, _ in behind.hosts:
             host(name)
-        _refuse_odd_options(SSLConnection if behind.tls else Connection, behind.redis)
+        _try_options(SSLConnection if behind.tls else Connection, behind.redis)
         return value
     url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
     database = url.path.strip("/")
     if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
         raise ValueError("its path must be the number of a database")
     pool = Redis.from_url(value).connection_pool  # connects to nothing, but refuses values that it cannot read
-    _refuse_odd_options(pool.connection_class, pool.connection_kwargs)
+    _try_options(pool.connection_class, pool.connection_kwargs)
     return value
 
 
-def _refuse_odd_options(kind: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def _try_options(kind: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """redis-py looks at most of them when it connects, and would then raise what nobody waits for."""
     try:
-        decodes = kind(**options).encoder.decode_responses
-    except (TypeError, AttributeError, RedisError):
-        raise ValueError(
-            "has an option, behind its ?, that a connection does not take, or not with this value"
-        ) from None
-    if decodes:
-        raise ValueError("decode_responses is not for this: bytes are expected")
+        kind(**options)
+    except (TypeError, RedisError):
+        raise ValueError("has an option, behind its ?, that is not for its scheme, or not of this value") from None
 
 
 def parse_url(value: str, schemes: tuple[str, ...]) -> Any:

@@ -176,7 +176,11 @@ def test_a_bad_redis_url_is_refused_without_its_password(url: str) -> None:
 
 @pytest.mark.parametrize("start", ["redis://host/0", "redis+sentinel://host/main"])
 @pytest.mark.parametrize(
-    "option", ["ssl=true", "timeout=5", "ssl_cert_reqs=none", "protocol=9", "retry=3", "decode_responses=true"]
+    "option",
+    [
+        *("ssl=true", "timeout=5", "ssl_cert_reqs=none", "protocol=9", "retry=3", "decode_responses=true"),
+        *("encoding=x", "connection_class=x", "maint_notifications_config=x"),
+    ],
 )
 def test_an_option_that_no_connection_takes_is_refused_at_the_start(start: str, option: str) -> None:
     """redis-py finds it when it connects: a traceback, or endless waiting for a Redis that is there."""
