@@ -25,6 +25,7 @@ HEIGHT = 10  # lines of a drawing
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 STEPS_S = (60, 300, 900, 3600, 14_400, 86_400)
 MOST_ROWS = 2016  # a week of five minutes
+FORMATS = (".csv", ".parquet")
 COLUMNS = ("symbol", "listed_at", "received_at", "open_interest", "mark_price", "source")
 
 
@@ -166,9 +167,12 @@ def day_of(text: str) -> Span:
 
 def export(path: str, span: Span, to: Path) -> int:
     """Every series of a day into one file; returns how many rows. Parquet needs pyarrow."""
+    suffix = to.suffix.lower()
+    if suffix not in FORMATS:
+        raise SettingsError(f"--to {to}: must end in {' or '.join(FORMATS)}")
     with _opened(path) as db:
         lines = _all_lines(db, span)
-        if to.suffix == ".parquet":
+        if suffix == ".parquet":
             return _write_parquet(to, lines)
         with to.open("w", encoding="utf-8", newline="") as out:
             return write_csv(out, lines)

@@ -82,6 +82,8 @@ def test_as_json_and_csv_it_is_every_row_with_its_digits_and_its_source(
         (["history", "BTC", "--since", "soon"], "--since 'soon': must be a number and m, h, d or w"),
         (["export", "--day", "2026-13-01", "--to", "x.csv"], "--day '2026-13-01': must be a day of UTC"),
         (["export", "--day", "2026-11-25", "--to", "/nowhere/x.csv"], "--to /nowhere/x.csv: No such file"),
+        (["export", "--day", "2026-11-25", "--to", "x.parqet"], "oi: --to x.parqet: must end in .csv or .parquet"),
+        (["export", "--day", "2026-11-25", "--to", "x"], "oi: --to x: must end in .csv or .parquet"),
     ],
 )
 def test_where_there_is_nothing_it_is_said(
