@@ -130,14 +130,15 @@ def _cell(height: int | None, below: int) -> str:
 
 
 def summary(past: Past) -> str:
-    """What is drawn, in one line."""
+    """What is drawn, in one line. Its newest row may be a step old, or of when the keeper ended."""
     first, last = past.rows[0], past.rows[-1]
     change = Decimal(last.open_interest) / Decimal(first.open_interest) - 1 if Decimal(first.open_interest) else None
     moved = NONE if change is None else f"{change:+.2%}"
     told = sum(line.source == "exchange" for line in past.rows)
     source = f", {told} the exchange's" if told else ""
-    since = f"{first.received_at[:16]}Z"
-    return f"{past.symbol}  {last.open_interest} contracts, {moved} since {since}; {len(past.rows)} rows{source}"
+    since, until = (f"{row.received_at[:16]}Z" for row in (first, last))
+    rows = f"{len(past.rows)} rows{source}"
+    return f"{past.symbol}  {last.open_interest} contracts at {until}, {moved} since {since}; {rows}"
 
 
 def write_csv(out: IO[str], lines: Iterable[tuple[str | None, ...]]) -> int:

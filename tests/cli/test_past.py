@@ -39,7 +39,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     writer.db.close()
     monkeypatch.setenv("REDIS_URL", "redis://h")
     monkeypatch.setenv("HISTORY_PATH", str(path))
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "100")
     return path
 
 
@@ -47,10 +47,11 @@ def test_it_is_drawn_with_what_it_is_drawn_of(env: Path, capsys: pytest.CaptureF
     assert main(["history", "btc", "--since", "2h"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
 
-    assert head.startswith("BTCUSDT  1001.50 contracts, -5.56% since ")
+    newest, oldest = (f"{iso(NOW_MS - minutes * 60_000)[:16]}Z" for minutes in (1, 60))
+    assert head.startswith(f"BTCUSDT  1001.50 contracts at {newest}, -5.56% since {oldest}; ")
     assert head.endswith("; 60 rows")
     assert len(lines) == HEIGHT
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= 100
     assert (lines[0].split()[0], lines[-1].split()[0]) == ("1.06K", "1.00K")
 
 
