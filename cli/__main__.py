@@ -71,7 +71,7 @@ async def handover(service: str, /, *, env_file: EnvFile = None) -> int:
     Parameters
     ----------
     service
-        ws_daemon, oi_poller, publisher, oi_alerter, or all of them: all
+        ws_daemon, oi_poller, publisher, oi_alerter, oi_keeper, venue_poller, or all of them: all
     """
     from cli import hosts
 
@@ -228,6 +228,8 @@ async def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) 
     """
     from cli.tail import Tail
 
+    if count < 0:
+        raise SettingsError(f"--count {count}: must be a number of cycles, or 0 for no end")
     out, said = show.console(), 0
     async with opened(env_file) as (_, redis):
         cycles = Tail(redis, SystemClock())

@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from cli.__main__ import main
+from cli.hosts import SHARED
 from tests.cli.command import oi
 from tests.cli.world import World
 from tests.pipeline.harness import ROOT
@@ -46,7 +47,9 @@ async def test_without_redis_nobody_pretends_to_know(command: list[str]) -> None
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("wrong", [["nonsense"], ["explain"], ["tail", "--count", "many"], ["status", "--nonsense"]])
+@pytest.mark.parametrize(
+    "wrong", [["nonsense"], ["explain"], ["tail", "--count", "many"], ["tail", "--count=-1"], ["status", "--nonsense"]]
+)
 def test_a_mistyped_command_is_no_verdict(wrong: list[str]) -> None:
     """Status 2 means down; a typing error must not look like it."""
     assert main(wrong) == 3
@@ -56,6 +59,11 @@ async def test_help_names_the_commands() -> None:
     said = await oi("--help", env={})
     assert (said.exit_status, said.err) == (0, "")
     assert {"status", "handover", "explain", "top", "history", "export", "tail", "doctor"} <= set(said.out.split())
+
+
+async def test_help_of_a_handover_names_what_can_be_handed_over() -> None:
+    said = await oi("handover", "--help", env={})
+    assert {*SHARED, "all"} <= set(said.out.replace(",", " ").split())
 
 
 async def test_a_bad_setting_is_named(tmp_path: Path) -> None:
