@@ -23,7 +23,7 @@ from services.oi_poller.universe import HELD_S, Change, Universe
 from shared.backoff import Backoff
 from shared.ban import Ban
 from shared.clock import iso
-from shared.errors import Transient
+from shared.errors import RateLimited, Transient
 from shared.logs import EventLog, first_names
 from shared.model import MarkPrice, Sweep
 from shared.service import Service
@@ -53,7 +53,7 @@ class Poller:
         self._clock, self._health = self.service.clock, self.service.health
         self._readings = Readings(self.settings.mark_max_age_s)
         self._wait_until_s = math.inf  # for the first marks; infinite: not missed yet
-        self._cause = ""  # why the last sweep failed, where it did
+        self._cause: Exception | None = None  # why the last sweep failed, where it did
         self._redis_away = Backoff(0.25, 5.0)
 
     async def run(self) -> NoReturn:
@@ -78,8 +78,10 @@ class Poller:
         remaining_s = self.ban.remaining_s()
         self.service.wish = "banned" if remaining_s > SHORT_WAIT_S else ""
         if remaining_s:
-            cause = f"{iso(self.ban.until_ms)}, {self._cause or 'oi:ban says so'}"
-            self._health.bad(QUIET, cause)
+            why = (
+                self._cause if isinstance(self._cause, RateLimited) else "oi:ban says so"
+            )  # another may have been told
+            self._health.bad(QUIET, f"{iso(self.ban.until_ms)}, {why}")
             return self.schedule.nap(min(remaining_s, BAN_NAP_S))
         unknown = await self._look()
         members = len(self.universe.members)
@@ -140,7 +142,7 @@ class Poller:
         )
         self._drop_gone(outcome)
         record = self._readings.record(outcome, marks, started_ms, self._clock.now_ms())
-        self._cause = str(outcome.cause or "openInterest answers that they do not trade")
+        self._cause = outcome.cause
         self.schedule.ended(outcome)
         self.metrics.swept(outcome, len(record.readings) - len(outcome.fresh), (record.ended_ms - started_ms) / 1000)
         _name_failures(outcome)
@@ -169,7 +171,7 @@ class Poller:
             self._health.limit_s = max(self.settings.limit_s, 3 * self.schedule.interval_s)
             self._health.good(f"{symbols - failed} of {symbols} symbols fresh")
         else:
-            self._health.bad("most symbols failed", self._cause)
+            self._health.bad("most symbols failed", self._cause or "openInterest answers that they do not trade")
 
     def _say_landed(self, landed: Sweep, symbols: int, failed: int) -> None:
         facts = {

@@ -146,6 +146,17 @@ async def test_a_ban_that_comes_with_a_handover_is_kept(redis: Redis, start: Sta
         await eventually(lambda: redis.get(f"{BAN}:host-a"))
 
 
+async def test_a_ban_that_another_service_was_told_is_not_blamed_on_a_good_sweep(redis: Redis, start: Start) -> None:
+    """Who reads why it is quiet looks there for the cause."""
+    async with serving(Venue(SYMBOLS)) as venue:
+        await put_market(redis, SYMBOLS)
+        async with start(venue) as service:
+            await eventually(lambda: service.health.report().healthy)
+            await redis.set(f"{BAN}:host-a", SystemClock().now_ms() + 60_000)
+            await eventually(lambda: "nothing may be sent" in service.health.report().detail)
+            assert service.health.report().detail.endswith("Z, oi:ban says so")
+
+
 async def test_redis_must_be_heard_before_the_exchange_is_asked(own_redis: EmbeddedRedis, start: Start) -> None:
     """A ban may be written there; polling without knowing is polling into it."""
     own_redis.kill()
