@@ -50,6 +50,7 @@ class Keeper:
         self._backoff = Backoff(0.5, 20.0)
         self._heard_s = self._clock.monotonic_s()
         self._writer: Writer | None = None
+        self._told = False  # that the file is open; Redis, too, ends a turn, and the file is opened anew after it
         self.opened = asyncio.Event()  # once the file was there and could be written
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
 
@@ -58,6 +59,7 @@ class Keeper:
             try:
                 await self._keep()
             except FileAway as e:
+                self._told = False
                 self.metrics.write_failures.inc()
                 self.service.health.bad(UNKEPT, e)
             except Transient as e:
@@ -70,15 +72,20 @@ class Keeper:
         db = await self._in_file(lambda: open_to_write(self.settings.path))
         try:
             writer = self._writer = await self._in_file(lambda: Writer(db))
-            self.opened.set()
             listings = Listings(writer.numbers)
             reader = SweepReader(self.service.unfenced, f"{GROUP}:{self.service.host}", GROUP)
-            log.info("file opened", path=self.settings.path, series=len(writer.numbers))
+            self._open(writer)
             while True:
                 await self._turn(reader, writer, listings)
         finally:
             self._writer = None
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._aside, db.close))
+
+    def _open(self, writer: Writer) -> None:
+        self.opened.set()
+        if not self._told:
+            log.info("file opened", path=self.settings.path, series=len(writer.numbers))
+        self._told = True
 
     async def _turn(self, reader: SweepReader, writer: Writer, listings: Listings) -> None:
         """What was handed out before and not kept, else what is new."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from services.oi_keeper import keeper
 from services.oi_keeper.__main__ import serve
 from services.oi_keeper.readings import FAR_MS, Listings, readings_of, wrong_clock
 from services.oi_keeper.schema import open_to_write
@@ -21,7 +23,7 @@ from services.oi_keeper.settings import Settings
 from services.oi_keeper.writer import Reading, Writer
 from shared.clock import SystemClock
 from shared.codec import encode_sweep
-from shared.errors import Refused
+from shared.errors import Refused, Transient
 from shared.fence import Fence, FencedRedis
 from shared.health import Health
 from shared.history.block import Row
@@ -32,6 +34,7 @@ from shared.model import Reading as Measured
 from shared.service import Service
 from shared.settings import load
 from shared.store import SWEEPS, UNIVERSE, round_trip
+from shared.sweeplog import Entry, SweepReader
 from tests.builders import reading, sweep
 from tests.fakes import at_work
 from tests.waiting import eventually
@@ -253,3 +256,28 @@ def test_a_reading_is_of_the_contract_that_had_the_name_then(at_ms: int, onboard
     listings = Listings([Series("LITUSDT", 500), Series("LITUSDT", 100), Series("BTCUSDT", 0)])
 
     assert listings.series("LITUSDT", at_ms) == (None if onboard_ms is None else Series("LITUSDT", onboard_ms))
+
+
+async def test_an_outage_of_redis_does_not_tell_of_the_file_at_each_try(
+    redis: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was there all along; an hour's outage would bury what happened under a hundred lines."""
+    path, tries = tmp_path / "history.db", 0
+
+    class Reader(SweepReader):
+        async def wait(self, count: int) -> list[Entry]:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise Transient("Redis: gone")
+            return await super().wait(count)
+
+    monkeypatch.setattr(keeper, "SweepReader", Reader)
+    await listed(redis, BTCUSDT=5)
+    await land(redis, BTCUSDT="1.5")
+    with caplog.at_level(logging.INFO, "oi_keeper"):
+        async with keeping(redis, path):
+            await eventually(lambda: told(path) == [(0, "1.5")])
+
+    assert tries >= 3
+    assert [record.message for record in caplog.records].count("file opened") == 1
