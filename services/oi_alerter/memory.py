@@ -94,7 +94,8 @@ class Memory:
             await pipe.watch(ALERTER)
             kept = cast("bytes | None", await pipe.hget(ALERTER, CURSOR))
             if kept != self.cursor.encode():
-                raise Moved(f"it was at {self.cursor}, and is at {kept!r:.40}")
+                now = f"is at {kept.decode(errors='replace'):.40}" if kept else "is gone"
+                raise Moved(f"it was at {self.cursor}, and {now}")
             pipe.multi()  # type: ignore[no-untyped-call]
             for alert in alerts:
                 pipe.xadd(ALERTS, {FIELD: alert})

@@ -67,6 +67,20 @@ async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Red
     assert await redis.xlen("oi:alerts") == 1
 
 
+@pytest.mark.parametrize(("cursor", "said"), [("7-0", "is at 7-0$"), (None, "is gone$")])
+async def test_where_the_work_is_now_is_said_in_words(redis: Redis, book: Book, cursor: str | None, said: str) -> None:
+    """An operator reads it in `oi status`."""
+    memory = Memory(redis)
+    await memory.recall(pytest.fail)
+    entry_id = await taken(redis, book)
+    if cursor:
+        await redis.hset("oi:alerter", "cursor", cursor)
+    else:
+        await redis.delete("oi:alerter")
+    with pytest.raises(Moved, match=said):
+        await memory.commit(entry_id, {}, (), [], SystemClock().now_ms())
+
+
 async def test_what_was_looked_at_is_not_looked_at_again(redis: Redis, start: Start, book: Book) -> None:
     """A group that a hand put back to the beginning hands out three hours of sweeps again."""
     await book.hold(400, ETHUSDT="1000000")
