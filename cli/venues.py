@@ -95,8 +95,9 @@ def over_venues(symbol: str, told: AllVenues, now_ms: int) -> OverVenues | None:
 def table(found: OverVenues) -> Table:
     shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     for name in ("venue", "contract", found.coin, "USD", "sides", "age"):
-        right = name in {found.coin, "USD", "age"}
-        shown.add_column(name, no_wrap=True, justify="right" if right else "left")
+        right, named = name in {found.coin, "USD", "age"}, name in {"venue", "contract"}
+        # Where it is narrow a name goes on in the next line; a number that was cut would be another number.
+        shown.add_column(name, no_wrap=not named, overflow="fold", justify="right" if right else "left")
     shown.add_column("in the sum", ratio=1, overflow="fold")
     for row in found.rows:
         base = NONE if row.base is None else f"{row.base:,.3f}"

@@ -13,7 +13,7 @@ from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, Hop
 from cli.state import read
 from cli.status import status
-from cli.venues import over_venues, table
+from cli.venues import OverVenues, VenueRow, over_venues, table
 from cli.words import DOUBTS
 from services.venue_poller.sanity import WORDS
 from shared.aggregate import Out
@@ -111,6 +111,18 @@ async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: R
     assert any("okx" in text and "it changed more at once" in text for text in lines)
     assert "125,000.500" in lines[-1]
     assert "2 of 5" in lines[-1]
+
+
+def test_a_narrow_terminal_cuts_no_number() -> None:
+    """$2.6… could be anything; a name goes on in the next line instead."""
+    usd = Decimal(2_620_000_000)
+    row = VenueRow("hyperliquid", "BTC-USDT-SWAP", Decimal("182915.32"), usd, "unknown", 12.0, "", "")
+    console = Console(width=60, force_terminal=False)
+    with console.capture() as shown:
+        console.print(table(OverVenues("BTC", Decimal("1809917.234"), Decimal(5_710_000_000), 12.0, [row])))
+
+    assert "…" not in shown.get()
+    assert {"182,915.320", "$2.62B", "1,809,917.234", "$5.71B", "12s"} <= set(shown.get().split())
 
 
 def test_every_word_of_a_doubt_has_its_sentence() -> None:
