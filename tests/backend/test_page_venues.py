@@ -59,3 +59,22 @@ def test_without_them_nothing_speaks_of_venues(page: Page, backend: Backend) -> 
     expect(page.locator("#total-label")).to_have_text("Total open interest")
     page.locator('tr[data-symbol="BTCUSDT"] button').click()
     expect(page.locator("#drawer .venues")).to_be_hidden()
+
+
+def test_what_is_no_longer_known_is_dimmed_in_both_sums(
+    page: Page, start_backend: Callable[..., Backend], services: Services
+) -> None:
+    """The sum over venues has the other in it: it is no younger."""
+    services.bodies["aggregate"] = aggregate()
+    backend = start_backend(VENUES_FROM=f"{services.origin}/aggregate")
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    colour = "node => getComputedStyle(node).color"
+    expect(page.locator("#total-all")).to_have_text("$10.66B")
+    bright = page.locator("#total-all").evaluate(colour)
+
+    backend.control(away=20)
+    expect(page.locator("#status-text")).to_contain_text("Connection lost, values of ")
+
+    dimmed = page.locator("#total").evaluate(colour)
+    assert page.locator("#total-all").evaluate(colour) == dimmed != bright
