@@ -57,10 +57,6 @@ def why_unseen(seen: Snapshot) -> str:
     return seen.fact("publisher", "why")[:LONGEST_WHY] or sentence(VERDICTS, unseen(seen))
 
 
-def _since(seen: Snapshot, service: str) -> str | None:
-    return seen.fact(service, "since") or None
-
-
 def _through(seen: Snapshot, service: str) -> str:
     where = seen.fact(service, "proxy")
     return f", through {where}" if where else ""
@@ -82,7 +78,7 @@ def feed(seen: Snapshot, settings: Settings) -> Hop:
         if "ws_daemon" in seen.beats
         else ""
     )
-    return Hop("feed", state, seen.age_s(newest), counts, _since(seen, "ws_daemon"), cause)
+    return Hop("feed", state, seen.age_s(newest), counts, seen.since("ws_daemon", good=state is GOOD), cause)
 
 
 def stale_marks(seen: Snapshot, settings: Settings) -> list[str]:
@@ -144,7 +140,7 @@ def sweep(seen: Snapshot, settings: Settings) -> Hop:
     if state is GOOD and (seen.age_s(last.ended_ms) or 0) > stalled_s(settings.max_interval_s):
         state, cause = DEGRADED, "no sweep has landed lately"
     cause = "; ".join(part for part in (cause, by_reason(last.failures) if state is not GOOD else "") if part)
-    return Hop("sweep", state, seen.age_s(last.ended_ms), counts, _since(seen, "oi_poller"), cause)
+    return Hop("sweep", state, seen.age_s(last.ended_ms), counts, seen.since("oi_poller", good=state is GOOD), cause)
 
 
 def join(seen: Snapshot, _: Settings) -> Hop:
@@ -180,7 +176,7 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     state = (DOWN if old or "publisher" not in seen.beats else DEGRADED) if cause else GOOD
     if state is GOOD and waiting > 2:
         state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered"
-    return Hop("delivery", state, when, counts, _since(seen, "publisher"), cause)
+    return Hop("delivery", state, when, counts, seen.since("publisher", good=state is GOOD), cause)
 
 
 def served(seen: Snapshot, settings: Settings) -> Hop:
@@ -194,7 +190,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
     )
     cached = seen.fact("publisher", "cacheAgeS")
     counts += f"; what is served comes from a cache, {cached} s old" if cached and not unseen(seen) else ""
-    since = _since(seen, "publisher")
+    since = seen.since("publisher", good=False)
     if when is None:
         return Hop("served", UNKNOWN, None, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
     if when > settings.verified_max_age_s:
@@ -211,6 +207,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
     if verdict != "VERIFIED":
         return Hop("served", DEGRADED, when, counts, since, why or sentence(VERDICTS, verdict))
     confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
+    since = seen.since("publisher", good=True)
     return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)
 
 
@@ -223,7 +220,7 @@ def alerts(seen: Snapshot, _: Settings) -> Hop:
         counts += f", {seen.learnt.alerts_in_doubt} in doubt and not sent again"
     newest = stamp_ms(seen.fact("oi_alerter", "lastSuccess"))
     state = GOOD if not cause else DEGRADED if "oi_alerter" in seen.beats else DOWN
-    return Hop("alerts", state, seen.age_s(newest), counts, _since(seen, "oi_alerter"), cause)
+    return Hop("alerts", state, seen.age_s(newest), counts, seen.since("oi_alerter", good=state is GOOD), cause)
 
 
 def budget(seen: Snapshot, settings: Settings) -> Hop:
@@ -264,4 +261,4 @@ def history(seen: Snapshot, _: Settings) -> Hop:
     counts = "" if series is None else f"{series} series, {(size or 0) / 1e6:.1f} MB"
     counts += f", since {iso(oldest_ms)[:16]}Z" if oldest_ms else ""
     state = GOOD if not cause else DEGRADED if "oi_keeper" in seen.beats else DOWN
-    return Hop("history", state, seen.age_s(newest_ms), counts, _since(seen, "oi_keeper"), cause)
+    return Hop("history", state, seen.age_s(newest_ms), counts, seen.since("oi_keeper", good=state is GOOD), cause)

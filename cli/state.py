@@ -83,6 +83,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     def count(self, service: str, name: str) -> int | None:
         return whole(self.fact(service, name))
 
+    def since(self, service: str, *, good: bool) -> str | None:
+        """Since when a hop is as it is, where its service says the same of itself; else nobody keeps it."""
+        return self.fact(service, "since") or None if (self.fact(service, "state") == "ok") == good else None
+
     def age_s(self, ms: int | None) -> float | None:
         """Since that instant, by this machine's clock; never negative."""
         return None if ms is None else max(0.0, (self.now_ms - ms) / 1000)

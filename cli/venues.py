@@ -56,9 +56,8 @@ def hop(seen: Snapshot) -> Hop | None:
     counts = f"{len(chosen or lines)} venues, {believed} contracts, {refused} not believed"
     newest = max((line.at for line in lines.values() if line.at), default=None)
     state = GOOD if not causes else DOWN if len(causes) >= len(chosen or lines) else DEGRADED
-    return Hop(
-        "venues", state, seen.age_s(newest), counts, seen.fact("venue_poller", "since") or None, "; ".join(causes)
-    )
+    since = seen.since("venue_poller", good=state is GOOD)
+    return Hop("venues", state, seen.age_s(newest), counts, since, "; ".join(causes))
 
 
 def _trouble(seen: Snapshot, line: VenueLine | None) -> str:

@@ -52,6 +52,16 @@ def change(**parts: object) -> Callable[[World], object]:
     return lambda world: [setattr(world, name, value) for name, value in parts.items()]
 
 
+TOLD_BY = {
+    "feed": "ws_daemon",
+    "sweep": "oi_poller",
+    "delivery": "publisher",
+    "served": "publisher",
+    "alerts": "oi_alerter",
+    "funding": "funding_api",
+    "history": "oi_keeper",
+}
+
 CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
     ("feed dead", kill("ws_daemon"), {"feed": DOWN}, DEGRADED),
     ("by REST", says("ws_daemon", state="degraded", source="premiumIndex"), {"feed": DEGRADED}, DEGRADED),
@@ -100,6 +110,9 @@ async def test_the_hop_at_fault_is_named(
     assert {hop: hops(found)[hop] for hop in expected} == expected
     assert found.state == overall
     assert all(hop.cause for hop in found.hops if hop.state != GOOD), found
+    for hop in found.hops:  # a time at which another state began would be read as that of this one
+        told = world.beats.get(TOLD_BY.get(hop.hop, ""), {}).get("state", "")
+        assert (hop.since is not None) == (told != "" and (told == "ok") == (hop.state == GOOD)), hop
     for beat in world.beats.values():
         beat["detail"] = "FOREIGN: no sweep has landed; waiting for Redis: banned"
     assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
