@@ -71,6 +71,7 @@ class AlertDelivery:
         self._backoff = Backoff(min(0.5, self.settings.retry_max_s), self.settings.retry_max_s)
         self._looks = 0
         self._tried = ""  # the entry that was tried last
+        self._doubted = False  # what became of the last is not known
 
     async def run(self) -> NoReturn:
         await keep(self.deliver_next, self._complain, self._backoff, self._clock)
@@ -83,6 +84,8 @@ class AlertDelivery:
         delivered_id = await self._delivered_id()
         reader = GroupReader(self._redis, ALERTS, GROUP, GROUP, start=delivered_id)
         rows = await reader.read("0", 1) or await reader.read(">", 1, BLOCK_MS)
+        if not rows and not self._doubted:  # nothing waits any more, and Redis answers
+            self._well()
         for blob, fields in rows:
             entry_id = blob.decode()
             if entry_order(entry_id) <= entry_order(delivered_id):  # the group was set back
@@ -92,11 +95,15 @@ class AlertDelivery:
             outcome = await self._deliver(entry_id, fields)
             await self._done(entry_id, in_doubt=outcome == "in_doubt")
             self.metrics.deliveries.labels("alert", outcome).inc()
-            if outcome == "in_doubt":  # whatever is wrong there, the next alert is not spent on it at once
+            self._doubted = outcome == "in_doubt"
+            if self._doubted:  # whatever is wrong there, the next alert is not spent on it at once
                 return self._backoff.next_s()
-            self._backoff.reset()
-            self.report.over(WAIT)
+            self._well()
         return 0.0
+
+    def _well(self) -> None:
+        self._backoff.reset()
+        self.report.over(WAIT)
 
     async def _delivered_id(self) -> str:
         async with redis_faults():

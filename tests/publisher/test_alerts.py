@@ -17,7 +17,7 @@ from services.publisher.alerts import AlertDelivery, is_same
 from services.publisher.backend import Backend
 from services.publisher.wire import Away, InDoubt
 from shared.alert import AlertBody, encode_alert
-from shared.errors import RateLimited, Refused
+from shared.errors import RateLimited, Refused, Transient
 from tests.fakes import FakeClock
 from tests.publisher.deliveries import Bench
 from tests.publisher.loopback import Loopback, reset
@@ -412,3 +412,25 @@ async def test_one_that_can_never_be_stored_does_not_hold_up_the_rest_for_ever(
         await one.delivery.deliver_next()
 
     assert one.bench.outcomes("alert") == outcomes
+
+
+async def test_an_outage_that_no_alert_met_leaves_nothing_behind(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alerts are rare: the next outage, days later, would begin with the longest wait, and be told as lasting since."""
+    alerts, tries = make(), 0
+    monkeypatch.setattr(alerts_module, "BLOCK_MS", 1)
+    known = alerts.delivery._delivered_id
+
+    async def delivered_id() -> str:
+        nonlocal tries
+        tries += 1
+        if tries != 7:  # the seventh finds Redis well, and nothing to deliver
+            raise Transient("Redis: gone")
+        return await known()
+
+    alerts.delivery._delivered_id = delivered_id  # type: ignore[method-assign]
+    waits = await alerts.bench.waits(alerts.delivery.run, 8)
+
+    assert waits[5] > 2
+    assert waits[6] == 0
+    assert waits[7] <= 0.5
+    assert alerts.bench.said.ended == [alerts_module.WAIT]
