@@ -205,6 +205,8 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         cause = "most of the universe is not served as it should be"
         return Hop("served", DOWN, when, counts, since, f"{cause}: {why}" if why else cause)
     if verdict != "VERIFIED":
+        if seen.count("publisher", "sent") == 0:
+            return Hop("served", DEGRADED, when, counts, since, "nothing was fit to be sent: what is served grows old")
         return Hop("served", DEGRADED, when, counts, since, why or sentence(VERDICTS, verdict))
     confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
     since = seen.since("publisher", good=True)

@@ -118,6 +118,15 @@ async def test_the_hop_at_fault_is_named(
     assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
 
 
+async def test_where_nothing_was_sent_no_other_is_blamed_for_what_is_served(redis: Redis) -> None:
+    world = World()
+    judges("PARTIAL", "unknown")(world)
+    says("publisher", sent="0")(world)
+    served = next(hop for hop in (await judged(world, redis)).hops if hop.hop == "served")
+
+    assert (served.state, served.cause) == (DEGRADED, "nothing was fit to be sent: what is served grows old")
+
+
 @pytest.mark.parametrize(("ago_s", "state"), [(300, DEGRADED), (1000, GOOD)])
 async def test_another_writer_of_the_universe_is_told_of_while_it_may_come_again(
     redis: Redis, ago_s: int, state: str
