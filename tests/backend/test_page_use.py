@@ -59,7 +59,7 @@ def test_the_filter_finds_symbols(page: Page, backend: Backend) -> None:
     assert len(symbols(page)) == 3
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 720, 740, 768, 1000, 1024, 1280])
 def test_no_width_makes_the_page_scroll_sideways(page: Page, backend: Backend, width: int) -> None:
     backend.ingest([BTC, ETH, row("1000000MOGUSDT"), row("币安人生USDT")], ago(0))
     backend.http.post(f"{ALERTS}/ingest", json=alert("1000000MOGUSDT"))
@@ -70,6 +70,7 @@ def test_no_width_makes_the_page_scroll_sideways(page: Page, backend: Backend, w
     wide = "node => node.scrollWidth - node.clientWidth"
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.locator("#scroller").evaluate(wide) == 0
+    assert page.locator('tr[data-symbol="BTCUSDT"]').evaluate(wide) == 0
     for part in (".usd", ".d60"):  # what does not fit is left to the drawer; these always do
         expect(page.locator(f'tr[data-symbol="BTCUSDT"] {part}')).to_be_in_viewport(ratio=1)
     page.locator('tr[data-symbol="1000000MOGUSDT"]').click()

@@ -78,3 +78,22 @@ def test_what_is_no_longer_known_is_dimmed_in_both_sums(
 
     dimmed = page.locator("#total").evaluate(colour)
     assert page.locator("#total-all").evaluate(colour) == dimmed != bright
+
+
+def test_at_no_width_is_a_column_cut_off(page: Page, start_backend: Callable[..., Backend], services: Services) -> None:
+    """A figure of which the end is missing is another figure; a column that has no room is not there."""
+    services.bodies["aggregate"] = aggregate()
+    backend = start_backend(VENUES_FROM=f"{services.origin}/aggregate")
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    expect(page.locator('tr[data-symbol="BTCUSDT"] td.all')).to_have_text("$10.50B")
+
+    for chosen in (3, 6):
+        for width in (360, 620, 720, 740, 820, 900, 1000, 1100, 1200, 1280, 1360, 1700):
+            page.set_viewport_size({"width": width, "height": 740})
+            cut = page.locator('tr[data-symbol="BTCUSDT"]').evaluate("row => row.scrollWidth - row.clientWidth")
+            assert cut == 0, f"{chosen} changes at {width} px"
+        page.set_viewport_size({"width": 1360, "height": 740})
+        page.locator("#chooser summary").click()
+        for box in page.locator("#columns input").all():
+            box.check()
