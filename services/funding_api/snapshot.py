@@ -1,12 +1,11 @@
 """What all answers are made of: one read of Redis, shared by everybody who asks within `FRESH_S`.
 
-Decoding is pure, and done for what is asked for: a batch wants a third of the marks, and no open interest. `Reader`
-owns the one read in flight. Keys are upper-cased symbols, which is how requests are matched.
+Decoding is pure, and done for what is asked for: a batch wants a third of the marks, and no open interest. Keys are
+upper-cased symbols, which is how requests are matched.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from redis.asyncio import Redis
 
 from services.funding_api.metrics import Metrics
+from services.funding_api.together import Together
 from shared.changes import Changes
 from shared.clock import Clock
 from shared.codec import decode_mark, decode_reading, decode_served
@@ -90,37 +90,29 @@ class Snapshot:
 
 
 class Reader:
-    """Reads Redis when asked, at most once in `FRESH_S`; requests that come meanwhile wait for the same read."""
+    """Reads Redis when asked, at most once in `FRESH_S`."""
 
     def __init__(self, redis: Redis, metrics: Metrics, clock: Clock) -> None:
         self._redis = redis
         self._metrics = metrics
         self._clock = clock
-        self._begun_s = float("-inf")
-        self._read: asyncio.Task[Snapshot | Transient] | None = None
+        self._together = Together(self._read, FRESH_S, clock)
 
     async def latest(self) -> Snapshot:
-        """Raises `Transient` while Redis is away; that is remembered for `FRESH_S` too."""
-        now_s = self._clock.monotonic_s()
-        if self._read is None or (self._read.done() and now_s - self._begun_s >= FRESH_S):
-            self._begun_s = now_s
-            self._read = asyncio.create_task(self._once(), name="snapshot")
-        outcome = await asyncio.shield(self._read)  # one caller's end is not the others'
-        if isinstance(outcome, Transient):
-            raise Transient(str(outcome))  # of one's own: a shared one would collect everybody's traceback
-        return outcome
+        """Raises `Transient` while Redis is away."""
+        return await self._together.latest()
 
     async def changes(self) -> dict[str, Changes]:
         """Read for who asks for them. Raises `Transient` while Redis is away."""
         return await CHANGES.all(self._redis, self._metrics.bad_in_redis)
 
-    async def _once(self) -> Snapshot | Transient:
+    async def _read(self) -> Snapshot:
         begun_s = self._clock.monotonic_s()
         try:
             snapshot = Snapshot(await self._fetch(), self._metrics.bad_in_redis)
-        except Transient as e:
+        except Transient:
             self._metrics.read_failures.inc()
-            return e
+            raise
         self._metrics.read.observe(self._clock.monotonic_s() - begun_s)
         self._metrics.last_read.set(self._clock.now_ms() / 1000)
         return snapshot

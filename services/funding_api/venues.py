@@ -18,6 +18,7 @@ from services.funding_api.bodies import (
     VenueSum,
 )
 from services.funding_api.metrics import Metrics
+from services.funding_api.together import Together
 from shared.aggregate import Aggregate, Out, age_s, change, shares, why_out
 from shared.clock import Clock
 from shared.coins import unit_of
@@ -35,22 +36,20 @@ class Venues:
         self._redis = redis
         self._metrics = metrics
         self._clock = clock
-        self._read_s = float("-inf")
-        self._all = Answer(404, bodies.Refusal(Problem(NONE_READ)))
+        self._together = Together(self._read, FRESH_S, clock)
 
     async def aggregate(self) -> Answer:
         """Raises `Transient`."""
-        if self._clock.monotonic_s() - self._read_s >= FRESH_S:
-            self._read_s = self._clock.monotonic_s()
-            seen = await read_venues(self._redis, self._metrics.bad_in_redis)
-            self._all = aggregated(seen, self._clock.now_ms())
-        return self._all
+        return await self._together.latest()
 
     async def coin(self, base: str) -> Answer:
         """``btc``, ``1000PEPE`` and ``pepe`` name coins. Raises `Transient`."""
         coin = unit_of(base.strip().upper()).coin
         seen = await read_coin(self._redis, coin, self._metrics.bad_in_redis)
         return of_coin(seen, coin, self._clock.now_ms())
+
+    async def _read(self) -> Answer:
+        return aggregated(await read_venues(self._redis, self._metrics.bad_in_redis), self._clock.now_ms())
 
 
 def aggregated(seen: AllVenues, now_ms: int) -> Answer:

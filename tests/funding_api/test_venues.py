@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
+from typing import NoReturn
 
 import pytest
 from redis.asyncio import Redis
 
+from shared.errors import Transient
 from shared.store import round_trip
 from shared.venuelines import VENUE_LINES, Refusal, VenueLine, venue_rows
 from tests.builders import NOW_MS
@@ -95,3 +98,31 @@ async def test_a_coin_that_no_venue_has(api: Client, venues: None, path: str) ->
 async def test_where_no_venue_is_read_nothing_is_made_up(api: Client) -> None:
     for path in (AGGREGATE, "/open-interest/venues/BTC"):
         assert await api.get(path) == (404, {"detail": {"error": "No other venue is read"}})
+
+
+async def test_who_asks_while_redis_is_read_waits_for_it(api: Client, venues: None) -> None:
+    """The second was told that no other venue is read."""
+    answers = await asyncio.gather(*(api.get(AGGREGATE) for _ in range(5)))
+
+    assert {status for status, _ in answers} == {200}
+    assert all(body == answers[0][1] for _, body in answers)
+
+
+async def test_while_redis_is_away_no_old_answer_is_given(
+    api: Client, venues: None, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither as if it were fresh, nor as if no venue were read: each who asks hears that Redis is away."""
+    assert (await api.get(AGGREGATE))[0] == 200
+
+    async def away(*_: object) -> NoReturn:
+        raise Transient("Redis is away")
+
+    clock.advance(600)
+    with monkeypatch.context() as patch:
+        patch.setattr("services.funding_api.venues.read_venues", away)
+        for _ in range(2):
+            status, body = await api.get(AGGREGATE)
+            assert (status, body["detail"]["error"]) == (503, "Data unavailable")
+
+    clock.advance(2)
+    assert (await api.get(AGGREGATE))[0] == 200
