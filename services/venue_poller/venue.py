@@ -16,7 +16,7 @@ import msgspec
 from shared.coins import Unit
 from shared.errors import UNREADABLE, RateLimited, WireError
 from shared.model import VenueOpenInterest, valid_symbol
-from shared.numbers import finite, non_negative, positive
+from shared.numbers import finite, instant, non_negative, positive
 
 EIGHT = Decimal("0.00000001")
 CLOSE = Decimal("0.01")  # two figures of one row that should agree and differ by more contradict each other
@@ -89,6 +89,9 @@ def contract(
     venue_ms: int | None = None,
 ) -> VenueOpenInterest:
     """A row by single coins. ``size`` and ``mark`` are of what the venue calls its base, such as 1000PEPE."""
+    base = (size * unit.multiplier).quantize(EIGHT)
+    if not base:
+        raise Aside("zero")  # told as a billionth of a coin, which no row can hold
     return VenueOpenInterest(
         venue=venue,
         symbol=valid_symbol(symbol),
@@ -97,12 +100,12 @@ def contract(
         told=told,
         unit=counts,
         told_usd=told_usd,
-        base=(size * unit.multiplier).quantize(EIGHT),
+        base=base,
         sides=sides,
         mark_price=None if mark is None else mark / unit.multiplier,
         mark_of="binance" if mark is None else "venue",
         funding_rate=finite(funding) if funding else None,
-        venue_ms=venue_ms,
+        venue_ms=None if venue_ms is None else instant(venue_ms),
         received_ms=received_ms,
     )
 

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.venue_poller.sanity import Judge
 from services.venue_poller.venue import Decoded
 from services.venue_poller.venues import VENUES
 from shared.errors import RateLimited, WireError
 from shared.model import VenueOpenInterest
+from shared.venuelines import encode_rows, venue_rows
 from tests.builders import NOW_MS
 from tests.strategies import JSON
-from tests.venue_poller.told import PAYLOADS, bitget, bybit, decode, gate, hyperliquid, okx, recorded
+from tests.venue_poller.told import PAYLOADS, binance, bitget, bybit, decode, gate, hyperliquid, okx, recorded
 
 
 def only(decoded: Decoded) -> VenueOpenInterest:
@@ -279,6 +281,10 @@ def test_no_bytes_whatever_raise_more_than_they_may(venue: str, body: bytes) -> 
         VENUES[venue].decode([body] * len(VENUES[venue].requests), NOW_MS)
 
 
+BYBIT = recorded("bybit_ws_ticker_btcusdt_2026-08-13")["data"]
+OKX = recorded("okx_open_interest_rows_2026-01-19")[0]
+GATE = recorded("gate_contracts_2026-09")[0]
+BITGET = recorded("bitget_v3_tickers_usdt")["data"][0]
 FIELDS = {
     "bybit": ["symbol", "openInterest", "singleOpenInterest", "singleOpenInterestValue", "markPrice", "fundingRate"],
     "okx": ["instId", "oi", "oiCcy", "oiUsd", "ts"],
@@ -287,7 +293,7 @@ FIELDS = {
     "bitget": ["symbol", "holdingAmount", "markPrice", "fundingRate", "ts"],
 }
 ODD = JSON | st.sampled_from(
-    ["0", "1e5", "9" * 24, "0." + "0" * 23 + "1", "1000", "BTC-USDT-SWAP", "A_USDT", "BTCUSDT"]
+    ["0", "1e5", "9" * 24, "9" * 15, "0." + "0" * 23 + "1", "1000", "BTC-USDT-SWAP", "A_USDT", "BTCUSDT"]
 )
 
 
@@ -296,11 +302,11 @@ ODD = JSON | st.sampled_from(
 @given(data=st.data())
 def test_whatever_a_row_holds_it_costs_only_itself(venue: str, data: st.DataObject) -> None:
     good = {
-        "bybit": recorded("bybit_ws_ticker_btcusdt_2026-08-13")["data"],
-        "okx": recorded("okx_open_interest_rows_2026-01-19")[0],
-        "gate": recorded("gate_contracts_2026-09")[0],
+        "bybit": BYBIT,
+        "okx": OKX,
+        "gate": GATE,
         "hyperliquid": recorded("hyperliquid_ctxs_main_2026-05-30")[0],
-        "bitget": recorded("bitget_v3_tickers_usdt")["data"][0],
+        "bitget": BITGET,
     }[venue]
     odd = {**good, **data.draw(st.dictionaries(st.sampled_from(FIELDS[venue]), ODD, min_size=1))}
     send = {
@@ -315,7 +321,28 @@ def test_whatever_a_row_holds_it_costs_only_itself(venue: str, data: st.DataObje
 
     assert len(decoded.rows) in {2, 3}
     assert len(decoded.rows) + len(decoded.bad) + decoded.aside.total() == 4
-    assert all(row.base.is_finite() and row.base >= 0 for row in decoded.rows)
+    assert all(row.base.is_finite() and row.base > 0 for row in decoded.rows)
+
+
+@pytest.mark.parametrize(
+    ("decoded", "left"),
+    [
+        (bybit({**BYBIT, "openInterest": "", "singleOpenInterest": "0.000000001"}, {**BYBIT, "symbol": "ETHUSDT"}), 1),
+        (gate({**GATE, "position_size": 1, "quanto_multiplier": "0.000000001"}, {**GATE, "name": "ETH_USDT"}), 1),
+        (okx(OKX, {**OKX, "instId": "BTC-USDC-SWAP", "ts": "9" * 15}), 1),
+        (bitget({**BITGET, "symbol": "BTCUSDT", "ts": "9" * 15}, {**BITGET, "symbol": "ETHUSDT"}), 1),
+    ],
+)
+def test_what_is_decoded_can_be_judged_and_read_again(decoded: Decoded, left: int) -> None:
+    """A billionth of a coin divided by zero and ended the service; a stamp of 33658 took the other rows along."""
+    assert len(decoded.rows) == left
+    coins = {f"{row.coin}USDT": (f"{row.mark_price or row.told_usd / row.base:.12f}", "1e9") for row in decoded.rows}
+
+    good = Judge([], {}).judge(decoded.rows, binance(**coins), NOW_MS).good
+
+    assert len(good) == left
+    stored = {row.coin.encode(): encode_rows([row]) for row in good}
+    assert len(venue_rows(good[0].venue).decoded(stored, pytest.fail)) == left
 
 
 @pytest.mark.parametrize("venue", VENUES)
