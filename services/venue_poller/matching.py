@@ -55,12 +55,19 @@ class Binance:
         return any(self._is_fresh(mark) for mark in self._marks.values())
 
     def _look(self, coin: str) -> Own | None:
-        rows = []
+        """Contracts of another multiplier are of this coin only where their price is that of the first one's.
+
+        Two assets may share a name: 1000000BOBUSDT and BOBUSDT are not of one coin.
+        """
+        rows: list[VenueOpenInterest] = []
+        first: tuple[int, Decimal] | None = None
         for symbol, multiplier in binance_symbols(coin):
             mark, reading = self._marks.get(symbol), self._contracts.get(symbol)
-            if mark is None or reading is None or not self._is_fresh(mark):
+            if mark is None or reading is None:
                 continue
-            if reading.open_interest.open_interest > 0:
+            first = first or (multiplier, mark.mark_price / multiplier)
+            same = multiplier == first[0] or abs(mark.mark_price / multiplier / first[1] - 1) <= WITHIN
+            if same and self._is_fresh(mark) and reading.open_interest.open_interest > 0:
                 rows.append(own_row(coin, multiplier, reading, mark))
         return Own(rows[0].mark_price or Decimal(0), tuple(rows)) if rows else None
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from services.venue_poller.matching import Doubt, proved
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, mark
 from tests.venue_poller.told import binance, gate, hyperliquid, recorded, told
 
 
@@ -24,6 +24,25 @@ def test_contracts_of_both_dollars_are_added_up() -> None:
 
     assert own is not None
     assert (own.base, own.mark_price) == (95000, 93000)
+
+
+def test_two_assets_of_one_name_are_not_added_up() -> None:
+    """Binance lists BOBUSDT at two cents and 1000000BOBUSDT at four: its coin is worth a millionth of the other."""
+    listed = {"1000000BOBUSDT": ("0.04", "5000000"), "BOBUSDT": ("0.02", "1000000000"), "BOBUSDC": ("0.02", "1")}
+    known = binance(**listed)
+    own = known.of("BOB")
+
+    assert own is not None
+    assert [row.symbol for row in own.rows] == ["BOBUSDT", "BOBUSDC"]
+    with pytest.raises(Doubt, match="by its mark a BOB is"):
+        proved(told("1000000BOBUSDT", coin="BOB", price="0.00000004"), own)
+
+
+def test_while_the_first_of_two_assets_has_no_fresh_mark_nothing_is_proved_by_the_other() -> None:
+    known = binance(BOBUSDT=("0.02", "1000000000"), **{"1000000BOBUSDT": ("0.04", "5000000")})
+    known._marks = {**known._marks, "BOBUSDT": mark("BOBUSDT", "0.02", received_ms=NOW_MS - 16_000)}
+
+    assert known.of("BOB") is None
 
 
 @pytest.mark.parametrize("now_ms", [NOW_MS - 16_000, NOW_MS + 16_000])
