@@ -25,12 +25,12 @@ def failure(reply: Reply, venue: Venue, now_ms: int) -> Exception | None:
     if reply.status in {403, 418}:
         wait_s = max(told_s, venue.forbidden_s)
         return Banned(said, wait_s, now_ms + int(wait_s * 1000))
-    if reply.status == 429:
+    if reply.status == 429 or (told_s and reply.status != 200):  # a 503 of maintenance says for how long as well
         return RateLimited(said, told_s or DEFAULT_429_S)
     if reply.status == 451:
         return Refused(f"it does not serve this location: {said}")
     if reply.status >= 500 or reply.status == 408:
-        return Transient(said, told_s or None)
+        return Transient(said)
     if reply.status != 200:
         return Rejected(said)
     return None if replies.json_start(reply.body) else WireError("not_json", said)

@@ -7,7 +7,11 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
+from services.venue_poller.guest import failure
+from services.venue_poller.venues import VENUES
 from shared.aggregate import Aggregate
+from shared.errors import RateLimited
+from shared.reply import Reply
 from shared.venuelines import VENUE_LINES, AllVenues
 from tests.fakes import FakeClock
 from tests.venue_poller.world import World
@@ -144,6 +148,16 @@ async def test_a_venue_says_for_how_long_it_wants_to_hear_nothing(world: World) 
     world.clock.advance(5)
     await world.round("okx")
     assert world.asked.count("okx") == asked + 1
+
+
+@pytest.mark.parametrize("status", [404, 418, 429, 451, 500, 503])
+async def test_with_whichever_status_it_says_so_nothing_is_sent_before(world: World, status: int) -> None:
+    """Maintenance is told with 503 and Retry-After; it was asked again within seconds."""
+    told = Reply(status, {"retry-after": "900"}, b"<html>")
+    error = failure(told, VENUES["gate"], world.clock.now_ms())
+
+    assert isinstance(error, RateLimited)
+    assert (error.retry_after_s or 0) >= 900
 
 
 async def test_what_a_figure_meant_is_known_after_a_restart(world: World) -> None:

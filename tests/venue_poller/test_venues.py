@@ -250,6 +250,7 @@ def test_what_is_no_number_costs_only_its_row(text: str) -> None:
     ("venue", "body"),
     [
         ("bybit", {"retCode": 10006, "retMsg": "Too many visits!", "result": {}}),
+        ("bybit", {"retCode": 10018, "retMsg": "Exceeded the IP Rate Limit", "result": {}}),
         ("okx", {"code": "50011", "msg": "Too Many Requests", "data": []}),
         ("bitget", {"code": "429", "msg": "Too Many Requests"}),
     ],

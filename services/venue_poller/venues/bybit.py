@@ -30,7 +30,7 @@ from shared.errors import UNREADABLE, RateLimited, WireError
 from shared.model import VenueOpenInterest
 from shared.numbers import Instant, positive
 
-TOO_MANY = 10006  # told with status 200
+TOO_MANY = {10006, 10018}  # told with status 200
 PATH = "/v5/market/tickers"
 
 
@@ -71,8 +71,8 @@ def decode(bodies: Sequence[bytes], received_ms: int) -> Decoded:
 def _rows(body: bytes) -> tuple[list[msgspec.Raw], int]:
     try:
         read = _body.decode(body)
-        if read.ret_code == TOO_MANY:
-            raise RateLimited(f"{TOO_MANY} {read.ret_msg:.80}", 60.0)
+        if read.ret_code in TOO_MANY:
+            raise RateLimited(f"{read.ret_code} {read.ret_msg:.80}", 60.0)
         if read.ret_code != 0:
             raise WireError("venue_error", f"{read.ret_code} {read.ret_msg:.80}")
         return _result.decode(read.result).rows, read.time
