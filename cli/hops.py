@@ -257,9 +257,8 @@ def history(seen: Snapshot, _: Settings) -> Hop:
     if "oi_keeper" not in seen.beats and not any(group.startswith("keeper") for group in seen.groups):
         return Hop("history", OFF, cause="oi_keeper has not run here: the past is not kept")
     cause = trouble(seen, "oi_keeper")
-    series, size, oldest_ms, newest_ms = (
-        seen.count("oi_keeper", name) for name in ("series", "bytes", "oldest_ms", "newest_ms")
-    )
+    series, size = (seen.count("oi_keeper", name) for name in ("series", "bytes"))
+    oldest_ms, newest_ms = (seen.instant_ms("oi_keeper", name) for name in ("oldest_ms", "newest_ms"))
     counts = "" if series is None else f"{series} series, {(size or 0) / 1e6:.1f} MB"
     counts += f", since {iso(oldest_ms)[:16]}Z" if oldest_ms else ""
     state = GOOD if not cause else DEGRADED if "oi_keeper" in seen.beats else DOWN

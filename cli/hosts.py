@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cli import show
 from cli.show import DEGRADED, DOWN, GOOD, STYLE, Hop
+from cli.state import texts
 from shared.agreed import METRICS_PORTS
 from shared.clock import Clock
 from shared.errors import Refused, Transient
@@ -135,10 +136,7 @@ async def read(redis: Redis, now_ms: int) -> list[Share]:
             pipe.get(LEASE + service)
             pipe.hgetall(HANDOVER + service)
         rows, *answers = await pipe.execute()
-    handovers = {
-        service: {key.decode(errors="replace"): value.decode(errors="replace") for key, value in told.items()}
-        for service, told in zip(SHARED, answers[1::2], strict=True)
-    }
+    handovers = {service: texts(told) for service, told in zip(SHARED, answers[1::2], strict=True)}
     return shares(signed_in(rows), dict(zip(SHARED, answers[::2], strict=True)), handovers, now_ms)
 
 

@@ -20,7 +20,7 @@ from shared.changes import Changes
 from shared.clock import from_iso
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served, Sweep
-from shared.numbers import finite, whole
+from shared.numbers import LATEST_MS, finite, whole
 from shared.store import (
     ALERTS,
     BAN,
@@ -87,6 +87,9 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Since when a hop is as it is, where its service says the same of itself; else nobody keeps it."""
         return self.fact(service, "since") or None if (self.fact(service, "state") == "ok") == good else None
 
+    def instant_ms(self, service: str, name: str) -> int | None:
+        return _instant(self.count(service, name))
+
     def age_s(self, ms: int | None) -> float | None:
         """Since that instant, by this machine's clock; never negative."""
         return None if ms is None else max(0.0, (self.now_ms - ms) / 1000)
@@ -99,9 +102,14 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 def stamp_ms(text: str) -> int | None:
     try:
-        return from_iso(text)
+        return _instant(from_iso(text))
     except ValueError:
         return None
+
+
+def _instant(ms: int | None) -> int | None:
+    """None too for what no clock shows and no calendar has: a hand, or another version, may have written it."""
+    return ms if ms is not None and 0 <= ms < LATEST_MS else None
 
 
 async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, egress: str = "") -> Snapshot:
@@ -127,8 +135,13 @@ async def read(redis: Redis, *, wanted: Iterable[str] = (), sweeps: int = 1, egr
     if other in {"", egress}:
         return seen
     async with faults():
-        kept_ms = longest(await redis.mget(ban_key(other), BAN))
-    return msgspec.structs.replace(seen, ban_ms=kept_ms if kept_ms > seen.now_ms else 0)
+        return msgspec.structs.replace(seen, ban_ms=_ban_ms(await redis.mget(ban_key(other), BAN), seen.now_ms))
+
+
+def _ban_ms(kept: Iterable[Any], now_ms: int) -> int:
+    """Until when nothing may be sent; 0: there is no ban now. One that was typed by hand may be of any length."""
+    until_ms = min(longest(kept), LATEST_MS - 1)
+    return until_ms if until_ms > now_ms else 0
 
 
 def _checked(reply: Any) -> Any:
@@ -141,13 +154,12 @@ def _checked(reply: Any) -> Any:
 
 def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
     answers, bad = iter(replies), list[WireError]()
-    beats = {service: _texts(fields) for service, fields in zip(SERVICES, answers, strict=False) if fields}
+    beats = {service: texts(fields) for service, fields in zip(SERVICES, answers, strict=False) if fields}
     universe, marks, contracts, served, left_out, publisher, changes, venues, volumes, *others = answers
     entries, ban, groups, alerts, readers = others
     stands = VENUE_LINES.decoded(venues, bad.append)
     members = UNIVERSE.decoded(universe, bad.append)
     asked = {name.encode(): blob for name, blob in zip(names, volumes, strict=False) if blob is not None}
-    kept_ms = longest(ban)
     return Snapshot(
         now_ms=now_ms,
         beats=beats,
@@ -157,10 +169,10 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
         contracts=CONTRACTS.decoded(contracts, bad.append),
         volumes=VOLUMES.decoded(asked, bad.append),
         served=SERVED.decoded(served, bad.append),
-        left_out=_texts(left_out),
+        left_out=texts(left_out),
         sweeps=[sweep for row in entries for sweep in (sweep_entry(*row).sweep,) if isinstance(sweep, Sweep)],
-        ban_ms=kept_ms if kept_ms > now_ms else 0,
-        learnt=_learnt(_texts(publisher)),
+        ban_ms=_ban_ms(ban, now_ms),
+        learnt=_learnt(texts(publisher)),
         changes=CHANGES.decoded(changes, bad.append),
         groups=frozenset(group["name"].decode() for group in groups),
         alerts=int(alerts),
@@ -170,7 +182,7 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
     )
 
 
-def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+def texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
 
 
@@ -182,9 +194,9 @@ def _learnt(fields: Mapping[str, str]) -> Learnt:
 
     delivered = read_entry_id(fields.get("delivered", "").encode())
     return Learnt(
-        delivered_ms=entry_order(delivered)[0] if delivered else None,
+        delivered_ms=_instant(entry_order(delivered)[0]) if delivered else None,
         max_rows=int(number("max_rows")),
-        refused_ms=int(number("refused_ms")),
+        refused_ms=_instant(int(number("refused_ms"))) or 0,
         merges=fields.get("merges", "unknown"),
         post_s=number("post_s"),
         post_status=int(number("post_status")),

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cli.hops import silent
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, STYLE, UNKNOWN, age, clock
-from cli.state import stamp_ms
+from cli.state import stamp_ms, texts
 from shared.clock import Clock, iso
 from shared.errors import Transient
 from shared.store import STATUS, redis_faults
@@ -82,4 +82,4 @@ class Tail:
                 fields = cast("dict[bytes, bytes]", await self._redis.hgetall(STATUS + "publisher"))
         except Transient as e:
             return Cycle(iso(now_ms), UNKNOWN, str(e))
-        return cycle({k.decode(): v.decode(errors="replace") for k, v in fields.items()}, now_ms)
+        return cycle(texts(fields), now_ms)

@@ -55,6 +55,28 @@ def test_a_mistyped_command_is_no_verdict(wrong: list[str]) -> None:
     assert main(wrong) == 3
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, ["doctor"]], ids=lambda command: command[0])
+async def test_an_instant_that_no_calendar_has_ends_no_command(
+    redis: Redis, redis_url: str, command: list[str]
+) -> None:
+    """A ban typed by hand, or a stamp in another unit, would be of the year 33658."""
+    world = World()
+    never = "9" * 15
+    world.beats["oi_keeper"] |= {"series": "1", "oldest_ms": never, "newest_ms": never}
+    world.beats["publisher"] |= {"batch": "0001-01-01T00:00:00+23:59", "universeForeignAt": "0001-01-01T00:00:00+23:59"}
+    world.learnt = {"delivered": f"{never}999-0", "max_rows": "100", "refused_ms": never}
+    await world.write(redis)
+    await redis.set("oi:ban", never)
+    await redis.hset("oi:status:publisher", b"\xff", b"\xff")
+    env = {"REDIS_URL": redis_url, "BINANCE_WS_URL": "ws://127.0.0.1:1"}
+
+    said = await oi(*command, env=env)
+
+    assert said.exit_status in {0, 1, 2, 3}
+    assert said.err == ""
+    assert said.out.strip()
+
+
 async def test_help_names_the_commands() -> None:
     said = await oi("--help", env={})
     assert (said.exit_status, said.err) == (0, "")
