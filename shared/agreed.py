@@ -25,6 +25,15 @@ def backend_origin(value: str) -> str:
     return str(origin("https", "http")(value if "://" in value else f"https://{value}"))
 
 
+def unfit_key(key: str) -> str:
+    """Why this cannot be the backend's key; empty where it may be, and where there is none."""
+    if key[:1] in {'"', "'"} or key[-1:] in {'"', "'"}:
+        return "has its quotes on (`docker run --env-file` keeps them): leave them out"
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        return "holds a character that no header can carry"
+    return ""
+
+
 BINANCE_WS_URL = Setting(
     "BINANCE_WS_URL",
     "wss://fstream.binance.com",

@@ -9,6 +9,7 @@ from cli.doctor.finding import Finding, Patient
 from cli.hops import names, replaced_s, unseen, why_unseen
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
 from shared import http
+from shared.agreed import unfit_key
 from shared.clock import iso
 from shared.edge import wall
 from shared.errors import Transient, WireError
@@ -46,9 +47,8 @@ async def key(p: Patient) -> list[Finding]:
     if not s.backend_url or not s.backend_api_key or not s.key_may_travel:
         why = "no key is known to this user" if not s.backend_api_key else "it may not travel to that address"
         return [Finding("key", UNKNOWN, cannot, why, "run it as root")]
-    if s.backend_api_key[0] in "'\"" and s.backend_api_key[-1] == s.backend_api_key[0]:
-        fix = "remove them: docker run --env-file keeps quotes as they are written"
-        return [Finding("key", DOWN, "BACKEND_API_KEY has its quotes on", "they would be sent as part of it", fix)]
+    if unfit := unfit_key(s.backend_api_key):
+        return [Finding("key", DOWN, "BACKEND_API_KEY is no key", f"it {unfit}", "write the key as it was given out")]
     try:
         reply = await _post_nothing(p)
     except (Transient, WireError) as e:

@@ -16,6 +16,7 @@ from shared.agreed import (
     METRICS_PORTS,
     OI_MAX_AGE,
     VERIFIED_MAX_AGE,
+    unfit_key,
 )
 from shared.errors import SettingsError
 from shared.settings import CommonSettings, choice, integer, metrics_port, number, setting, switch, take, text
@@ -75,8 +76,6 @@ def api_key(value: str, folder: str) -> str:
             value = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as e:
             raise SettingsError(f"{path}: cannot be read: {type(e).__name__}") from None
-    if value[:1] in {'"', "'"} or value[-1:] in {'"', "'"}:
-        raise SettingsError(f"{name}=(secret): has its quotes on (`docker run --env-file` keeps them): leave them out")
-    if value and not (value.isascii() and value.isprintable() and " " not in value):
-        raise SettingsError(f"{name}=(secret): holds a character that no header can carry")
+    if unfit := unfit_key(value):
+        raise SettingsError(f"{name}=(secret): {unfit}")
     return value

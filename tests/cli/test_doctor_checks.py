@@ -70,9 +70,13 @@ async def test_the_key_is_judged_by_the_request_that_carries_it(answer: httpx.Re
     assert says in finding.what
 
 
-async def test_a_key_with_its_quotes_on_is_not_sent() -> None:
-    finding = await found(backend.key, pytest.fail, BACKEND_API_KEY='"a-key"')
-    assert (finding.state, finding.what) == (DOWN, "BACKEND_API_KEY has its quotes on")
+@pytest.mark.parametrize(("key", "says"), [('"a-key"', "quotes on"), ("ключ", "no header"), ("a\nkey", "no header")])
+async def test_what_can_be_no_key_is_not_sent(key: str, says: str) -> None:
+    """No header carries it: the whole command ended with a traceback."""
+    finding = await found(backend.key, pytest.fail, BACKEND_API_KEY=key)
+    assert (finding.state, finding.what) == (DOWN, "BACKEND_API_KEY is no key")
+    assert says in finding.evidence
+    assert key not in finding.evidence
 
 
 async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
