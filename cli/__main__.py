@@ -7,6 +7,7 @@ Exit status of every command: 0 good, 1 degraded, 2 down, 3 cannot tell.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -262,10 +263,11 @@ async def doctor(*, json: Json = False, env_file: EnvFile = None) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status, which is never a stand-in for another meaning."""
-    show.replace_what_cannot_be_shown()
+    show.prepare_output()
     typed = [word.encode(errors="replace").decode() for word in (sys.argv[1:] if argv is None else argv)]
     try:
-        return int(app(typed, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        status = int(app(typed, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        sys.stdout.flush()  # here it can still be told that nobody took it
     except CycloptsError:
         return CANNOT_TELL  # it has said what is wrong with the command line
     except (SettingsError, Transient) as e:
@@ -273,9 +275,13 @@ def main(argv: list[str] | None = None) -> int:
         return CANNOT_TELL
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no complaint at exit either
+    except (OSError, SystemExit) as e:  # the second is rich's, of a pipe that nobody reads
+        if not isinstance(e, BrokenPipeError | SystemExit):
+            sys.stderr.write(f"oi: {e}\n")
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no complaint at exit either
         return CANNOT_TELL
+    return status
 
 
 if __name__ == "__main__":

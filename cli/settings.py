@@ -126,7 +126,9 @@ def strangers(content: str) -> dict[str, str]:
 
 def find(environ: Mapping[str, str], env_file: Path | None = None) -> Given:
     """Settings from where they are found; `SettingsError` that names the bad one."""
-    path = env_file or (None if environ.get("REDIS_URL") else next((p for p in (DEMO, INSTALLED) if p.exists()), None))
+    path = env_file or (
+        None if environ.get("REDIS_URL") else next((p for p in (DEMO, INSTALLED) if _is_there(p)), None)
+    )
     if path is None:
         return Given(load(Settings, environ), "the environment" if environ.get("REDIS_URL") else "defaults")
     try:
@@ -139,6 +141,14 @@ def find(environ: Mapping[str, str], env_file: Path | None = None) -> Given:
     if not settings.backend_api_key:
         settings = replace(settings, backend_api_key=_key_beside(path))
     return Given(settings, str(path), strangers(content), tuple(_EXPORTED.findall(content)))
+
+
+def _is_there(path: Path) -> bool:
+    """Also in a folder that this user may not enter: who reads it then is told so."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def _key_beside(path: Path) -> str:

@@ -9,6 +9,7 @@ import codecs
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -41,9 +42,11 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 120)
 
 
-def replace_what_cannot_be_shown() -> None:
-    """Let a terminal of another encoding than UTF-8 show what it can, in place of ending the command."""
+def prepare_output() -> None:
+    """A terminal of another encoding than UTF-8 shows what it can; who closed the output wants the status alone."""
     codecs.register_error("oi", _stand_in)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # to the end
+    sys.stderr = sys.stderr or sys.stdout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="oi")

@@ -13,7 +13,7 @@ from cli.doctor.finding import Finding, Patient
 from cli.hops import UNITS, silent
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from shared.errors import Transient
-from shared.history.file import integrity
+from shared.history.file import integrity, is_there
 from shared.store import redis_faults, server_version, too_old
 
 
@@ -106,7 +106,7 @@ async def history(p: Patient) -> list[Finding]:
 
 
 def _examined(path: str, keeps: bool) -> Finding:
-    if not keeps and not Path(path).exists():
+    if not keeps and not is_there(path):
         return Finding("history", UNKNOWN, "the past is not kept here", path)
     wrong = integrity(path)
     if wrong:

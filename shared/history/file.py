@@ -78,14 +78,18 @@ def all_series(db: sqlite3.Connection) -> dict[int, Series]:
     return {number: Series(symbol, onboard_ms) for number, symbol, onboard_ms in found}
 
 
-def open_to_read(path: str) -> sqlite3.Connection:
-    """Raises `Refused` where there is no file to read, `Transient` while another holds it."""
+def is_there(path: str) -> bool:
+    """Raises `Refused` where this user may not look."""
     try:
-        Path(path).stat()
-    except FileNotFoundError:
-        raise Refused(f"HISTORY_PATH={path}: no such file; oi_keeper makes it") from None
+        return Path(path).exists()
     except OSError as e:
         raise Refused(f"HISTORY_PATH={path}: {e.strerror}") from e
+
+
+def open_to_read(path: str) -> sqlite3.Connection:
+    """Raises `Refused` where there is no file to read, `Transient` while another holds it."""
+    if not is_there(path):
+        raise Refused(f"HISTORY_PATH={path}: no such file; oi_keeper makes it")
     with file_faults(path):
         db = sqlite3.connect(
             f"file:{quote(path)}?mode=ro", uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False

@@ -123,17 +123,45 @@ async def test_the_command_that_setup_links_runs_from_anywhere(redis: Redis, red
     assert b"* good" in done.stdout
 
 
-async def test_a_reader_that_leaves_is_no_trouble(redis: Redis, redis_url: str) -> None:
+@pytest.mark.parametrize("command", [["top", "--json"], ["top", "--once"], ["--help"]], ids=" ".join)
+async def test_a_reader_that_leaves_is_no_trouble(redis: Redis, redis_url: str, command: list[str]) -> None:
     """It has left before the first byte: each write to the pipe fails, and the last at the end of the process."""
     await World().write(redis)
     reading, writing = os.pipe()
     os.close(reading)
-    env = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url}
-    command = [sys.executable, "-m", "cli", "top", "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=env, stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    done = run(command, redis_url, stdout=writing)
     os.close(writing)
 
     assert (done.returncode, done.stderr) == (3, b"")
+
+
+@pytest.mark.parametrize("command", [["top", "--json"], ["top", "--once"]], ids=" ".join)
+async def test_an_output_that_takes_nothing_is_no_verdict(redis: Redis, redis_url: str, command: list[str]) -> None:
+    """A full disk, with the status of 'degraded' and a traceback."""
+    await World().write(redis)
+    full = os.open("/dev/full", os.O_WRONLY)
+    done = run(command, redis_url, stdout=full)
+    os.close(full)
+
+    assert (done.returncode, done.stderr) == (3, b"oi: [Errno 28] No space left on device\n")
+
+
+async def test_who_closes_the_output_gets_the_exit_status(redis: Redis, redis_url: str) -> None:
+    await World().write(redis)
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m cli status >&- 2>&-', sys.executable], cwd=ROOT, env=told(redis_url), timeout=60
+    )
+
+    assert done.returncode == 0
+
+
+def told(redis_url: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "REDIS_URL": redis_url}
+
+
+def run(command: list[str], redis_url: str, stdout: int) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "cli", *command]
+    return subprocess.run(command, cwd=ROOT, env=told(redis_url), stdout=stdout, stderr=subprocess.PIPE, timeout=60)
 
 
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])

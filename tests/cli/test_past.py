@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -111,6 +113,19 @@ def test_a_block_that_was_hurt_is_named(
     db.close()
     assert main(argv) == 3
     assert f"oi: HISTORY_PATH={env}: the file is damaged" in capsys.readouterr().err
+
+
+def test_a_folder_that_this_user_may_not_enter_is_named(
+    env: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an ordinary user finds what systemd keeps for the services: a traceback, with the status of 'degraded'."""
+    monkeypatch.setattr(Path, "stat", forbidden)
+    assert main(["history", "BTC"]) == 3
+    assert capsys.readouterr().err == f"oi: HISTORY_PATH={env}: Permission denied\n"
+
+
+def forbidden(*_: object, **__: object) -> NoReturn:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_a_day_of_every_series_goes_into_one_file(env: Path, capsys: pytest.CaptureFixture[str]) -> None:

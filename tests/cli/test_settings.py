@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,6 +49,20 @@ def test_one_source_is_taken_never_a_mixture_of_two(nowhere: Path) -> None:
 def test_nothing_found_means_the_defaults(nowhere: Path) -> None:
     assert find({}).settings.redis_shown == "127.0.0.1:6379/0"
     assert find({}).source == "defaults"
+
+
+def test_a_folder_that_this_user_may_not_enter_is_said(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = Path.stat, Path.read_text
+
+    def forbidden(path: Path, *args: Any, of: Any, **options: Any) -> Any:
+        if path == settings.INSTALLED:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return of(path, *args, **options)
+
+    for name, of in zip(("stat", "read_text"), really, strict=True):
+        monkeypatch.setattr(Path, name, functools.partialmethod(forbidden, of=of))
+
+    assert find({}).source == f"defaults ({settings.INSTALLED} cannot be read by this user)"
 
 
 def test_the_key_beside_the_installed_settings_is_used_and_never_shown(nowhere: Path) -> None:
