@@ -80,13 +80,17 @@ def age(seconds: float | None) -> str:
 
 
 def money(value: float | None) -> str:
-    """``7.66B``; at most six characters."""
+    """``7.66B``; at most six characters from a hundredth to quadrillions."""
     if value is None:
         return NONE
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if abs(value) >= size:
-            return f"{value / size:.4g}{unit}" if value >= 1e15 else f"{value / size:#.3g}".rstrip(".") + unit
-    return f"{value:#.3g}".rstrip(".")
+        if abs(value) >= 0.9995 * size:  # what is rounded up to a thousand has the next unit
+            return _three_digits(value / size) + unit
+    return _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def clock(iso_text: str | None) -> str:

@@ -249,10 +249,30 @@ def test_ages_are_short(value: float | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (7_661_501_742.1, "7.66B"), (999.4, "999"), (1000, "1.00K"), (12_345_678, "12.3M"), (0.5, "0.500")],
+    [
+        (None, "–"),
+        (7_661_501_742.1, "7.66B"),
+        (999.4, "999"),
+        (999.6, "1.00K"),
+        (999_600_000, "1.00B"),
+        (99.96, "100"),
+        (1000, "1.00K"),
+        (12_345_678, "12.3M"),
+        (0.5, "0.500"),
+    ],
 )
 def test_amounts_are_short(value: float | None, shown: str) -> None:
     assert money(value) == shown
+
+
+@given(st.floats(0.01, 1e16))
+def test_an_amount_is_never_in_powers_of_ten(value: float) -> None:
+    """999.6 million were shown as 1.00e+03M."""
+    shown = money(value)
+    assert len(shown) <= 6
+    unit = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}.get(shown[-1], 1)
+    assert float(shown.rstrip("KMBT")) * unit == pytest.approx(value, rel=0.00501)
+    assert "e" not in shown
 
 
 async def test_a_proxy_is_named_and_its_ban_is_the_one_that_counts(redis: Redis) -> None:
