@@ -88,6 +88,16 @@ async def test_changes_of_a_day_are_the_keeper_s_and_those_of_long_ago_are_none(
     assert "Δ7d%" not in "".join(narrow)
 
 
+async def test_what_was_verified_long_ago_is_not_shown_as_good(redis: Redis) -> None:
+    """While the publisher is away contracts stay young, and what is served grows old: `oi status` says down."""
+    world = World()
+    world.batch_age_s = 3600
+    table, found = await shown(world, redis)
+
+    assert found.state == "down"
+    assert {row.state for row in table} == {"degraded"}
+
+
 async def test_what_is_served_besides_the_universe_is_shown(redis: Redis) -> None:
     world = World()
     world.universe.remove("SOLUSDT")
