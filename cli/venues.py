@@ -82,7 +82,9 @@ def over_venues(symbol: str, told: AllVenues, now_ms: int) -> OverVenues | None:
     for row in told.of(coin):
         key = row.venue, row.symbol
         why = out.pop(key, "") or why_out(row, now_ms)
-        cause = sentence(DOUBTS, why) + (f": {refused[key].detail}" if why and key in refused else "")
+        cause = sentence(DOUBTS, why)
+        if key in refused and refused[key].why == why:  # else it is out for another reason: no evidence of this one
+            cause += f": {refused[key].detail}"
         rows.append(VenueRow(*key, row.base, row.usd, row.sides, age_s(row, now_ms), why, cause if why else ""))
     for (venue, name), why in out.items():  # nothing good of it was ever told
         cause = f"{sentence(DOUBTS, why)}: {refused[venue, name].detail}"

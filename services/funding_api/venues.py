@@ -93,7 +93,7 @@ def _shares(found: Aggregate) -> list[VenueShare]:
 
 
 def _left_out(one: Out, refusal: Refusal | None) -> LeftOut:
-    if refusal is None:
+    if refusal is None or refusal.why != one.why:  # refused besides: no evidence of why it is out
         return LeftOut(one.venue, one.symbol, one.why)
     return LeftOut(one.venue, one.symbol, one.why, refusal.detail, refusal.since / 1000)
 

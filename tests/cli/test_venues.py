@@ -88,10 +88,12 @@ async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: R
         "okx": told("BTC-USDT-SWAP", venue="okx", received_ms=now_ms - 61_000),
         "bitget": told(venue="bitget", sides="unknown", received_ms=now_ms),
     }
+    off = {"BTCUSDT": Refusal("BTC", "price_off", "by its mark", now_ms)}
+    lines = {"okx": line(world, refused=refused), "bitget": line(world, refused=off)}
     async with round_trip(redis) as pipe:
         for venue, row in rows.items():
             venue_rows(venue).put(pipe, {"BTC": [row]})
-            VENUE_LINES.put(pipe, {venue: line(world, refused=refused if venue == "okx" else {})})
+            VENUE_LINES.put(pipe, {venue: lines.get(venue, line(world))})
 
     found = over_venues("BTCUSDT", await read_venues(redis, pytest.fail), now_ms)
 
@@ -104,6 +106,7 @@ async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: R
         Out("okx", "NEW-SWAP", "absurd"),
         Out("bitget", "BTCUSDT", "unknown_sides"),
     }
+    assert "by its mark" not in next(row.cause for row in found.rows if row.venue == "bitget")
     console = Console(width=160, force_terminal=False)
     with console.capture() as shown:
         console.print(table(found))

@@ -24,7 +24,10 @@ AGGREGATE, COIN = "/open-interest/aggregate", "/open-interest/venues/{base}"
 @pytest.fixture
 async def venues(redis: Redis) -> None:
     """BTC at three venues and Binance: one of them refused, one of unknown sides; PEPE at Gate alone."""
-    jumped = {"BTC-USDT-SWAP": Refusal("BTC", "jump", "from 1 to 3 BTC at once", NOW_MS - 60_000)}
+    refused = {
+        "okx": {"BTC-USDT-SWAP": Refusal("BTC", "jump", "from 1 to 3 BTC at once", NOW_MS - 60_000)},
+        "bitget": {"BTCUSDT": Refusal("BTC", "price_off", "by its mark", NOW_MS)},
+    }
     past = (Decimal(27_500), None, None)
     rows = {
         "binance": [told(base="95000", venue="binance")],
@@ -35,7 +38,7 @@ async def venues(redis: Redis) -> None:
     async with round_trip(redis) as pipe:
         for venue, of_coin in rows.items():
             venue_rows(venue).put(pipe, {"BTC": of_coin})
-            line = VenueLine(NOW_MS, NOW_MS, len(of_coin), 1, jumped if venue == "okx" else {})
+            line = VenueLine(NOW_MS, NOW_MS, len(of_coin), 1, refused.get(venue, {}))
             VENUE_LINES.put(pipe, {venue: line})
         venue_rows("gate").put(pipe, {"PEPE": [told("PEPE_USDT", coin="PEPE", venue="gate", price="0.000004")]})
         VENUE_LINES.put(pipe, {"gate": VenueLine(0, NOW_MS, 0, 0, trouble="403 <html>")})
