@@ -8,6 +8,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from cli.hops import silent
 from cli.show import DEGRADED, DOWN, GOOD, NONE, STYLE, Hop, age, money
 from cli.state import Snapshot
 from cli.words import DOUBTS, sentence
@@ -42,22 +43,23 @@ class OverVenues(msgspec.Struct, frozen=True, rename="camel"):
 
 def hop(seen: Snapshot) -> Hop | None:
     """None where no other venue is read: there is nothing to tell of."""
-    chosen = [name for name in seen.fact("venue_poller", "venues").split(",") if name]
-    lines = {venue: line for venue, line in seen.venues.items() if venue != BINANCE}
-    if not chosen and (not lines or "venue_poller" in seen.beats):
+    told = {venue: line for venue, line in seen.venues.items() if venue != BINANCE}
+    works = "venue_poller" in seen.beats
+    chosen = [name for name in seen.fact("venue_poller", "venues").split(",") if name] if works else [*told]
+    if not chosen:
         return None
-    causes = [f"{venue}: {said}" for venue in chosen or lines if (said := _trouble(seen, lines.get(venue)))]
-    if "venue_poller" not in seen.beats:
-        causes = ["venue_poller is not running, or cannot reach Redis: no heartbeat (systemctl status oi-venue-poller)"]
-    own = seen.venues.get(BINANCE)
-    causes += [own.warning] if own and own.warning else []
-    believed = sum(line.rows for line in lines.values())
-    refused = sum(len(line.refused) + line.more_refused for line in lines.values())
-    counts = f"{len(chosen or lines)} venues, {believed} contracts, {refused} not believed"
-    newest = max((line.at for line in lines.values() if line.at), default=None)
-    state = GOOD if not causes else DOWN if len(causes) >= len(chosen or lines) else DEGRADED
+    lines = [told[venue] for venue in chosen if venue in told]
+    troubles = [f"{venue}: {said}" for venue in chosen if (said := _trouble(seen, told.get(venue)))]
+    state = DOWN if len(troubles) == len(chosen) else DEGRADED if troubles else GOOD
+    if not works:
+        state, troubles = DOWN, [silent("venue_poller")]
+    if warning := seen.venues[BINANCE].warning if BINANCE in seen.venues else "":
+        state, troubles = (DEGRADED if state == GOOD else state), [*troubles, warning]
+    refused = sum(len(line.refused) + line.more_refused for line in lines)
+    counts = f"{len(chosen)} venues, {sum(line.rows for line in lines)} contracts, {refused} not believed"
+    newest = max((line.at for line in lines if line.at), default=None)
     since = seen.since("venue_poller", good=state is GOOD)
-    return Hop("venues", state, seen.age_s(newest), counts, since, "; ".join(causes))
+    return Hop("venues", state, seen.age_s(newest), counts, since, "; ".join(troubles))
 
 
 def _trouble(seen: Snapshot, line: VenueLine | None) -> str:

@@ -69,10 +69,36 @@ async def test_nothing_read_at_all(redis: Redis) -> None:
     assert hop is not None
     assert (hop.state, hop.cause) == (DOWN, "okx: never believed, away; gate: not read yet")
 
-    del world.beats["venue_poller"]
-    hop = await hop_of(world, redis, {"okx": line(world)})
+
+async def test_without_its_process_no_venue_is_read(redis: Redis) -> None:
+    """However many were: as of every other service that is dead."""
+    hop = await hop_of(World(), redis, {"okx": line(World()), "gate": line(World())})
     assert hop is not None
+    assert hop.state == DOWN
     assert "no heartbeat" in hop.cause
+
+
+async def test_a_venue_that_is_no_longer_chosen_is_not_counted(redis: Redis) -> None:
+    """Its line stays in Redis."""
+    world = reading(World())
+    lines = {"okx": line(world), "gate": line(world), "bybit": line(world, 9999, rows=700)}
+
+    hop = await hop_of(world, redis, lines)
+
+    assert hop is not None
+    assert (hop.state, hop.counts) == (GOOD, "2 venues, 600 contracts, 0 not believed")
+
+
+@pytest.mark.parametrize(("ill", "state"), [(0, DEGRADED), (1, DEGRADED), (2, DOWN)])
+async def test_a_warning_takes_no_venue_for_ill(redis: Redis, ill: int, state: str) -> None:
+    world = reading(World())
+    lines = {name: line(world, 90 if n < ill else 2) for n, name in enumerate(("okx", "gate"))}
+
+    hop = await hop_of(world, redis, {**lines, "binance": line(world, warning="BTC in 10 min: binance +0.0%")})
+
+    assert hop is not None
+    assert hop.state == state
+    assert hop.cause.endswith("BTC in 10 min: binance +0.0%")
 
 
 async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: Redis) -> None:
