@@ -14,9 +14,9 @@ from cli.hops import UNITS, stale_marks, trouble
 from cli.outside import Live
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, UNKNOWN, Hop, age, clock, money
-from cli.state import Snapshot
+from cli.state import UNAUDITED, Snapshot
 from cli.venues import OverVenues
-from cli.words import FAILURES, LEFT_OUT, SERVED, sentence
+from cli.words import FAILURES, LEFT_OUT, SERVED, VERDICTS, sentence
 from shared.clock import iso
 from shared.model import backend_key
 
@@ -85,6 +85,9 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
     if not fault and last.state == GOOD:
         answer = f"{symbol} is right: ${money(usd)}, served as it was sent, {age(last.age_s)} old"
         return Explained(symbol, GOOD, answer, usd=usd, hops=hops)
+    if not fault and last.state == UNKNOWN:
+        answer = f"{symbol} cannot be judged: {last.cause}" + (f"; the backend serves ${money(usd)}" if usd else "")
+        return Explained(symbol, UNKNOWN, answer, last.hop, "", usd, hops)
     fault = fault or next(hop for hop in hops if hop.state != GOOD)
     state = DOWN if usd is None else DEGRADED if DOWN in {hop.state for hop in hops} else last.state
     held = f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
@@ -200,6 +203,8 @@ def _batch(symbol: str, seen: Snapshot) -> Hop:
     when, row = seen.age_s(seen.batch_ms), seen.served.get(backend_key(symbol))
     if when is None:
         return Hop("batch", UNKNOWN, cause=trouble(seen, "publisher") or "no batch has gone out yet")
+    if seen.is_unaudited and symbol not in seen.left_out:
+        return Hop("batch", UNKNOWN, when, "", None, VERDICTS[UNAUDITED])
     if row is None or row.verdict in {"kept", "ghost"}:
         member = seen.universe.get(symbol)
         new = member and not row and seen.now_ms - member.entered_ms < PATIENCE_MS
@@ -220,6 +225,8 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
     if isinstance(live, Live) and backend_key(symbol) not in live.values:
         cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if right else ""
         return Hop("served", DOWN, when, "", None, cause or (sentence(SERVED, row.verdict) if row else "not served"))
+    if seen.is_unaudited:
+        return Hop("served", UNKNOWN, None, counts, None, VERDICTS[UNAUDITED])
     if row is None:
         return Hop("served", DOWN, None, counts, None, "no audit has seen it served")
     if unseen:

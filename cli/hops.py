@@ -197,7 +197,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         return Hop("served", DOWN, when, counts, since, f"what is served is {age(when)} old")
     if not verdict:
         return Hop("served", UNKNOWN, when, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
-    if verdict == "UNAUDITED":
+    if seen.is_unaudited:
         return Hop("served", UNKNOWN, when, counts, since, VERDICTS[verdict])
     odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
     why = why_unseen(seen) if unseen(seen) else by_reason(odd) or seen.fact("publisher", "why")[:LONGEST_WHY]

@@ -39,6 +39,7 @@ from shared.store import redis_faults as faults
 from shared.sweeplog import entry_order, read_entry_id, sweep_entry
 from shared.venuelines import VENUE_LINES, VENUES, VenueLine
 
+UNAUDITED = "UNAUDITED"  # the publisher's verdict with BACKEND_AUDIT=off
 SWEEPS_READ = 20  # an explanation looks this far back for why a symbol failed
 Beat = Mapping[str, str]
 
@@ -56,7 +57,10 @@ class Learnt(NamedTuple):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Marks: of the universe and of ``wanted``. ``served``: by the backend's spelling. ``sweeps``: newest first."""
+    """Marks: of the universe and of ``wanted``. ``sweeps``: newest first.
+
+    ``served``: by the backend's spelling; empty while nobody audits: what an audit saw before is not what is served.
+    """
 
     now_ms: int
     beats: Mapping[str, Beat]
@@ -93,6 +97,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     def age_s(self, ms: int | None) -> float | None:
         """Since that instant, by this machine's clock; never negative."""
         return None if ms is None else max(0.0, (self.now_ms - ms) / 1000)
+
+    @property
+    def is_unaudited(self) -> bool:
+        return self.fact("publisher", "verdict") == UNAUDITED
 
     @property
     def batch_ms(self) -> int | None:
@@ -168,7 +176,7 @@ def _snapshot(replies: list[Any], names: list[str], now_ms: int) -> Snapshot:
         listed=frozenset(name.decode(errors="replace") for name in marks),
         contracts=CONTRACTS.decoded(contracts, bad.append),
         volumes=VOLUMES.decoded(asked, bad.append),
-        served=SERVED.decoded(served, bad.append),
+        served={} if beats.get("publisher", {}).get("verdict") == UNAUDITED else SERVED.decoded(served, bad.append),
         left_out=texts(left_out),
         sweeps=[sweep for row in entries for sweep in (sweep_entry(*row).sweep,) if isinstance(sweep, Sweep)],
         ban_ms=_ban_ms(ban, now_ms),

@@ -80,8 +80,9 @@ class Snapshot:
 
     @cached_property
     def served(self) -> Rows[Served]:
-        """By the backend's spelling; empty while the publisher's heartbeat is gone, for nobody vouches for it then."""
-        return Rows(self._served if self._publisher else {}, decode_served, self._on_bad)
+        """By the backend's spelling; empty without the publisher's heartbeat and without its audit: nobody vouches."""
+        audits = self._publisher and self._publisher.get(b"verdict") != b"UNAUDITED"
+        return Rows(self._served if audits else {}, decode_served, self._on_bad)
 
     @cached_property
     def daemon(self) -> dict[str, str]:

@@ -169,6 +169,19 @@ async def test_what_is_served_now_counts_for_more_than_the_last_audit(redis: Red
     assert "it has lost its cache" in found.answer
 
 
+@pytest.mark.parametrize("live", [None, Live({ETH: 100_150.0}, None)])
+async def test_where_nobody_audits_nothing_is_said_to_be_right_or_missing(redis: Redis, live: Live | None) -> None:
+    """As `oi status` says; what an audit saw before it was turned off may be of last year."""
+    world = World()
+    world.beats["publisher"] |= {"verdict": "UNAUDITED", "served": "unknown"}
+    found = await asked(world, redis, live)
+
+    assert found.exit_status == status(await world.seen(redis), SETTINGS, "a test").exit_status == 3
+    assert "BACKEND_AUDIT=off" in found.answer
+    stale(world)
+    assert (await asked(world, redis, live)).exit_status == (1 if live else 2)
+
+
 async def test_a_backend_that_cannot_be_asked_now_leaves_the_audits_word(redis: Redis) -> None:
     found = await asked(World(), redis, "ConnectionRefusedError")
     assert found.exit_status == 0

@@ -98,6 +98,13 @@ async def test_what_was_verified_long_ago_is_not_shown_as_good(redis: Redis) -> 
     assert {row.state for row in table} == {"degraded"}
 
 
+async def test_where_nobody_audits_no_row_is_verified(redis: Redis) -> None:
+    world = World()
+    world.beats["publisher"] |= {"verdict": "UNAUDITED", "served": "unknown"}
+    table, _ = await shown(world, redis)
+    assert {(row.usd, row.verdict, row.state) for row in table} == {(None, "", "unknown")}
+
+
 async def test_what_is_served_besides_the_universe_is_shown(redis: Redis) -> None:
     world = World()
     world.universe.remove("SOLUSDT")

@@ -172,6 +172,14 @@ def test_without_an_audit_the_verdict_is_unknown(publisher: bool) -> None:
     assert (body["verdict"], body["servedUsd"], body["servedSince"]) == ("unknown", None, None)
 
 
+def test_an_audit_that_was_turned_off_leaves_no_verdict() -> None:
+    """What it saw before stays in Redis."""
+    stored = hashes([mark()], [reading()], {"BTCUSDT": (1.0, NOW_MS, "verified")})
+    stored[-1] = {b"state": b"ok", b"verdict": b"UNAUDITED"}
+    _, body = shown(answers(stored).open_interest("BTCUSDT"))
+    assert (body["verdict"], body["servedUsd"], body["servedSince"]) == ("unknown", None, None)
+
+
 def test_what_the_backend_does_not_serve_has_no_served_value() -> None:
     rows = {"BTCUSDT": (None, NOW_MS, "missing")}
     _, body = shown(answers(hashes([mark()], [reading()], rows)).open_interest("BTCUSDT"))
