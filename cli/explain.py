@@ -18,8 +18,9 @@ from cli.state import UNAUDITED, Snapshot
 from cli.venues import OverVenues
 from cli.words import FAILURES, LEFT_OUT, SERVED, VERDICTS, sentence
 from shared.clock import iso
-from shared.model import backend_key
+from shared.model import backend_key, notional
 
+NEAR = 0.05  # of what we sent, or would send now: another value at this moment is not ours
 SKEW_S = 10.0  # how far the publisher lets another machine's clock be off
 HANDS = {"price": "ws_daemon", "mark": "ws_daemon", "universe": "oi_poller", "reply": "oi_poller"}
 PATIENCE_MS = 15_000  # a symbol that entered so lately may not have been swept and delivered yet
@@ -235,6 +236,20 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
         return Hop("served", DOWN, when, counts, None, SERVED["missing"])
     if row.verdict != "verified":
         return Hop("served", DEGRADED, when, counts, iso(row.since_ms), sentence(SERVED, row.verdict))
+    now_usd = live.values[backend_key(symbol)] if isinstance(live, Live) and live.cached_s is None else row.usd
+    if not any(now_usd and near(now_usd, ours) for ours in (row.usd, _worth(symbol, seen))):
+        cause = f"${money(now_usd)} is served at this moment, and nobody here sent that"
+        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), cause)
     if when is None or when > settings.verified_max_age_s:
         return Hop("served", DEGRADED, when, counts, iso(row.since_ms), f"what is served is {age(when)} old")
     return Hop("served", GOOD, when, counts, iso(row.since_ms))
+
+
+def _worth(symbol: str, seen: Snapshot) -> float | None:
+    """What a batch that is younger than the last audit would say of it."""
+    reading, mark = seen.contracts.get(symbol), seen.marks.get(symbol)
+    return float(notional(reading.open_interest.open_interest, mark.mark_price)) if reading and mark else None
+
+
+def near(usd: float, ours: float | None) -> bool:
+    return ours is not None and abs(usd - ours) <= NEAR * abs(ours)
