@@ -67,7 +67,7 @@ async def status(*, json: Json = False, env_file: EnvFile = None) -> int:
 async def handover(service: str, /, *, env_file: EnvFile = None) -> int:
     """Move the work of a service to the host that stands by, before maintenance of the one that works.
 
-    Exit status: 0 moved, 1 nobody stands by, 2 not moved within 20 s, 3 no Redis.
+    Exit status: 0 moved, 1 nobody stands by for one, which is left, 2 one not moved within 20 s, 3 no Redis.
 
     Parameters
     ----------
@@ -76,19 +76,20 @@ async def handover(service: str, /, *, env_file: EnvFile = None) -> int:
     """
     from cli import hosts
 
-    clock, moved = SystemClock(), True
+    clock, states = SystemClock(), {show.GOOD}
     async with opened(env_file) as (_, redis):
         for share in hosts.require(await hosts.read(redis, clock.now_ms()), service):
             try:
                 await hosts.ask(redis, share, clock.now_ms())
             except Refused as e:
                 show.say(Text(str(e), show.STYLE[show.DEGRADED]))
-                return show.EXIT[show.DEGRADED]
+                states.add(show.DEGRADED)
+                continue
             now = await hosts.until_moved(redis, share, clock)
-            moved = moved and now is not None
+            states.add(show.GOOD if now else show.DOWN)
             said = hosts.told(now.handover) if now else f"{share.works} did not give it away"
             show.say(Text(f"{share.service}: {said}"))
-    return 0 if moved else show.EXIT[show.DOWN]
+    return max(show.EXIT[state] for state in states)
 
 
 @app.command

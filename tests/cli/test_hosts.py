@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,16 @@ from cli.show import DEGRADED, DOWN, GOOD
 from cli.status import status
 from shared import agreed
 from shared.alike import digests, version
+from shared.clock import SystemClock
 from shared.errors import Refused, Transient
 from shared.lease import GIVES_WAY_S, LOOK_S, Lost
 from shared.settings import CommonSettings, take
+from shared.store import HANDOVER, LEASE
+from tests.cli.command import oi
 from tests.cli.world import World
 from tests.fakes import FakeClock
 from tests.shared.test_lease import Host
+from tests.waiting import eventually
 
 NOW_MS = 1_764_720_000_000
 
@@ -178,6 +183,30 @@ async def test_nobody_is_asked_to_stop_where_nobody_would_go_on(redis: Redis) ->
     assert not await redis.keys("oi:handover:*")
     with pytest.raises(Transient, match="is none of"):
         hosts.require([], "redis")
+
+
+async def test_a_service_without_a_standby_keeps_no_other_from_moving(redis: Redis, redis_url: str) -> None:
+    """Of `all` those behind it stayed on the host that was about to go down."""
+    now_ms = SystemClock().now_ms()
+    for service in ("ws_daemon", "publisher"):
+        await redis.set(LEASE + service, "host-a 1 1")
+    signs = {"host-a ws_daemon": "", "host-a publisher": "", "host-b publisher": "standby; host-a works"}
+    said = {name: json.dumps({"beat": now_ms, "standby": standby}) for name, standby in signs.items()}
+    await redis.hset("oi:hosts", mapping=said)
+
+    async def asked() -> bool:
+        return bool(await redis.hexists(HANDOVER + "publisher", "of"))
+
+    async def give() -> None:
+        await eventually(asked)
+        await redis.set(LEASE + "publisher", "host-b 1 1")
+
+    async with asyncio.TaskGroup() as jobs:
+        jobs.create_task(give())
+        told = await oi("handover", "all", env={"REDIS_URL": redis_url})
+
+    assert told.exit_status == 1
+    assert told.out.splitlines() == ["ws_daemon: host-a works, and no other host stands by", "publisher: none yet"]
 
 
 async def test_status_shows_the_hosts_where_there_are_two(redis: Redis) -> None:
