@@ -92,7 +92,7 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
     fault = fault or next(hop for hop in hops if hop.state != GOOD)
     state = DOWN if usd is None else DEGRADED if DOWN in {hop.state for hop in hops} else last.state
     held = f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
-    if whole.unseen(seen) and last.age_s is not None:
+    if seen.is_unseen and last.age_s is not None:
         held = f"${money(_last_usd(symbol, seen))} was seen served {age(last.age_s)} ago"
     answer = f"{symbol} is not to be trusted: {fault.cause}; {held}"
     if usd is None:
@@ -216,10 +216,9 @@ def _batch(symbol: str, seen: Snapshot) -> Hop:
 
 def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | None) -> Hop:
     row = seen.served.get(backend_key(symbol))
-    unseen = whole.unseen(seen)
-    fresh = row is not None and not unseen and row.verdict not in {"kept", "ghost", "outdated"}
+    fresh = row is not None and not seen.is_unseen and row.verdict not in {"kept", "ghost", "outdated"}
     when = seen.age_s(seen.batch_ms) if fresh else seen.age_s(row.since_ms) if row else None
-    right = row is not None and row.verdict == "verified" and not unseen
+    right = row is not None and row.verdict == "verified" and not seen.is_unseen
     counts = f"${money(row.usd)}{', served as sent' if right else ''}" if row and row.usd is not None else ""
     counts += f"; the backend cannot be asked now: {live}" if isinstance(live, str) else ""
     counts += f"; {live.cache}" if isinstance(live, Live) and live.cache else ""
@@ -230,7 +229,7 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
         return Hop("served", UNKNOWN, None, counts, None, VERDICTS[UNAUDITED])
     if row is None:
         return Hop("served", DOWN, None, counts, None, "no audit has seen it served")
-    if unseen:
+    if seen.is_unseen:
         return Hop("served", DEGRADED, when, counts, iso(row.since_ms), whole.why_unseen(seen))
     if row.verdict == "missing":
         return Hop("served", DOWN, when, counts, None, SERVED["missing"])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, Hop, age
-from cli.state import Snapshot, stamp_ms
+from cli.state import UNVERIFIED, Snapshot, stamp_ms
 from cli.words import VERDICTS, sentence
 from shared.agreed import stalled_s
 from shared.clock import iso
@@ -47,14 +47,8 @@ def trouble(seen: Snapshot, service: str) -> str:
     return "" if beat.get("state") == "ok" else beat.get("detail", beat.get("state", ""))
 
 
-def unseen(seen: Snapshot) -> str:
-    """The last cycle's verdict where nothing served was seen: the rows of ``oi:served`` are of an earlier look."""
-    verdict = seen.fact("publisher", "verdict")
-    return verdict if verdict in {"UNVERIFIED", "UNAUDITED"} else ""
-
-
 def why_unseen(seen: Snapshot) -> str:
-    return seen.fact("publisher", "why")[:LONGEST_WHY] or sentence(VERDICTS, unseen(seen))
+    return seen.fact("publisher", "why")[:LONGEST_WHY] or VERDICTS[UNVERIFIED]
 
 
 def _through(seen: Snapshot, service: str) -> str:
@@ -189,7 +183,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         else ""
     )
     cached = seen.fact("publisher", "cacheAgeS")
-    counts += f"; what is served comes from a cache, {cached} s old" if cached and not unseen(seen) else ""
+    counts += f"; what is served comes from a cache, {cached} s old" if cached and not seen.is_unseen else ""
     since = seen.since("publisher", good=False)
     if when is None:
         return Hop("served", UNKNOWN, None, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
@@ -200,7 +194,7 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
     if seen.is_unaudited:
         return Hop("served", UNKNOWN, when, counts, since, VERDICTS[verdict])
     odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
-    why = why_unseen(seen) if unseen(seen) else by_reason(odd) or seen.fact("publisher", "why")[:LONGEST_WHY]
+    why = why_unseen(seen) if seen.is_unseen else by_reason(odd) or seen.fact("publisher", "why")[:LONGEST_WHY]
     if right is not None and 2 * right < (total or 0):
         cause = "most of the universe is not served as it should be"
         return Hop("served", DOWN, when, counts, since, f"{cause}: {why}" if why else cause)

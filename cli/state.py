@@ -40,6 +40,7 @@ from shared.sweeplog import entry_order, read_entry_id, sweep_entry
 from shared.venuelines import VENUE_LINES, VENUES, VenueLine
 
 UNAUDITED = "UNAUDITED"  # the publisher's verdict with BACKEND_AUDIT=off
+UNVERIFIED = "UNVERIFIED"  # the same where what is served cannot be read
 SWEEPS_READ = 20  # an explanation looks this far back for why a symbol failed
 Beat = Mapping[str, str]
 
@@ -101,6 +102,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     @property
     def is_unaudited(self) -> bool:
         return self.fact("publisher", "verdict") == UNAUDITED
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether the last cycle saw nothing served: the rows of ``served`` are of an earlier look then."""
+        return self.fact("publisher", "verdict") == UNVERIFIED
 
     @property
     def batch_ms(self) -> int | None:

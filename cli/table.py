@@ -12,7 +12,6 @@ from rich.segment import Segment
 from rich.style import Style
 
 from cli.history import History
-from cli.hops import unseen
 from cli.settings import Settings
 from cli.show import DEGRADED, DOT, DOWN, GOOD, NONE, STYLE, UNKNOWN, age, money
 from cli.state import Snapshot
@@ -55,7 +54,7 @@ def rows(seen: Snapshot, settings: Settings, history: History, spark: int) -> li
 def _row(symbol: str, seen: Snapshot, settings: Settings, history: History, spark: int) -> Row:
     served, mark, reading = seen.served.get(backend_key(symbol)), seen.marks.get(symbol), seen.contracts.get(symbol)
     usd = served.usd if served else None
-    verdict = seen.left_out.get(symbol) or unseen(seen).lower() or (served.verdict if served else "")
+    verdict = seen.left_out.get(symbol) or ("unverified" if seen.is_unseen else served.verdict if served else "")
     old_s, batch_s = seen.age_s(reading.open_interest.received_ms) if reading else None, seen.age_s(seen.batch_ms)
     old = old_s is None or old_s > settings.oi_max_age_s or batch_s is None or batch_s > settings.verified_max_age_s
     state = GOOD if verdict == "verified" and not old else DOWN if usd is None else DEGRADED

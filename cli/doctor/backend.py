@@ -6,7 +6,7 @@ import time
 
 from cli import outside
 from cli.doctor.finding import Finding, Patient
-from cli.hops import names, replaced_s, unseen, why_unseen
+from cli.hops import names, replaced_s, why_unseen
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
 from shared import http
 from shared.agreed import unfit_key
@@ -103,7 +103,7 @@ async def writers(p: Patient) -> list[Finding]:
         return []
     if not p.given.settings.audit or not p.seen.served:
         return [Finding("writers", UNKNOWN, "who else writes cannot be told: nothing was audited", "BACKEND_AUDIT")]
-    foreign = [] if unseen(p.seen) else [key for key, row in p.seen.served.items() if row.verdict == "foreign"]
+    foreign = [] if p.seen.is_unseen else [key for key, row in p.seen.served.items() if row.verdict == "foreign"]
     if foreign:
         what = "another writer feeds the backend: values are served that nobody here sent"
         fix = "find and stop it (the old poller?), or give it another key; docs/runbook.md"
@@ -113,6 +113,6 @@ async def writers(p: Patient) -> list[Finding]:
         what = "another writer replaces the universe at the backend"
         fix = "find and stop it (oi-liquid-universe.timer of the old installation?); docs/runbook.md"
         return [Finding("writers", DEGRADED, what, f"seen {age(foreign_s)} ago; ours is put back each time", fix)]
-    if unseen(p.seen):
+    if p.seen.is_unseen:
         return [Finding("writers", UNKNOWN, "who else writes cannot be told", why_unseen(p.seen))]
     return [Finding("writers", GOOD, "nobody else writes", f"{len(p.seen.served)} symbols served, all sent from here")]

@@ -210,14 +210,6 @@ async def test_what_the_last_audit_could_not_see_is_not_said_to_be_right(redis: 
     assert "as sent" not in found.hops[-1].counts
 
 
-async def test_without_an_audit_nothing_is_said_to_be_right(redis: Redis) -> None:
-    world = World()
-    world.beats["publisher"] |= {"verdict": "UNAUDITED", "served": "unknown"}
-    found = await asked(world, redis)
-    assert (found.exit_status, found.fault) == (1, "served")
-    assert "BACKEND_AUDIT=off" in found.answer
-
-
 async def test_what_comes_out_of_a_cache_is_said(redis: Redis) -> None:
     world = World()
     world.beats["publisher"] |= {"cacheAgeS": "7"}
