@@ -94,9 +94,10 @@ class Writer:
         self._told(f"{len(self.feed.latest.marks)} marks from {live} connection{'s' if live > 1 else ''}")
 
     def _told(self, well: str) -> None:
+        """Nothing of the last frame of a connection that just ended: the next, or premiumIndex, has the word."""
         if self.feed.live_connections:
             self.service.health.good(well)
-        else:
+        elif self.service.facts.get("source") == "premiumIndex":
             self.service.health.bad("no stream delivers", f"{len(self.feed.latest.marks)} marks from premiumIndex")
 
     async def _write(self, changes: Changes) -> bool:

@@ -32,17 +32,23 @@ class Bench:
     """A writer at work on a latest that the test fills."""
 
     def __init__(self, redis: Redis) -> None:
-        metrics, it = Metrics(CollectorRegistry()), service(SystemClock(), redis)
+        self.registry = CollectorRegistry()
+        metrics, it = Metrics(self.registry), service(SystemClock(), redis)
         self.redis = redis
         self.health = it.health
         self.feed = Feed(load(Settings, {}), it, metrics)
         self.latest = self.feed.latest
-        self.feed.delivering(Watch(), on=True)
+        self.watch = Watch()
+        self.feed.delivering(self.watch, on=True)
         self.writer = Writer(it, self.feed, metrics)
 
     def give(self, *symbols: str, event_ms: int = NOW_MS, price: str = "1.50") -> None:
         rows = [mark_row(s, price, event_ms) for s in symbols] + [mini_row(s, event_ms=event_ms) for s in symbols]
         self.feed.take("stream-1", decode_frame(frame(*rows)))
+
+    def written(self) -> float | None:
+        """Frames that stand in Redis; with each the writer said how it stands."""
+        return self.registry.get_sample_value("pipeline_mark_write_seconds_count")
 
     async def stored(self) -> set[str]:
         try:
@@ -73,6 +79,22 @@ async def test_a_frame_stands_in_redis(redis: Redis) -> None:
 
     assert set(marks) == set(volumes) == {"BTCUSDT", "币安人生USDT"}
     assert encode_mark(marks["BTCUSDT"]) == encode_mark_text(it.latest.marks["BTCUSDT"])
+
+
+async def test_the_last_frame_of_a_stream_that_ended_is_no_fallback(redis: Redis) -> None:
+    """Both connections were closed, and are there again before premiumIndex was ever asked: nobody has to wake up."""
+    async with bench(redis) as it:
+        it.writer.service.facts["source"] = "stream"
+        it.give("BTCUSDT")
+        await eventually(lambda: it.health.report().healthy)
+        it.feed.delivering(it.watch, on=False)
+        it.give("BTCUSDT", price="2.50", event_ms=NOW_MS + 1000)
+        await eventually(lambda: it.written() == 2)
+        assert it.health.report().healthy
+
+        it.writer.service.facts["source"] = "premiumIndex"
+        it.give("BTCUSDT", price="3.50", event_ms=NOW_MS + 2000)
+        await eventually(lambda: it.health.report().detail == "no stream delivers: 1 marks from premiumIndex")
 
 
 async def test_what_redis_held_before_a_restart_is_recalled_and_only_newer_rows_count(redis: Redis) -> None:
