@@ -69,7 +69,9 @@ def _trouble(seen: Snapshot, line: VenueLine | None) -> str:
     if when is not None and when <= OLD_S:
         return ""
     last = "never believed" if when is None else f"not believed for {age(when)}"
-    return f"{last}{f', {line.trouble}' if line.trouble else ''}"
+    rests_s = (line.until - seen.now_ms) / 1000
+    parts = (last, line.trouble, f"asked again in {age(rests_s)}" if rests_s > 0 else "")
+    return ", ".join(part for part in parts if part)
 
 
 def over_venues(symbol: str, told: AllVenues, now_ms: int) -> OverVenues | None:

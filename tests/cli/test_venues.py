@@ -62,6 +62,11 @@ async def test_a_venue_that_is_not_believed_is_named_with_its_trouble(redis: Red
     assert hop is not None
     assert (hop.state, hop.cause) == (DEGRADED, "okx: not believed for 90s, 403 <html>")
 
+    kept_away = line(world, 90, trouble="403 <html>", until=world.now_ms + 400_000)
+    hop = await hop_of(world, redis, {"okx": kept_away, "gate": line(world)})
+    assert hop is not None
+    assert hop.cause == "okx: not believed for 90s, 403 <html>, asked again in 7m"
+
 
 async def test_nothing_read_at_all(redis: Redis) -> None:
     world = reading(World())
