@@ -108,3 +108,22 @@ def test_where_nobody_keeps_the_past_there_are_dashes(page: Page, start_backend:
     page.locator('tr[data-symbol="BTCUSDT"] button').click()
     page.locator('[data-range="24h"]').click()
     expect(page.locator("#drawer .chart")).to_contain_text("Two readings are needed for a line")
+
+
+def test_the_menu_of_columns_is_left_by_escape_and_by_looking_elsewhere(page: Page, backend: Backend) -> None:
+    """It hangs over the columns that it is about."""
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    menu, head = page.locator("#columns"), page.locator("#chooser summary")
+
+    head.click()
+    page.locator("#columns input").nth(1).check()
+    expect(menu).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(head).to_be_focused()
+
+    head.click()
+    expect(menu).to_be_visible()
+    page.locator("#count").click()
+    expect(menu).to_be_hidden()

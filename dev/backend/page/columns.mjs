@@ -34,6 +34,18 @@ function keep(keys) {
   }
 }
 
+/** A menu that is left open would hide what it is about. */
+function closes(chooser) {
+  document.addEventListener('click', ({ target }) => {
+    if (!chooser.contains(target)) chooser.open = false;
+  });
+  chooser.addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape' || !chooser.open) return;
+    chooser.open = false;
+    chooser.querySelector('summary').focus();
+  });
+}
+
 /** Fills the menu, and shows the columns that are chosen in it. */
 export function columns(menu) {
   const shown = new Set(read());
@@ -52,4 +64,5 @@ export function columns(menu) {
     menu.append(element('label', '', box, `Δ ${name}`));
   }
   show();
+  closes(menu.closest('details'));
 }
