@@ -59,7 +59,7 @@ class VenueKeeper:
             try:
                 await self.turn()
                 self._service.health.over(UNKEPT)
-            except (Transient, Refused, WireError, OSError) as e:
+            except (Transient, Refused, WireError) as e:
                 self._service.health.aside(UNKEPT, cause=str(e))
 
     async def turn(self) -> int:
