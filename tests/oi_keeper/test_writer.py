@@ -16,7 +16,7 @@ from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
 from shared.history.block import Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
-from shared.history.read import HALF_HOUR_MS, minutes_of, nearest_of_all, rows_at, rows_of, series_of
+from shared.history.read import HALF_HOUR_MS, first_of_each, minutes_of, nearest_of_all, rows_at, rows_of, series_of
 
 BTC = Series("BTCUSDT", 1_567_965_420_000)
 ETH = Series("ETHUSDT", 1_567_965_420_000)
@@ -280,6 +280,49 @@ def test_a_part_of_the_past_is_that_part_of_the_whole(seen: set[int], one: int, 
 
         whole = kept(writer)
         assert kept(writer, from_ms=first, to_ms=last) == [r for r in whole if first <= r.received_ms < last]
+
+
+SERIES = (BTC, Series("BTCUSDT", START + 7), ETH)
+instants = st.builds(
+    lambda minute, off_ms: START + minute * MINUTE_MS + off_ms,
+    st.sampled_from([0, 1, 2, 4, 5, 30, 31, 1437, 1438, 1439, 1440, 1441, 1445, 2879]),
+    st.integers(0, MINUTE_MS - 1),
+)
+added = st.tuples(st.just("add"), st.lists(st.tuples(st.sampled_from(SERIES), instants), max_size=6))
+told = st.tuples(st.just("told"), st.tuples(st.sampled_from(SERIES), st.lists(st.integers(0, 47), max_size=3)))
+steps = added | told | st.just(("restart", None)) | st.tuples(st.just("fold"), st.sampled_from([DAY, DAY + 1]))
+
+
+@given(st.lists(steps, max_size=12))
+def test_whatever_comes_and_when_agrees_with_an_obvious_reference(happened: list[tuple[str, Any]]) -> None:
+    """Of each minute what came first; the exchange's hours where there is nothing for half an hour around them."""
+    with contextlib.closing(open_to_write(":memory:")) as db:
+        writer, seen, hours = Writer(db), dict[tuple[Series, int], Row](), set[tuple[Series, int]]()
+        for what, of in happened:
+            if what == "add":
+                readings = [Reading(series, row(at_ms, f"{len(seen)}.{n}")) for n, (series, at_ms) in enumerate(of)]
+                writer.add(readings)
+                for series, one in readings:
+                    seen.setdefault((series, one.received_ms // MINUTE_MS), one)
+            elif what == "told":
+                series, at_ms = of[0], [START + hour * 3_600_000 for hour in of[1]]
+                writer.told(series, [Row(at, "9.0", "2.0", ours=False) for at in at_ms], START)
+                hours |= {(series, at) for at in at_ms}
+            elif what == "fold":
+                writer.fold(of)
+            else:
+                writer = Writer(db)
+        for series in writer.numbers:
+            ours = [one for (whose, _), one in seen.items() if whose == series]
+            alone = [
+                at
+                for whose, at in hours
+                if whose == series
+                if all(abs(one.received_ms - at) > HALF_HOUR_MS for one in ours)
+            ]
+            want = sorted([*ours, *(Row(at, "9.0", "2.0", ours=False) for at in alone)])
+            for step_s in (60, 300, 3600):
+                assert kept(writer, series, step_s=step_s) == first_of_each(want, step_s)
 
 
 def test_a_base_is_the_exchange_s_only_where_nobody_saw_anything_around_it(writer: Writer) -> None:
