@@ -126,7 +126,7 @@ class Alerter:
         """Look at one sweep and write down what came of it, all at once or not at all."""
         if isinstance(entry.sweep, WireError):
             self.metrics.bad_in_redis(entry.sweep)
-            return await self.memory.commit(entry.entry_id, {}, (), (), self._clock.now_ms())
+            return await self.memory.commit(entry.entry_id, {}, (), ())
         samples = samples_of(entry.sweep, self.settings.skip)
         newest_ms = max((sample.at_ms for sample in samples.values()), default=entry.sweep.ended_ms)
         members = await UNIVERSE.all(self._redis, self.metrics.bad_in_redis)
@@ -135,7 +135,7 @@ class Alerter:
         latches = self.memory.latches | found.latches
         idle = self._detector.idle(latches, newest_ms, self.history.horizon_ms)
         alerts = await self._encode(found.alerts)
-        await self.memory.commit(entry.entry_id, found.latches, idle, alerts, self._clock.now_ms())
+        await self.memory.commit(entry.entry_id, found.latches, idle, alerts)
         return self._looked(len(samples), found, newest_ms)
 
     async def _encode(self, alerts: Iterable[Alert]) -> list[bytes]:

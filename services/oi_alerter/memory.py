@@ -79,7 +79,7 @@ class Memory:
             start = f"({rows[-1][0].decode()}"
 
     async def commit(
-        self, entry_id: str, latches: Mapping[Key, Latch], idle: Iterable[Key], alerts: Iterable[bytes], now_ms: int
+        self, entry_id: str, latches: Mapping[Key, Latch], idle: Iterable[Key], alerts: Iterable[bytes]
     ) -> None:
         """One sweep was looked at. Raises `Moved`, or `Transient` with an outcome that only `recall` can tell."""
         rows: dict[Any, Any] = {
@@ -88,7 +88,7 @@ class Memory:
         }
         gone = list(idle)
         async with round_trip(self._redis) as pipe:  # on its own: a full Redis obeys it, and refuses what follows
-            pipe.xtrim(ALERTS, minid=f"{now_ms - ALERTS_KEPT_MS}-0", approximate=False)
+            pipe.xtrim(ALERTS, minid=f"{max(0, entry_order(entry_id)[0] - ALERTS_KEPT_MS)}-0", approximate=False)
             pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
         async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(ALERTER)

@@ -144,10 +144,10 @@ async def test_old_alerts_are_let_go_and_the_stream_is_bounded(
 ) -> None:
     """A backend that is away for a week must not fill Redis."""
     monkeypatch.setattr(memory, "MOST_ALERTS", 100)
-    now_ms = SystemClock().now_ms()
-    await redis.xadd("oi:alerts", {"alert": b"old"}, id=f"{now_ms - memory.ALERTS_KEPT_MS - 60_000}-0")
+    old_ms = book.now_ms - memory.ALERTS_KEPT_MS
+    await redis.xadd("oi:alerts", {"alert": b"old"}, id=f"{old_ms}-0")
     for number in range(500):
-        await redis.xadd("oi:alerts", {"alert": b"recent"}, id=f"{now_ms - 60_000}-{number}")
+        await redis.xadd("oi:alerts", {"alert": b"recent"}, id=f"{book.now_ms}-{number}")
     async with start():
         await book.hold(400, ETHUSDT="1000000")
         await book.sweep({"ETHUSDT": "1050000"})

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from services.oi_alerter.detector import Key, Latch
 from services.oi_alerter.memory import GROUP, Memory, Moved
-from shared.clock import SystemClock
+from shared.sweeplog import entry_order
 from tests.fakes import sample
 from tests.oi_alerter.conftest import Book, Start
 from tests.waiting import eventually
@@ -30,7 +30,7 @@ async def test_a_commit_leaves_alert_latch_cursor_and_nothing_to_do(redis: Redis
     await memory.recall(pytest.fail)
     entry_id = await taken(redis, book)
 
-    await memory.commit(entry_id, {KEY: Latch(5, 7)}, (), [b"alert"], SystemClock().now_ms())
+    await memory.commit(entry_id, {KEY: Latch(5, 7)}, (), [b"alert"])
 
     again = Memory(redis)
     await again.recall(pytest.fail)
@@ -38,6 +38,20 @@ async def test_a_commit_leaves_alert_latch_cursor_and_nothing_to_do(redis: Redis
     assert again.latches == memory.latches == {KEY: Latch(5, 7)}
     assert [fields for _, fields in await redis.xrange("oi:alerts")] == [{b"alert": b"alert"}]
     assert (await redis.xpending("oi:sweeps", GROUP))["pending"] == 0
+
+
+async def test_alerts_are_let_go_by_the_time_of_sweeps_not_by_a_clock_that_may_be_a_year_ahead(
+    redis: Redis, book: Book
+) -> None:
+    """Redis stamps both. The clock of a host that has just booted would take every undelivered alert with it."""
+    memory = Memory(redis)
+    await memory.recall(pytest.fail)
+    entry_id = await taken(redis, book)
+    for hours in (25, 23):
+        await redis.xadd("oi:alerts", {"alert": str(hours)}, id=f"{entry_order(entry_id)[0] - hours * 3_600_000}-0")
+
+    await memory.commit(entry_id, {}, (), ())
+    assert [fields for _, fields in await redis.xrange("oi:alerts")] == [{b"alert": b"23"}]
 
 
 async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Redis, book: Book) -> None:
@@ -54,7 +68,7 @@ async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Red
 
         async def late() -> Any:
             redis.pipeline = real  # type: ignore[method-assign]
-            await other.commit(entry_id, {}, (), [b"alert"], SystemClock().now_ms())
+            await other.commit(entry_id, {}, (), [b"alert"])
             return await execute()
 
         pipe.execute = late
@@ -62,7 +76,7 @@ async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Red
 
     redis.pipeline = pipeline  # type: ignore[method-assign,assignment]
     with pytest.raises(Moved):
-        await one.commit(entry_id, {}, (), [b"alert"], SystemClock().now_ms())
+        await one.commit(entry_id, {}, (), [b"alert"])
 
     assert await redis.xlen("oi:alerts") == 1
 
@@ -78,7 +92,7 @@ async def test_where_the_work_is_now_is_said_in_words(redis: Redis, book: Book, 
     else:
         await redis.delete("oi:alerter")
     with pytest.raises(Moved, match=said):
-        await memory.commit(entry_id, {}, (), [], SystemClock().now_ms())
+        await memory.commit(entry_id, {}, (), [])
 
 
 async def test_what_was_looked_at_is_not_looked_at_again(redis: Redis, start: Start, book: Book) -> None:
