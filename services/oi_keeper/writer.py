@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared.history.block import Row, encode
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series, all_series
-from shared.history.read import first_of_each, rows_at, seen_of
+from shared.history.read import first_of_each, seen_of
 
 MINUTES_KEPT_DAYS = 8
 KEPT_DAYS = 400
@@ -78,9 +78,9 @@ class Writer:
             self.db.executemany("INSERT OR REPLACE INTO statistic VALUES (?, ?, ?, ?)", told)
             self.db.execute("INSERT OR REPLACE INTO asked VALUES (?, ?)", (number, now_ms))
         self.numbers |= numbers
-        return rows_at(
-            self.db, number, {row.received_ms // MINUTE_MS for row in rows if row.received_ms > now_ms - DAY_MS}
-        )
+        minutes = {row.received_ms // MINUTE_MS for row in rows}
+        ours = seen_of(self.db, number, now_ms - DAY_MS, now_ms)
+        return [row for row in ours if row.received_ms // MINUTE_MS in minutes]
 
     def over(self, now_ms: int) -> int | None:
         """The oldest day that is over and not yet in blocks."""

@@ -9,7 +9,6 @@ import json
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
 from shared.history.block import Row, decode, nearest
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
@@ -17,7 +16,6 @@ from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, S
 HALF_HOUR_MS = 1_800_000
 NEAR_MS = 90_000  # from an instant: where every minute is kept, there is a row
 _BETWEEN = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute BETWEEN ? AND ?"
-_BLOCK = "SELECT rows FROM day WHERE step_s = ? AND day = ? AND series = ?"
 _OTHERS = "AND series NOT IN (SELECT value FROM json_each(?))"
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
@@ -99,22 +97,6 @@ def minutes_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) ->
     if oldest is not None:
         first, last = max(oldest, from_ms // MINUTE_MS), min(newest, to_ms // MINUTE_MS)
         yield from (Row(*row) for row in db.execute(_MINUTES, {"first": first, "last": last, "series": number}))
-
-
-def rows_at(db: sqlite3.Connection, number: int, minutes: Iterable[int]) -> list[Row]:
-    """Of one series our own rows of these minutes (Unix, whole); those that are not kept are left out."""
-    found: list[Row] = []
-    for day, wanted in groupby(sorted(minutes), key=lambda minute: minute * MINUTE_MS // DAY_MS):
-        block = db.execute(_BLOCK, (EACH_MINUTE_S, day, number)).fetchone()
-        kept = decode(block[0]) if block else []
-        for minute in wanted:
-            row = nearest(kept, minute * MINUTE_MS + MINUTE_MS // 2)
-            if row and row.received_ms // MINUTE_MS == minute:
-                found.append(row)
-            else:
-                plain = db.execute(f"{_BETWEEN} AND series = ?", (minute, minute, number))
-                found += [Row(*rest) for _, *rest in plain]
-    return found
 
 
 def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) -> dict[int, Row]:

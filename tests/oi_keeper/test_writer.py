@@ -16,7 +16,7 @@ from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
 from shared.history.block import Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
-from shared.history.read import HALF_HOUR_MS, first_of_each, minutes_of, nearest_of_all, rows_at, rows_of, series_of
+from shared.history.read import HALF_HOUR_MS, first_of_each, minutes_of, nearest_of_all, rows_of, series_of
 
 BTC = Series("BTCUSDT", 1_567_965_420_000)
 ETH = Series("ETHUSDT", 1_567_965_420_000)
@@ -235,13 +235,16 @@ def test_the_nearest_of_all_is_found_in_rows_and_in_blocks(writer: Writer) -> No
 def test_single_minutes_are_found_in_rows_and_in_blocks(writer: Writer) -> None:
     rows, today = a_day(), [row(START + DAY_MS + at) for at in range(3000, 600_000, 2 * MINUTE_MS)]
     writer.add([Reading(BTC, one) for one in [*rows, *today]])
-    number, minute = writer.numbers[BTC], START // MINUTE_MS
+    minute = START // MINUTE_MS
     wanted = {minute + 7, minute + 1439, minute - 1, minute + 1440, minute + 1441, minute + 1442}
-    assert rows_at(writer.db, number, wanted) == [rows[7], rows[1439], today[0], today[1]]
+    told = [Row(one * MINUTE_MS, "1", None, ours=False) for one in wanted]
+    now_ms = START + DAY_MS + 5 * MINUTE_MS
+    assert writer.told(BTC, told, now_ms) == [rows[7], rows[1439], today[0], today[1]]
     writer.fold(DAY)
 
-    assert rows_at(writer.db, number, wanted) == [rows[7], rows[1439], today[0], today[1]]
-    assert rows_at(writer.db, number + 1, wanted) == []
+    assert writer.told(BTC, told, now_ms) == [rows[7], rows[1439], today[0], today[1]]
+    assert writer.told(ETH, told, now_ms) == []
+    assert writer.told(BTC, told, now_ms + DAY_MS) == [], "what is older was compared before"
 
 
 @given(st.data())
