@@ -8,7 +8,7 @@ lost, or set back, repeats nothing, and what disappears while it waits is notice
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
@@ -20,7 +20,7 @@ from services.publisher.attempt import Attempt, Kept, decode_kept, encode_attemp
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
-from shared.sweeplog import BEGINNING, BLOCK_MS, RETENTION_MS, Entry, SweepReader, entry_order, sweep_entry
+from shared.sweeplog import BEGINNING, BLOCK_MS, RETENTION_MS, Entry, GroupReader, entry_order, sweep_entry
 
 GROUP = "publisher"
 CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
@@ -47,23 +47,11 @@ def entry_time(entry_id: str) -> str:
         return entry_id
 
 
-class _Reader(SweepReader):
-    """Of the outbox; where its group is missing, ``make_group`` knows where it has to begin."""
-
-    def __init__(self, redis: Redis, make_group: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(redis, GROUP, CONSUMER)
-        self._make_group = make_group
-
-    async def ensure_group(self) -> None:
-        await self._make_group()
-
-
-class Outbox:
+class Outbox(GroupReader):
     """``waiting``: entries taken and not delivered, oldest first, as of the last `collect`."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._reader = _Reader(redis, self._make_group)
+        super().__init__(redis, SWEEPS, GROUP, CONSUMER)
         self.waiting: list[str] = []
         self.delivered_id = BEGINNING  # the newest entry ever delivered
         self.attempt: Attempt | None = None  # in flight, outcome unknown
@@ -86,14 +74,14 @@ class Outbox:
                 return None
         mine = next((group for group in groups if group["name"] == GROUP.encode()), None)
         if mine is None:
-            await self._make_group()
+            await self.ensure_group()
             return None
-        return trimmed(await self._stream(), mine)
+        return trimmed(await self._info(), mine)
 
-    async def _make_group(self) -> None:
+    async def ensure_group(self) -> None:
         """It begins before all that still has to be delivered; at a first start before the newest sweep."""
         start, read = min([self.delivered_id, *map(_before, self.waiting[:1])], key=entry_order), None
-        stream = await self._stream()
+        stream = await self._info()
         async with redis_faults():
             if self.delivered_id == BEGINNING and not self.waiting:
                 newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=2))
@@ -104,7 +92,7 @@ class Outbox:
                 start = BEGINNING
             await self._redis.xgroup_create(SWEEPS, GROUP, id=start, mkstream=True, entries_read=read)
 
-    async def _stream(self) -> Mapping[str, Any]:
+    async def _info(self) -> Mapping[str, Any]:
         """What Redis tells of the stream; nothing where there is none."""
         async with redis_faults():
             if not await self._redis.exists(SWEEPS):
@@ -140,14 +128,14 @@ class Outbox:
 
     async def _take_new(self, *, block: bool) -> None:
         wait_ms = BLOCK_MS if block else None
-        while rows := await self._reader.read(">", READ_AT_ONCE, wait_ms):
+        while rows := await self.read(">", READ_AT_ONCE, wait_ms):
             wait_ms = None
             taken = [blob.decode() for blob, _ in rows]
             old = [e for e in taken if entry_order(e) <= entry_order(self.delivered_id) and e not in self.waiting]
-            if old and _began_anew(await self._stream(), self.delivered_id):
+            if old and _began_anew(await self._info(), self.delivered_id):
                 self.delivered_id = BEGINNING
             elif old:
-                await self._reader.acknowledge(*old)  # delivered before: the group was set back, or lost
+                await self.acknowledge(*old)  # delivered before: the group was set back, or lost
             if len(rows) < READ_AT_ONCE:
                 return
 
