@@ -153,8 +153,6 @@ class Delivery:
 
     def _spare_s(self) -> float:
         """How long late sweeps may take before the newest has to go out: the interval less a POST and a half."""
-        if not self._stores:
-            return 0.0
         spare_s = self._interval_s() - 1.5 * self.batches.post_s
         return min(BURST_S, spare_s) if self._interval_s() else BURST_S
 
