@@ -88,8 +88,9 @@ class Batches:
     async def find(self, attempt: Attempt) -> Proof | None:
         """The attempt of unknown outcome as it is served; None when it has to be posted again. Raises `InDoubt`."""
         proof = await self.readback.find(attempt)
-        if proof:  # how long it took, as far as anybody can tell
-            self.post_s = max(self.post_s, (self.clock.now_ms() - attempt.posted_ms) / 1000)
+        if proof:  # how long it took, as far as anybody can tell: the process, or the backend, was away for some of it
+            took_s = (self.clock.now_ms() - attempt.posted_ms) / 1000
+            self.post_s = max(self.post_s, min(took_s, 2 * self.settings.timeout_s))
         return proof
 
     def learn_from(self, proof: Proof) -> None:

@@ -223,6 +223,26 @@ async def test_an_unclear_post_is_looked_for_and_not_repeated(desk: Make, killed
     assert one.duplicates == 0
 
 
+async def test_a_batch_found_after_an_hour_did_not_take_an_hour(desk: Make) -> None:
+    """The host was down meanwhile; and the next batch in doubt was waited for as if a POST took that long."""
+    one = desk(BACKEND_TIMEOUT_SEC="30")
+    await one.cycle()
+    one.node.answers = ["taken"]
+    await one.land_next()
+    await one.step()
+    one.restart()
+    one.clock.advance(3600)
+    await one.until_delivered()
+    assert "found served" in one.fact("why")
+    one.node.answers = [502]
+    await one.land_next()
+    begun_s = one.clock.monotonic_s()
+
+    await one.until_delivered()
+
+    assert one.clock.monotonic_s() - begun_s < 200
+
+
 async def test_a_refused_key_is_said_once_and_names_what_to_check(desk: Make, caplog: pytest.LogCaptureFixture) -> None:
     one = desk()
     await one.cycle()
