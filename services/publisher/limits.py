@@ -23,7 +23,7 @@ class BatchLimits:
 
     configured: int
     fits: int = 0  # most rows that were taken at once
-    refused: int = 0  # fewest rows that were answered with 413; 0: none were
+    refused: int = 0  # fewest rows that were answered with 413, two or more; 0: none were
     refused_ms: int = 0
     merges: Merges = "unknown"
     _tried_ms: int = 0
@@ -47,7 +47,7 @@ class BatchLimits:
         return min(configured or rows, self._learned(rows, now_ms))
 
     def _learned(self, rows: int, now_ms: int) -> int:
-        if not self.refused or not 0 <= now_ms - self.refused_ms < AGAIN_MS:
+        if self.refused < 2 or not 0 <= now_ms - self.refused_ms < AGAIN_MS:
             return rows
         if self.refused - self.fits <= max(1, self.fits // CLOSE):
             return min(rows, self.fits)

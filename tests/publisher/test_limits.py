@@ -103,6 +103,12 @@ def test_a_clock_set_back_keeps_nothing_from_being_tried() -> None:
     assert limits.size(10, NOW_MS - 3_600_000) == 10
 
 
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_no_piece_is_empty_whatever_was_kept(fits: int, refused: int) -> None:
+    """A hand wrote refused_rows: the publisher posted nothing for ever, without a pause."""
+    assert BatchLimits(0, fits, refused, NOW_MS).size(10, NOW_MS) >= 1
+
+
 def test_a_replacing_backend_gets_no_pieces_by_choice() -> None:
     limits = BatchLimits(configured=4)
     assert limits.size(10, NOW_MS) == 4
