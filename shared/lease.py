@@ -217,7 +217,11 @@ class Lease:
         """Whether this host has just given the work to another, which has not taken it yet."""
         if last.get(b"by") != self._host.encode() or last.get(b"why") not in {b"asked", b"banned"}:
             return False
-        return 0 <= self._clock.now_ms() - _number(last[b"released"].decode()) < GIVES_WAY_S * 1000
+        return (
+            0
+            <= self._clock.now_ms() - _number(last.get(b"released", b"").decode(errors="replace"))
+            < GIVES_WAY_S * 1000
+        )
 
     def _taking(self, kept: str, last: Mapping[bytes, bytes]) -> dict[str, str]:
         """How the work came here; empty for a first start, and for a restart on the same host."""
@@ -228,7 +232,7 @@ class Lease:
         if b"released" in last:
             why = last.get(b"why", b"").decode(errors="replace")
             cause = why if why in CAUSES else "stopped"
-            without = f"{max(0, self._clock.now_ms() - _number(last[b'released'].decode())) / 1000:.1f}"
+            without = f"{max(0, self._clock.now_ms() - _number(last[b'released'].decode(errors='replace'))) / 1000:.1f}"
         elif self._seen_s is not None:
             without = f"{EXPIRES_S + self._clock.monotonic_s() - self._seen_s:.1f}"
         told = {"before": before, "now": self._host, "cause": cause, "at": iso(self._clock.now_ms())}

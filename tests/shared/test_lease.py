@@ -277,6 +277,17 @@ async def test_a_killed_process_of_this_host_is_not_waited_for(redis: Redis) -> 
     assert not await redis.exists(HANDOVER)
 
 
+@pytest.mark.parametrize("released", [None, b"\xff", b"soon"])
+async def test_a_handover_that_a_hand_wrote_keeps_nobody_from_working(redis: Redis, released: bytes | None) -> None:
+    """The process ended by it, at each start."""
+    told = {"by": "host-a", "why": "asked"} | ({"released": released} if released else {})
+    await redis.hset(HANDOVER, mapping=told)
+
+    await Host(redis, "host-a").lease.take()
+
+    assert await redis.get(LEASE) == b"host-a 1 1"
+
+
 def test_only_a_process_of_this_host_that_ended_is_gone() -> None:
     host, pid, began = this_process("here").split(" ")
     numbered_by = began.partition("@")[2]
