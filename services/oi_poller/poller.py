@@ -135,16 +135,17 @@ class Poller:
 
     async def _sweep(self, marks: Mapping[str, MarkPrice]) -> None:
         symbols = self._readings.stalest_first(self.universe.members)
-        started_ms, deadline_s = self._clock.now_ms(), self.schedule.begin(len(symbols))
+        began_s, deadline_s = self._clock.monotonic_s(), self.schedule.begin(len(symbols))
         self._health.quiet(deadline_s)
         outcome = await sweep(
             symbols, self.fapi.open_interest, self._clock, in_flight=self.settings.in_flight, deadline_s=deadline_s
         )
         self._drop_gone(outcome)
-        record = self._readings.record(outcome, marks, started_ms, self._clock.now_ms())
+        ended_ms, took_s = self._clock.now_ms(), self._clock.monotonic_s() - began_s
+        record = self._readings.record(outcome, marks, ended_ms - round(took_s * 1000), ended_ms)
         self._cause = outcome.cause
         self.schedule.ended(outcome)
-        self.metrics.swept(outcome, len(record.readings) - len(outcome.fresh), (record.ended_ms - started_ms) / 1000)
+        self.metrics.swept(outcome, len(record.readings) - len(outcome.fresh), took_s)
         _name_failures(outcome)
         self.store.owe(record)
         await self._land()

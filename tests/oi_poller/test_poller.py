@@ -30,6 +30,13 @@ MANY = [f"S{n:02}USDT" for n in range(60)]
 BANNED = '{"code":-1003,"msg":"Way too many requests; IP(10.0.0.1) banned until 1764720000000."}'
 
 
+class SetClock(SystemClock):
+    set_by_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.set_by_ms
+
+
 async def test_sweeps_land_with_the_marks_of_their_moment(redis: Redis, start: Start) -> None:
     """The job: every member fresh, with its mark, in the stream and in the hash; and health says so."""
     await put_market(redis, SYMBOLS)
@@ -130,6 +137,27 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
     record = next(one for one in await sweeps(redis) if one.failures)
     assert set(record.failures.values()) == {"rate_limited" if status == 429 else "banned"}
     assert record.universe() == set(MANY)
+
+
+@pytest.mark.parametrize("set_by_s", [-3600, 3600])
+async def test_a_sweep_takes_as_long_as_it_takes_though_the_clock_is_set(
+    redis: Redis, start: Start, set_by_s: int
+) -> None:
+    """It took minus an hour, in the log, in Redis and in a histogram that Prometheus takes for begun anew."""
+    clock = SetClock()
+    await put_market(redis, SYMBOLS)
+    venue = Venue(SYMBOLS)
+    venue.delay_s["ETHUSDT"] = 0.3
+    async with serving(venue), start(venue, clock, OI_MIN_INTERVAL_SEC="30") as service:
+        await eventually(lambda: venue.under_way)
+        clock.set_by_ms = set_by_s * 1000
+        await eventually(lambda: redis.xlen(SWEEPS))
+
+        await eventually(lambda: "took_s" in service.facts)
+        assert 0 < float(service.facts["took_s"]) < 60
+        assert 0 < sample(service, "pipeline_sweep_duration_seconds_sum") < 60
+    (landed,) = await sweeps(redis)
+    assert 0 < landed.ended_ms - landed.started_ms < 60_000
 
 
 async def test_a_ban_that_comes_with_a_handover_is_kept(redis: Redis, start: Start) -> None:
