@@ -23,7 +23,7 @@ from services.ws_daemon.slot import FIRST_WAIT_S, Slot
 from services.ws_daemon.stream import Watch, follow
 from shared.clock import SystemClock
 from shared.settings import load
-from shared.venues.binance.stream import STREAMS
+from shared.venues.binance.stream import STREAMS, open_stream
 from tests.fakes import service
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row
 from tests.waiting import eventually
@@ -118,6 +118,18 @@ async def test_marks_that_cannot_be_used_are_not_taken_for_silence() -> None:
     assert "not one mark of" in ending.detail
     assert "bad_mark: BTCUSDT" in ending.detail
     assert "retired" not in ending.detail
+
+
+async def test_pings_are_answered_and_none_is_sent() -> None:
+    """A client that waited for the pongs of its own pings was cut off every minute, one that gives none after ten."""
+    pongs: list[float] = []
+
+    async def behave(ws: ServerConnection, number: int) -> None:
+        pongs.append(await (await ws.ping(b"1764720000000")))
+
+    async with exchange(behave) as (url, _), await open_stream(url) as ws:
+        await eventually(lambda: pongs)  # with the same payload: websockets takes no other
+        assert ws.ping_interval is None
 
 
 async def test_tickers_alone_do_not_keep_a_connection_alive() -> None:
