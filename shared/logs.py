@@ -69,7 +69,7 @@ class OncePer:
 
 @dataclass
 class _Trouble:
-    since_ms: int = 0
+    since_s: float = 0.0  # monotonic, so that it lasts as long as it lasts while the wall clock is set
     said_s: float = -math.inf
     open: bool = False
     told: bool = False
@@ -91,11 +91,12 @@ class Troubles:
     def wrong(self, what: str, level: str = "warning", /, **facts: Any) -> None:
         trouble, now_s = self._known.setdefault(what, _Trouble()), self._clock.monotonic_s()
         if not trouble.open:
-            trouble.open, trouble.told, trouble.since_ms = True, False, self._clock.now_ms()
+            trouble.open, trouble.told, trouble.since_s = True, False, now_s
         if now_s - trouble.said_s < SAY_AGAIN_S:
             trouble.held += 1
             return
-        since = {"since": iso(trouble.since_ms)} if trouble.told else {}
+        since_ms = self._clock.now_ms() - round((now_s - trouble.since_s) * 1000)
+        since = {"since": iso(since_ms)} if trouble.told else {}
         held = {"held_back": trouble.held} if trouble.held else {}
         (self._log.info if level == "info" else self._log.warning)(what, **facts, **since, **held)
         trouble.said_s, trouble.told, trouble.held = now_s, True, 0
@@ -104,7 +105,7 @@ class Troubles:
         """Well again; said where the trouble was."""
         trouble = self._known.get(what)
         if trouble is not None and trouble.open and trouble.told:
-            self._log.info("well again", after=what, lasted_s=(self._clock.now_ms() - trouble.since_ms) // 1000)
+            self._log.info("well again", after=what, lasted_s=int(self._clock.monotonic_s() - trouble.since_s))
         self.forget(what)
 
     def forget(self, what: str) -> None:

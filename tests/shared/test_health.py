@@ -147,3 +147,15 @@ def test_a_cause_that_its_caller_told_of_is_not_logged(health: Health, caplog: p
     health.bad("PARTIAL: 3 of 343 served")
 
     assert (health.report().detail, lines(caplog)) == ("PARTIAL: 3 of 343 served", [])
+
+
+@pytest.mark.parametrize("set_by_s", [-3600, 3600])
+def test_a_trouble_lasts_as_long_as_it_lasts_though_the_clock_is_set(
+    health: Health, clock: FakeClock, caplog: pytest.LogCaptureFixture, set_by_s: int
+) -> None:
+    health.aside("ticker24h gave nothing", cause="503")
+    clock.set_wall(set_by_s)
+    clock.advance(5)
+    health.over("ticker24h gave nothing")
+
+    assert caplog.records[-1].facts["lasted_s"] == 5  # type: ignore[attr-defined]
