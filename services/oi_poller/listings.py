@@ -93,14 +93,15 @@ class Listings:
             if self._daily.due(f"absent {kind}") is not None:
                 close = difflib.get_close_matches(kind, KNOWN_TYPES, 1)
                 log.warning("no contract is of a type in OI_CONTRACT_TYPES", type=kind, meant=close[0] if close else "")
-        for kind, symbols in kinds.renamed.items():
-            if self._daily.due("renamed") is not None:
+        if kinds.renamed and self._daily.due("renamed") is not None:
+            for kind, symbols in kinds.renamed.items():
                 count, names = len(symbols), first_names(symbols)
                 log.warning(
                     "members have a contract type of a new name: they stay", type=kind, count=count, symbols=names
                 )
-        for kind, count in kinds.not_polled.items():
-            if count >= IN_NUMBERS and self._daily.due("not polled") is not None:
+        numerous = {kind: count for kind, count in kinds.not_polled.items() if count >= IN_NUMBERS}
+        if numerous and self._daily.due("not polled") is not None:
+            for kind, count in numerous.items():
                 log.info("contracts trade that OI_CONTRACT_TYPES leaves out", type=kind, count=count)
 
     def _failed(self, error: Exception) -> float:

@@ -98,6 +98,21 @@ async def test_a_list_that_cannot_be_believed_changes_nothing_and_is_asked_for_s
     assert await kept.look_after_s() <= 2
 
 
+async def test_each_type_that_trades_in_numbers_and_is_left_out_is_named_once_a_day(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of two only the first was, day after day."""
+    caplog.set_level("INFO")
+    kinds = ["TRADIFI_PERPETUAL", "CURRENT_MONTH"]
+    kept.venue.rows += [row(f"{kind[:2]}{n}USDT", contractType=kind) for kind in kinds for n in range(20)]
+
+    await kept.look_after_s()
+    await kept.look_after_s()
+
+    said = [record.facts for record in caplog.records if "leaves out" in record.message]  # type: ignore[attr-defined]
+    assert said == [{"type": kind, "count": 20} for kind in kinds]
+
+
 async def test_a_delisted_symbol_is_dropped_at_once_and_the_list_asked_again(redis: Redis, start: Start) -> None:
     """-4108 is for good: no retry, no stale row, and a look at what else changed, at most once a minute."""
     clock = FastClock(speed=60)
