@@ -163,9 +163,9 @@ class WeightBudget:
     def interval_s(self, symbols: int, least_s: float, now_ms: int) -> float:
         """From start to start of sweeps: 60 x symbols / budget.
 
-        Where the exchange's limit has no room for a clock minute that holds one sweep more than the rate has whole
-        ones, it is stretched: until the reserve has shrunk enough when the last of them begins, or else until a whole
-        number fits, for the last would have to wait for the next minute.
+        Some clock minutes then hold one sweep more than others: at 9 s the seventh begins 54 s into it. Where the limit
+        has no room for that one, it begins when the reserve has shrunk enough; or else a whole number is spread over
+        the minute, for it would have to wait for the next anyway.
         """
         planned = self.planned(now_ms)
         if planned < symbols:
