@@ -14,11 +14,13 @@ from shared.ban import Ban
 from shared.errors import Refused, Rejected, Transient, WireError
 from shared.logs import EventLog
 from shared.service import Service
+from shared.store import UNIVERSE
 from shared.venues.binance import bodies, frames
 from shared.venues.binance.rest import PREMIUM_INDEX, TICKER_24H, Exchange
 
 log = EventLog("rest")
 RESEED_S = 300.0  # between two askings for all volumes while the stream brings none
+ROOM_S = 30.0  # into a minute of the exchange there is surely room for 40 of weight, whatever oi_poller has sent
 NO_VOLUMES = "the stream brings no 24 h volumes: asking ticker/24hr"
 FAILURES = (Transient, Refused, Rejected, WireError)
 
@@ -48,6 +50,9 @@ class Rest:
         self._volumes_from("ticker24h" if silent else "stream")
         if self.seeded_s is not None and not (silent and now_s - self.seeded_s >= RESEED_S):
             return self.feed.volumes_idle_s / 4
+        wait_s = await self._until_room_s()
+        if wait_s:
+            return wait_s
         rows = await self._ask(TICKER_24H, bodies.ticker_24h)
         if rows is None:
             return max(self.seeding.next_s(), self.ban.remaining_s())
@@ -56,6 +61,19 @@ class Rest:
         self.feed.take("ticker24h", rows)
         log.info("24 h volumes seeded", symbols=len(rows.rows))
         return self.feed.volumes_idle_s / 4
+
+    async def _until_room_s(self) -> float:
+        """Until there is room for the one weighty request: oi_poller may use up a minute towards its end.
+
+        Without a universe it has nothing to ask for yet, and waits for these volumes.
+        """
+        into_s = self.service.clock.now_ms() % 60_000 / 1000
+        if into_s < ROOM_S:
+            return 0.0
+        try:
+            return 60.0 - into_s if await UNIVERSE.symbols(self.service.redis) else 0.0
+        except Transient:
+            return 0.0  # the ban cannot be read either: nothing will be sent
 
     def _volumes_from(self, source: str) -> None:
         self.service.facts["volumes"] = source
