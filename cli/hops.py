@@ -93,10 +93,20 @@ def marks(seen: Snapshot, settings: Settings) -> Hop:
     return Hop("marks", DOWN if 2 * len(stale) > total else DEGRADED, seen.age_s(oldest), counts, None, cause)
 
 
-def replaced_s(seen: Snapshot) -> float | None:
+def replaced_s(seen: Snapshot, fact: str = "universeForeignAt") -> float | None:
     """How long ago another writer was last seen to have replaced the universe; None where that is long past."""
-    foreign_s = seen.age_s(stamp_ms(seen.fact("publisher", "universeForeignAt")))
+    foreign_s = seen.age_s(stamp_ms(seen.fact("publisher", fact)))
     return foreign_s if foreign_s is not None and foreign_s < FOREIGN_S else None
+
+
+def overwritten(seen: Snapshot) -> str:
+    """Whether another writer was lately seen to overwrite values between two batches, in words; empty where not."""
+    foreign_s, symbols = replaced_s(seen, "foreignAt"), seen.count("publisher", "foreignSymbols")
+    if foreign_s is None:
+        return ""
+    return (
+        f"between two batches another writer's values were served, of {symbols or 'some'} symbols, {age(foreign_s)} ago"
+    )
 
 
 def universe(seen: Snapshot, settings: Settings) -> Hop:
@@ -202,6 +212,9 @@ def served(seen: Snapshot, settings: Settings) -> Hop:
         if seen.count("publisher", "sent") == 0:
             return Hop("served", DEGRADED, when, counts, since, "nothing was fit to be sent: what is served grows old")
         return Hop("served", DEGRADED, when, counts, since, why or sentence(VERDICTS, verdict))
+    foreign = overwritten(seen)
+    if foreign:
+        return Hop("served", DEGRADED, when, counts, since, foreign)
     confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
     since = seen.since("publisher", good=True)
     return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)

@@ -6,7 +6,7 @@ import time
 
 from cli import outside
 from cli.doctor.finding import Finding, Patient
-from cli.hops import names, replaced_s, why_unseen
+from cli.hops import names, overwritten, replaced_s, why_unseen
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
 from shared import http
 from shared.agreed import unfit_key
@@ -104,10 +104,11 @@ async def writers(p: Patient) -> list[Finding]:
     if not p.given.settings.audit or not p.seen.served:
         return [Finding("writers", UNKNOWN, "who else writes cannot be told: nothing was audited", "BACKEND_AUDIT")]
     foreign = [] if p.seen.is_unseen else [key for key, row in p.seen.served.items() if row.verdict == "foreign"]
-    if foreign:
+    if foreign or overwritten(p.seen):
         what = "another writer feeds the backend: values are served that nobody here sent"
         fix = "find and stop it (the old poller?), or give it another key; docs/runbook.md"
-        return [Finding("writers", DOWN, what, f"{len(foreign)} symbols: {names(foreign)}", fix)]
+        said = f"{len(foreign)} symbols: {names(foreign)}" if foreign else overwritten(p.seen)
+        return [Finding("writers", DOWN, what, said, fix)]
     foreign_s = replaced_s(p.seen)
     if foreign_s is not None:
         what = "another writer replaces the universe at the backend"

@@ -45,9 +45,9 @@ class Backend:
         except WireError as e:
             raise InDoubt(str(e), answered=True) from e
 
-    async def read_served(self) -> Snapshot:
+    async def read_served(self, patience_s: float = READ_TIMEOUT_S) -> Snapshot:
         """What everybody is served, and how old the answer is where a cache before the backend gave it."""
-        reply = await self._get(OPEN_INTEREST)
+        reply = await self._get(OPEN_INTEREST, patience_s=patience_s)
         return wire.decode_snapshot(reply.body, edge.cache_age_s(reply, self._clock.now_ms()))
 
     async def update_universe(self, members: Iterable[Member]) -> None:
@@ -77,11 +77,11 @@ class Backend:
         except WireError as e:
             raise InDoubt(str(e), answered=True) from e
 
-    async def _get(self, path: str, params: dict[str, str] | None = None) -> Reply:
+    async def _get(self, path: str, params: dict[str, str] | None = None, patience_s: float = READ_TIMEOUT_S) -> Reply:
         """Ask without the key, as everybody does; a cache is asked to let the backend itself answer."""
         headers = {"Cache-Control": "no-cache"}
         request = self._client.build_request("GET", self.origin + path, params=params, headers=headers)
-        return await self._send(request, min(READ_TIMEOUT_S, self._timeout_s))
+        return await self._send(request, min(patience_s, self._timeout_s))
 
     async def _send(self, request: httpx.Request, timeout_s: float) -> Reply:
         quiet_s = self._quiet_until_s - self._clock.monotonic_s()

@@ -52,6 +52,8 @@ class Delivery:
     _landed_ms: deque[int] = field(default_factory=lambda: deque(maxlen=PACE_OF), init=False)  # the last ones, by id
     _slow: int = field(default=0, init=False)  # POSTs in a row that left no time for a late sweep
     _stores: bool = field(default=True, init=False)  # the backend's database took the last batch
+    _finished_s: float = field(default=0.0, init=False)  # when the last cycle ended
+    _looked: bool = field(default=True, init=False)  # since then, whether what is served is still ours
 
     def __post_init__(self) -> None:
         self._backoff = Backoff(min(FIRST_RETRY_S, self.settings.retry_max_s), self.settings.retry_max_s)
@@ -108,6 +110,7 @@ class Delivery:
             self._count_lost(await self.outbox.collect(block=False), "deleted")
         self._listen()
         if not self._has_news():
+            await self._look_between()
             return
         until_s = self.service.clock.monotonic_s() + self._spare_s()
         await self._thin(until_s)
@@ -119,6 +122,13 @@ class Delivery:
         await self._make_way()
         await self._deliver(self.outbox.waiting[-1], late=False)
         self._note_pace()
+
+    async def _look_between(self) -> None:
+        """Once between two batches, when half of the interval is over: is what is served still ours?"""
+        since_s = self.service.clock.monotonic_s() - self._finished_s
+        if not self._looked and since_s * 2 >= self._interval_s():
+            self._looked = True
+            self.report.between(await self.batches.readback.look_between())
 
     def _has_news(self) -> bool:
         """Whether a sweep waits that is newer than all that was delivered: the one that a round may end with."""
@@ -237,6 +247,7 @@ class Delivery:
         await self.outbox.finish(attempt.entry_id, attempt.posts, facts, left_out(attempt), served, keep=keep)
         self.metrics.duplicates.inc(attempt.posts - 1)
         self._refusals = ("", 0)
+        self._finished_s, self._looked = self.service.clock.monotonic_s(), False
         late = late or self._has_news()
         self.report.cycle(proof, batches.limits.merges, late=late, backlog=len(self.outbox.waiting))
 

@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 
 LOOKS = 10  # answers with nothing readable in them, before an attempt in doubt counts as not arrived
+BETWEEN_S = 2.0  # that a look between two batches may take
 CACHE_STEP_S = 1.0  # between looks at what a cache before the backend serves
 CACHE_WAIT_S = 60.0  # for it to expire; while nothing newer waits to be posted
 TWO_CACHES = "values of two batches are served in turn: it looks like two backend instances, each with its own cache"
@@ -58,6 +59,19 @@ class ReadBack:
         if 0 <= waited_s < attempt.patience_s:
             raise InDoubt(f"sweep {attempt.sweep_id} is not served yet", answered=True)
         return None
+
+    async def look_between(self) -> Set[str]:
+        """Between two batches: what is served with values that nobody here sent.
+
+        Right after a POST of ours it is ours that is served, so that look hardly ever meets another writer.
+        """
+        try:
+            snapshot = await self.backend.read_served(BETWEEN_S) if self.audited else None
+        except (Transient, Refused, Rejected, WireError):
+            return frozenset()  # the look after the next POST tells of it
+        if snapshot is None or snapshot.cache_age_s is not None:
+            return frozenset()
+        return frozenset(key for key, usd in snapshot.values.items() if not self.ledger.is_ours(key, usd))
 
     async def _look(self) -> Snapshot | None:
         """What is served; None when it was tried often enough. Raises `Away` while it cannot be read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import get_args
 
 from services.publisher.audit import Proof, Verdict, reasons
@@ -14,6 +14,8 @@ from shared.service import Service
 
 REFUSED = "the backend refuses everything"
 SLOW = "sweeps thinned: the backend is slower than they land"
+BETWEEN = "another writer: between two batches values are served that nobody here sent"
+FOREIGN_S = 900.0  # without a sight of it, until it counts as gone
 UNSERVED = ("missing", "outdated", "unreadable", "foreign")
 OLD_MS = 30_000  # the promise of freshness
 log = EventLog("publisher")
@@ -28,6 +30,7 @@ class Report:
         self._fresh_s = fresh_s
         self._served_received: list[int] = []  # of each symbol served right: when its open interest was received
         self._verified_s: float | None = None
+        self._foreign_s: float | None = None  # when another writer was last seen
         metrics.old.set_function(self._old_symbols)
 
     def cycle(self, proof: Proof, merges: str, *, late: bool, backlog: int) -> None:
@@ -126,6 +129,18 @@ class Report:
         if proof.audit.verdict != "UNVERIFIED" or proof.cache_age_s is None or self._verified_s is None:
             return False
         return self._clock.monotonic_s() - self._verified_s < self._fresh_s
+
+    def between(self, foreign: Set[str]) -> None:
+        """What another writer was seen to serve between two batches; the next one of ours overwrites it."""
+        now_s = self._clock.monotonic_s()
+        if foreign:
+            self._foreign_s = now_s
+            self._metrics.unserved.labels("foreign").set(len(foreign))
+            self._service.facts.update(foreignAt=iso(self._clock.now_ms()), foreignSymbols=str(len(foreign)))
+            self._service.health.aside(BETWEEN, symbols=len(foreign), names=first_names(foreign, 5))
+        elif self._foreign_s is not None and now_s - self._foreign_s > FOREIGN_S:
+            self._foreign_s = None
+            self.over(BETWEEN)
 
     def slow(self, count: int, first: str, post_s: float, interval_s: float) -> None:
         """Late sweeps were let go. The poller need not sweep faster than the backend takes."""

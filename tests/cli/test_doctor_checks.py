@@ -132,6 +132,15 @@ async def test_another_writer_is_named(redis: Redis) -> None:
     assert (writers.state, writers.evidence) == (DOWN, "1 symbols: ETHUSDT")
 
 
+@pytest.mark.parametrize(("ago_s", "state"), [(21, DOWN), (1000, GOOD)])
+async def test_another_writer_that_was_seen_between_two_batches_is_named(redis: Redis, ago_s: int, state: str) -> None:
+    world = World()
+    world.beats["publisher"] |= {"foreignAt": iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
+    writers = (await of_world(backend.writers, world, redis))["writers"]
+    assert writers.state == state
+    assert ("of 3 symbols" in writers.evidence) is (state == DOWN)
+
+
 @pytest.mark.parametrize(("ago_s", "state"), [(21, DEGRADED), (1000, GOOD)])
 async def test_another_writer_of_the_universe_is_a_writer(redis: Redis, ago_s: int, state: str) -> None:
     """The old timer replaces the universe every five minutes; nobody else writing is not what that is called."""

@@ -151,6 +151,19 @@ async def test_what_the_publisher_says_of_universe_and_alerts_is_told(redis: Red
     assert "2 in doubt and not sent again" in found["alerts"].counts
 
 
+@pytest.mark.parametrize(("ago_s", "state"), [(300, DEGRADED), (1000, GOOD)])
+async def test_another_writer_between_two_batches_is_told_of_while_it_may_come_again(
+    redis: Redis, ago_s: int, state: str
+) -> None:
+    world = World()
+    world.beats["publisher"] |= {"foreignAt": iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
+
+    found = next(hop for hop in (await judged(world, redis)).hops if hop.hop == "served")
+
+    assert found.state == state
+    assert ("another writer's values were served, of 3 symbols" in found.cause) is (state == DEGRADED)
+
+
 WHYS = [
     ("PARTIAL", "4", {}, "served, not stored: the backend's database took 0 of 4 rows"),
     ("UNVERIFIED", "unknown", {}, "could not read back: the public GET is stopped by a bot wall"),

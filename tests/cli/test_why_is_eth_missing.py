@@ -106,6 +106,28 @@ async def heal(pipeline: Pipeline) -> None:
     await pipeline.fault("backend", {"faults": []})
 
 
+async def test_status_names_the_hop_and_comes_back(pipeline: Pipeline) -> None:
+    """First of all: another writer, who is among the faults, is told of for a quarter of an hour."""
+
+    async def good() -> bool:
+        return (await oi("status", env=told(pipeline))).exit_status == 0
+
+    async def dead() -> dict[str, str] | None:
+        said = await oi("status", "--json", env=told(pipeline))
+        hops = {hop["hop"]: hop["state"] for hop in said.json["hops"]}
+        return hops if said.exit_status == DOWN and hops["delivery"] == hops["served"] == "down" else None
+
+    await eventually(good, within_s=WITHIN_S)
+    pipeline["publisher"].kill()
+    try:
+        hops = await eventually(dead, within_s=WITHIN_S)
+    finally:
+        await heal(pipeline)
+
+    assert hops["feed"] == hops["marks"] == hops["sweep"] == "good"
+    await eventually(good, within_s=WITHIN_S)
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 async def test_one_command_says_why(pipeline: Pipeline, fault: Fault) -> None:
     """One question, asked at night by somebody who knows nothing else; test_explain.py has more reasons."""
@@ -140,23 +162,3 @@ async def test_the_same_command_says_when_all_is_well(pipeline: Pipeline) -> Non
 
     said = await eventually(right, within_s=WITHIN_S)
     assert said.out.startswith("ETHUSDT is right: $")
-
-
-async def test_status_names_the_hop_and_comes_back(pipeline: Pipeline) -> None:
-    async def good() -> bool:
-        return (await oi("status", env=told(pipeline))).exit_status == 0
-
-    async def dead() -> dict[str, str] | None:
-        said = await oi("status", "--json", env=told(pipeline))
-        hops = {hop["hop"]: hop["state"] for hop in said.json["hops"]}
-        return hops if said.exit_status == DOWN and hops["delivery"] == hops["served"] == "down" else None
-
-    await eventually(good, within_s=WITHIN_S)
-    pipeline["publisher"].kill()
-    try:
-        hops = await eventually(dead, within_s=WITHIN_S)
-    finally:
-        await heal(pipeline)
-
-    assert hops["feed"] == hops["marks"] == hops["sweep"] == "good"
-    await eventually(good, within_s=WITHIN_S)

@@ -277,6 +277,37 @@ async def test_a_batch_that_made_way_is_ours_after_a_kill(desk: Make) -> None:
     assert "still served with an earlier value" in one.fact("why")
 
 
+async def test_a_second_writer_is_seen_between_two_batches(desk: Make) -> None:
+    """Right after a POST of ours, ours is served: all was VERIFIED while another's values stood most of the time."""
+    one = desk()
+    await one.cycle()
+    one.node.cache = {**one.node.cache, "S01USDT": 5.0}
+
+    one.clock.advance(6)
+    await one.step()
+
+    assert one.count("pipeline_unserved_symbols", reason="foreign") == 1
+    assert one.fact("foreignSymbols") == "1"
+    assert await one.cycle() == "VERIFIED"
+    assert one.count("pipeline_unserved_symbols", reason="foreign") == 0
+    assert one.service.health.report().healthy
+
+
+async def test_between_two_batches_it_is_looked_once_and_what_is_ours_is_no_other_writers(desk: Make) -> None:
+    """What a symbol that left is served with, and a batch whose answer got lost, are ours."""
+    one = desk()
+    await one.cycle()
+    await one.cycle(symbols=SYMBOLS[:-1])
+    begun = len(one.loopback.requests)
+
+    for _ in range(3):
+        one.clock.advance(3)
+        await one.step()
+
+    assert [(asked.method, asked.path) for asked in one.loopback.requests[begun:]] == [READ]
+    assert one.fact("foreignAt") == ""
+
+
 @pytest.mark.parametrize("fault", ["500", "html", "wall", "reset"])
 async def test_what_cannot_be_read_back_is_unverified(desk: Make, fault: str) -> None:
     one = desk()
