@@ -40,6 +40,7 @@ class Live(msgspec.Struct, frozen=True):
     values: dict[str, float]
     as_of_ms: int | None
     cached_s: float | None = None
+    unreadable: int = 0  # symbols served with what is no number
 
     @property
     def cache(self) -> str:
@@ -65,7 +66,7 @@ async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
     read = {backend_key(symbol): _number(value) for symbol, value in body.data.items()}
     values = {key: usd for key, usd in read.items() if usd is not None}
     as_of_ms = None if body.as_of is None else int(body.as_of)
-    return Live(values, as_of_ms, cache_age_s(reply, time.time_ns() // 1_000_000))
+    return Live(values, as_of_ms, cache_age_s(reply, time.time_ns() // 1_000_000), len(read) - len(values))
 
 
 def _number(value: Any) -> float | None:

@@ -35,6 +35,9 @@ async def serving(p: Patient) -> list[Finding]:
     if live.cache:
         fix = f"let the edge pass {outside.OPEN_INTEREST} through, or cache it for a second at most"
         return [Finding("backend", DEGRADED, f"{live.cache}: that old is what readers get", said, fix)]
+    if live.unreadable:
+        what = f"{live.unreadable} symbols are served in a form that is no number"
+        return [Finding("backend", DEGRADED, what, said, "look at the backend: GET " + outside.OPEN_INTEREST)]
     if not live.values or old_s is None or old_s > p.given.settings.verified_max_age_s:
         return [Finding("backend", DEGRADED, "what the backend serves is old or nothing", said, "oi status says why")]
     return [Finding("backend", GOOD, "the backend serves", said)]

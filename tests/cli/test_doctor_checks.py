@@ -87,6 +87,14 @@ async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
     assert (await found(backend.serving, lambda _: httpx.Response(200, json=served_now()))).state == GOOD
 
 
+async def test_values_that_are_no_numbers_are_not_called_old() -> None:
+    finding = await found(
+        backend.serving,
+        lambda _: httpx.Response(200, json=served_now(data={"BTCUSDT": "8,370,000.10", "ETHUSDT": "1,200"})),
+    )
+    assert (finding.state, finding.what) == (DEGRADED, "2 symbols are served in a form that is no number")
+
+
 async def test_what_is_no_number_costs_only_its_symbol() -> None:
     data = {"A": 1, "B": "2.50", "C": None, "D": "NaN", "E": True, "F": {}, "G": 10**400, "H": [1.5]}
 
