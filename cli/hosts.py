@@ -163,8 +163,10 @@ async def until_moved(redis: Redis, before: Share, clock: Clock) -> Share | None
 
 
 def require(found: Iterable[Share], service: str) -> list[Share]:
-    """The shares that a name on the command line means. Raises `Transient` for one that is none."""
+    """The shares that a name on the command line means. Raises `Transient` where it means none."""
+    if service not in {"all", *SHARED}:
+        raise Transient(f"{service} is none of {', '.join(SHARED)} or all")
     chosen = [share for share in found if service in {"all", share.service}]
     if not chosen:
-        raise Transient(f"{service} is none of {', '.join(SHARED)} or all")
+        raise Transient(f"{service}: nobody has signed in on any host")
     return chosen

@@ -183,6 +183,9 @@ async def test_nobody_is_asked_to_stop_where_nobody_would_go_on(redis: Redis) ->
     assert not await redis.keys("oi:handover:*")
     with pytest.raises(Transient, match="is none of"):
         hosts.require([], "redis")
+    for service in ("all", "publisher"):  # it said that it is none of those it named
+        with pytest.raises(Transient, match="nobody has signed in"):
+            hosts.require([], service)
 
 
 async def test_a_service_without_a_standby_keeps_no_other_from_moving(redis: Redis, redis_url: str) -> None:
