@@ -117,31 +117,24 @@ class Column(NamedTuple):
     left: bool = False
 
 
+def _percents(
+    title: str, value: Callable[[Row], float | None], digits: int, width: int = 6, *, wide: int = 0, grow: int = 0
+) -> Column:
+    return Column(title, width, lambda r: _percent(value(r), digits), value, lambda r: _rise(value(r)), wide, grow)
+
+
 COLUMNS = (
     Column("symbol", 12, lambda r: r.symbol, lambda r: r.symbol, lambda _: "bold", grow=6, left=True),
     Column("OI USD", 7, lambda r: money(r.usd), lambda r: r.usd, _trust, grow=2),
     Column("contracts", 9, lambda r: money(r.contracts), lambda r: r.contracts, wide=100),
     Column("mark", 9, lambda r: _price(r.mark), lambda r: r.mark, grow=2),
-    Column("fund%", 7, lambda r: _percent(r.funding, 4), lambda r: r.funding, lambda r: _rise(r.funding), grow=1),
-    Column("Δ5m%", 6, lambda r: _percent(r.change_5m, 2), lambda r: r.change_5m, lambda r: _rise(r.change_5m), grow=1),
-    Column(
-        "Δ15m%", 6, lambda r: _percent(r.change_15m, 2), lambda r: r.change_15m, lambda r: _rise(r.change_15m), grow=1
-    ),
-    Column("Δ1h%", 6, lambda r: _percent(r.change_1h, 2), lambda r: r.change_1h, lambda r: _rise(r.change_1h), grow=1),
-    Column(
-        "Δ4h%", 6, lambda r: _percent(r.change_4h, 1), lambda r: r.change_4h, lambda r: _rise(r.change_4h), wide=LONG
-    ),
-    Column(
-        "Δ24h%",
-        6,
-        lambda r: _percent(r.change_24h, 1),
-        lambda r: r.change_24h,
-        lambda r: _rise(r.change_24h),
-        wide=LONG,
-    ),
-    Column(
-        "Δ7d%", 6, lambda r: _percent(r.change_7d, 1), lambda r: r.change_7d, lambda r: _rise(r.change_7d), wide=LONG
-    ),
+    _percents("fund%", lambda r: r.funding, 4, 7, grow=1),
+    _percents("Δ5m%", lambda r: r.change_5m, 2, grow=1),
+    _percents("Δ15m%", lambda r: r.change_15m, 2, grow=1),
+    _percents("Δ1h%", lambda r: r.change_1h, 2, grow=1),
+    _percents("Δ4h%", lambda r: r.change_4h, 1, wide=LONG),
+    _percents("Δ24h%", lambda r: r.change_24h, 1, wide=LONG),
+    _percents("Δ7d%", lambda r: r.change_7d, 1, wide=LONG),
     Column("1 h", 6, lambda r: r.hour, lambda r: r.change_1h, lambda _: "cyan", grow=54, left=True),
     Column("age", 4, lambda r: age(r.age_s), lambda r: r.age_s, _trust),
     Column(
