@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from cli.history import BLOCKS
 from cli.show import EXIT, GOOD, NONE, UNKNOWN, money
 from shared.clock import from_iso, iso
 from shared.errors import Refused, SettingsError, Transient
@@ -20,7 +21,6 @@ from shared.history.block import Row
 from shared.history.file import DAY_MS, Series, all_series, file_faults, open_to_read
 from shared.history.read import rows_of, series_of
 
-BLOCKS = "▁▂▃▄▅▆▇█"
 HEIGHT = 10  # lines of a drawing
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 STEPS_S = (60, 300, 900, 3600, 14_400, 86_400)

@@ -102,9 +102,9 @@ def mark(state: str) -> Text:
     return Text(f"{DOT[state]} {state}", STYLE[state])
 
 
-def hop_table(hops: list[Hop], title: str = "hop") -> Table:
+def hop_table(hops: list[Hop]) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
-    table.add_column(title, no_wrap=True)
+    table.add_column("hop", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
     table.add_column("since", no_wrap=True)
