@@ -1,8 +1,8 @@
 // Open interest of other venues, for the page alone: asked of the funding API every five seconds, where it has any.
 // None of it goes through the ingest route: that one takes `BTC_USDT` for Binance's BTCUSDT.
 //
-// A view is {at, others, rows}: Unix ms, USD at all other venues together, and by Binance's symbol {usd, contracts};
-// a contract is [venue, its symbol, usd, sides, received ms, why it is not in the sum or '']. null: no venue is read.
+// A view is {at, others, away, rows}: Unix ms, USD at all other venues together, the venues that are in no sum because
+// they cannot be read now, and by Binance's symbol {usd, contracts}; a contract is [venue, its symbol, usd, sides, received ms, why it is not in the sum or '']. null: no venue is read.
 
 import { Asked } from './asked.mjs';
 
@@ -29,8 +29,10 @@ export function readAggregate(body) {
     });
     for (const { venue, symbol } of told) if (venue === OWN) rows[symbol] = { usd: coin.openInterestUsd, contracts };
   }
-  const others = sum(said.data.flatMap(({ members }) => members.filter(({ venue }) => venue !== OWN).map((row) => row.openInterestUsd)));
-  return { at: said.at * 1000, others, rows };
+  const others = said.data.flatMap(({ members }) => members.filter(({ venue }) => venue !== OWN));
+  const inside = new Set(others.map(({ venue }) => venue));
+  const away = (said.venues ?? []).filter(({ venue, trouble }) => trouble && venue !== OWN && !inside.has(venue));
+  return { at: said.at * 1000, others: sum(others.map((row) => row.openInterestUsd)), away: away.map(({ venue }) => venue), rows };
 }
 
 export class Venues extends Asked {

@@ -49,6 +49,22 @@ def test_what_other_venues_have(page: Page, start_backend: Callable[..., Backend
     expect(bars.nth(2)).to_contain_text("sides unknown")
 
 
+def test_a_venue_that_cannot_be_read_is_named_beside_the_sum_that_lacks_it(
+    page: Page, start_backend: Callable[..., Backend], services: Services
+) -> None:
+    """The sum falls by billions that nobody closed."""
+    said = services.bodies["aggregate"] = aggregate()
+    states = {"binance": "", "gate": "answers late", "okx": "asked again at 12:10: 403", "bitget": ""}
+    said["venues"] = [{"venue": venue, "trouble": trouble} for venue, trouble in states.items()]
+    backend = start_backend(VENUES_FROM=f"{services.origin}/aggregate")
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+
+    expect(page.locator("#total-all-note")).to_have_text("without OKX")
+    said["venues"] = []
+    expect(page.locator("#total-all-note")).to_have_text("", timeout=10_000)
+
+
 def test_without_them_nothing_speaks_of_venues(page: Page, backend: Backend) -> None:
     backend.ingest([BTC], ago(1))
     page.goto(backend.url)

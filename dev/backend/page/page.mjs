@@ -9,7 +9,7 @@ import { Book, verdict } from './model.mjs';
 import { Movers } from './movers.mjs';
 import { strip } from './pipeline.mjs';
 import { Strip } from './strip.mjs';
-import { members } from './venues.mjs';
+import { lacking, members } from './venues.mjs';
 import { Table, changeClass } from './table.mjs';
 
 // The server says something every 2 s; after this long the line is dead even if nobody closed it.
@@ -72,6 +72,7 @@ function writeVenues(total) {
   document.body.toggleAttribute('data-venues', book.venues !== null);
   $('everywhere').hidden = book.venues === null;
   say($('total-all'), format.usd(book.venues === null || total === null ? null : total + book.venues.others));
+  say($('total-all-note'), lacking(book.venues));
   say($('total-label'), book.venues === null ? 'Total open interest' : 'Open interest, Binance');
 }
 

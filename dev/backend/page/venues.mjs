@@ -16,6 +16,9 @@ const WHY = {
 };
 
 const nameOf = (venue) => NAMES[venue] ?? venue;
+
+/** What the sum over all venues lacks: those that cannot be read now. Pure. */
+export const lacking = (venues) => (venues?.away.length ? `without ${venues.away.map(nameOf).join(', ')}` : '');
 const reason = (why) => WHY[why] ?? why.replaceAll('_', ' ');
 
 /** The contracts of a symbol's sum over venues, one a line; what is not in it with the reason. Pure. */
