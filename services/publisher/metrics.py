@@ -41,6 +41,9 @@ class Metrics(Meters):
         )
         self.sent = self.gauge("pipeline_sent_symbols", "Symbols sent, last cycle")
         self.unserved = self.gauge("pipeline_unserved_symbols", "Symbols sent and not served right, by how", "reason")
+        self.foreign_looks = self.counter(
+            "pipeline_foreign_looks", "Looks between two batches that met values nobody here sent"
+        )
         self.ghosts = self.gauge("pipeline_ghost_symbols", "Symbols served that left the universe")
         self.backlog = self.gauge("pipeline_backlog_sweeps", "Sweeps not yet delivered")
         self.duplicates = self.counter(

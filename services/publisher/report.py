@@ -135,6 +135,7 @@ class Report:
         now_s = self._clock.monotonic_s()
         if foreign:
             self._foreign_s = now_s
+            self._metrics.foreign_looks.inc()
             self._metrics.unserved.labels("foreign").set(len(foreign))
             self._service.facts.update(foreignAt=iso(self._clock.now_ms()), foreignSymbols=str(len(foreign)))
             self._service.health.aside(BETWEEN, symbols=len(foreign), names=first_names(foreign, 5))

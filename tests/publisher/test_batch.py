@@ -290,6 +290,7 @@ async def test_a_second_writer_is_seen_between_two_batches(desk: Make) -> None:
     assert one.fact("foreignSymbols") == "1"
     assert await one.cycle() == "VERIFIED"
     assert one.count("pipeline_unserved_symbols", reason="foreign") == 0
+    assert one.count("pipeline_foreign_looks_total") == 1, "it tells of it though the next cycle is verified again"
     assert one.service.health.report().healthy
 
 
