@@ -217,11 +217,7 @@ class Lease:
         """Whether this host has just given the work to another, which has not taken it yet."""
         if last.get(b"by") != self._host.encode() or last.get(b"why") not in {b"asked", b"banned"}:
             return False
-        return (
-            0
-            <= self._clock.now_ms() - _number(last.get(b"released", b"").decode(errors="replace"))
-            < GIVES_WAY_S * 1000
-        )
+        return 0 <= self._clock.now_ms() - _released_ms(last) < GIVES_WAY_S * 1000
 
     def _taking(self, kept: str, last: Mapping[bytes, bytes]) -> dict[str, str]:
         """How the work came here; empty for a first start, and for a restart on the same host."""
@@ -232,7 +228,7 @@ class Lease:
         if b"released" in last:
             why = last.get(b"why", b"").decode(errors="replace")
             cause = why if why in CAUSES else "stopped"
-            without = f"{max(0, self._clock.now_ms() - _number(last[b'released'].decode(errors='replace'))) / 1000:.1f}"
+            without = f"{max(0, self._clock.now_ms() - _released_ms(last)) / 1000:.1f}"
         elif self._seen_s is not None:
             without = f"{EXPIRES_S + self._clock.monotonic_s() - self._seen_s:.1f}"
         told = {"before": before, "now": self._host, "cause": cause, "at": iso(self._clock.now_ms())}
@@ -264,6 +260,10 @@ def _standbys(rows: Mapping[bytes, bytes], service: str, now_ms: int) -> set[str
             if name.endswith(f" {service}".encode()) and said["standby"] and fresh:
                 found.add(str(said.get("egress", "")))
     return found
+
+
+def _released_ms(last: Mapping[bytes, bytes]) -> int:
+    return _number(last.get(b"released", b"").decode(errors="replace"))
 
 
 def _number(text: str) -> int:
