@@ -12,12 +12,11 @@ from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, Hop, age
 from cli.state import UNVERIFIED, Snapshot, stamp_ms
 from cli.words import VERDICTS, sentence
-from shared.agreed import stalled_s
+from shared.agreed import FOREIGN_S, stalled_s
 from shared.clock import iso
 
 NAMES = 3
 LONGEST_WHY = 300  # characters of the publisher's reason: it may quote what the backend answered
-FOREIGN_S = 900.0  # for so long another writer of the universe is told of; the old timer comes every five minutes
 ASTRAY = {"FOREIGN", "HELD_BACK", "IN_DOUBT"}  # the publisher's words for a universe that is not served as it is here
 UNITS = {
     "ws_daemon": "oi-ws-daemon",
@@ -93,20 +92,23 @@ def marks(seen: Snapshot, settings: Settings) -> Hop:
     return Hop("marks", DOWN if 2 * len(stale) > total else DEGRADED, seen.age_s(oldest), counts, None, cause)
 
 
-def replaced_s(seen: Snapshot, fact: str = "universeForeignAt") -> float | None:
-    """How long ago another writer was last seen to have replaced the universe; None where that is long past."""
+def _foreign_s(seen: Snapshot, fact: str) -> float | None:
+    """How long ago another writer was last seen, by that fact; None where it counts as gone."""
     foreign_s = seen.age_s(stamp_ms(seen.fact("publisher", fact)))
     return foreign_s if foreign_s is not None and foreign_s < FOREIGN_S else None
 
 
+def replaced_s(seen: Snapshot) -> float | None:
+    """How long ago another writer was last seen to have replaced the universe; None where it counts as gone."""
+    return _foreign_s(seen, "universeForeignAt")
+
+
 def overwritten(seen: Snapshot) -> str:
     """Whether another writer was lately seen to overwrite values between two batches, in words; empty where not."""
-    foreign_s, symbols = replaced_s(seen, "foreignAt"), seen.count("publisher", "foreignSymbols")
+    foreign_s, symbols = _foreign_s(seen, "foreignAt"), seen.count("publisher", "foreignSymbols") or "some"
     if foreign_s is None:
         return ""
-    return (
-        f"between two batches another writer's values were served, of {symbols or 'some'} symbols, {age(foreign_s)} ago"
-    )
+    return f"between two batches another writer's values were served, of {symbols} symbols, {age(foreign_s)} ago"
 
 
 def universe(seen: Snapshot, settings: Settings) -> Hop:

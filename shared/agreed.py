@@ -8,6 +8,7 @@ from shared.proxy import Proxy, proxy
 from shared.settings import CommonSettings, Setting, host_id, integer, number, origin, switch, take, text
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+FOREIGN_S = 900.0  # after the last sight of another writer it counts as gone; the old timer comes every five minutes
 # Of /metrics and /healthz; for each the one common setting whose default differs.
 METRICS_PORTS = {
     "ws_daemon": 9101,

@@ -7,6 +7,7 @@ from typing import get_args
 
 from services.publisher.audit import Proof, Verdict, reasons
 from services.publisher.metrics import Metrics
+from shared.agreed import FOREIGN_S
 from shared.clock import iso
 from shared.errors import Refused, WireError
 from shared.logs import EventLog, first_names
@@ -15,7 +16,6 @@ from shared.service import Service
 REFUSED = "the backend refuses everything"
 SLOW = "sweeps thinned: the backend is slower than they land"
 BETWEEN = "another writer: between two batches values are served that nobody here sent"
-FOREIGN_S = 900.0  # without a sight of it, until it counts as gone
 UNSERVED = ("missing", "outdated", "unreadable", "foreign")
 OLD_MS = 30_000  # the promise of freshness
 log = EventLog("publisher")
