@@ -185,18 +185,18 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     return Hop("delivery", state, when, counts, seen.since("publisher", good=state is GOOD), cause)
 
 
+def _served_counts(seen: Snapshot, verdict: str) -> str:
+    right, total, ghosts = (seen.count("publisher", name) for name in ("served", "universe", "ghosts"))
+    counts = f"{verdict}: {'?' if right is None else right} of {total} served as sent, {ghosts or 0} ghosts"
+    cached = seen.fact("publisher", "cacheAgeS")
+    cache = f"; what is served comes from a cache, {cached} s old" if cached and not seen.is_unseen else ""
+    return (counts if verdict else "") + cache
+
+
 def served(seen: Snapshot, settings: Settings) -> Hop:
     verdict = seen.fact("publisher", "verdict")
-    right, total, ghosts = (seen.count("publisher", name) for name in ("served", "universe", "ghosts"))
-    when = seen.age_s(seen.batch_ms)
-    counts = (
-        f"{verdict}: {'?' if right is None else right} of {total} served as sent, {ghosts or 0} ghosts"
-        if verdict
-        else ""
-    )
-    cached = seen.fact("publisher", "cacheAgeS")
-    counts += f"; what is served comes from a cache, {cached} s old" if cached and not seen.is_unseen else ""
-    since = seen.since("publisher", good=False)
+    right, total = seen.count("publisher", "served"), seen.count("publisher", "universe")
+    when, since, counts = seen.age_s(seen.batch_ms), seen.since("publisher", good=False), _served_counts(seen, verdict)
     if when is None:
         return Hop("served", UNKNOWN, None, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
     if when > settings.verified_max_age_s:
