@@ -91,13 +91,22 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
         return Explained(symbol, UNKNOWN, answer, last.hop, "", usd, hops)
     fault = fault or next(hop for hop in hops if hop.state != GOOD)
     state = DOWN if usd is None else DEGRADED if DOWN in {hop.state for hop in hops} else last.state
-    held = f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
-    if seen.is_unseen and last.age_s is not None:
-        held = f"${money(_last_usd(symbol, seen))} was seen served {age(last.age_s)} ago"
-    answer = f"{symbol} is not to be trusted: {fault.cause}; {held}"
-    if usd is None:
-        answer = f"{symbol} is missing: {fault.cause}"
+    answer = f"{symbol} is missing: {fault.cause}"
+    if usd is not None:
+        answer = f"{symbol} is not to be trusted: {fault.cause}; {_held(symbol, seen, usd, last)}"
     return Explained(symbol, state, answer, fault.hop, _look(symbol, fault), usd, hops)
+
+
+def _held(symbol: str, seen: Snapshot, usd: float, last: Hop) -> str:
+    """What is served all the same, as far as anybody looked."""
+    last_usd = _last_usd(symbol, seen)
+    if not seen.is_unseen:
+        return f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
+    return (
+        f"the backend serves ${money(usd)}"
+        if last_usd is None
+        else f"${money(last_usd)} was seen served {age(last.age_s)} ago"
+    )
 
 
 def _look(symbol: str, fault: Hop) -> str:

@@ -197,6 +197,17 @@ async def test_a_backend_that_cannot_be_asked_now_leaves_the_audits_word(redis: 
     assert "cannot be asked now: ConnectionRefusedError" in found.hops[-1].counts
 
 
+async def test_what_was_missing_when_it_was_last_looked_is_not_called_seen_served(redis: Redis) -> None:
+    """It is served by now, as far as anybody can tell, and the publisher cannot look."""
+    world = World()
+    world.served[ETH] = "missing"
+    world.beats["publisher"] |= {"verdict": "UNVERIFIED", "served": "unknown", "why": "could not read back: a bot wall"}
+
+    found = await asked(world, redis, Live({ETH: world.usd(ETH)}, None))
+
+    assert found.answer == "ETHUSDT is not to be trusted: could not read back: a bot wall; the backend serves $100K"
+
+
 @pytest.mark.parametrize("live", [None, "HTTP 403", Live({ETH: 5.0}, None)])
 async def test_what_the_last_audit_could_not_see_is_not_said_to_be_right(redis: Redis, live: Live | str | None) -> None:
     """Behind a wall every cycle is UNVERIFIED, and ``oi:served`` tells of the last one before it."""
