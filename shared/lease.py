@@ -1,7 +1,8 @@
 """``oi:lease:<service>``: on which of several hosts a service's work is done; the others stand by and take over.
 
-The value names the owner: host, process, and when that process began. A lease runs out when its owner has not renewed
-it, and is taken at once from an owner on this host that is no longer there, so that a restart waits for nobody. Each
+The value names the owner: host, process, when that process began, and what numbers processes there. A lease runs out
+when its owner has not renewed it, and is taken at once from an owner that was numbered as this process is and is no
+longer there: a restart on a host waits for nobody, one in a new container until the lease runs out. Each
 taking has a number, the fencing token in ``oi:fence:<service>``; how it went stands in ``oi:handover:<service>``.
 Commands only, no script: some users may not run any.
 """
