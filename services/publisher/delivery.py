@@ -110,6 +110,7 @@ class Delivery:
             self._count_lost(await self.outbox.collect(block=False), "deleted")
         self._listen()
         if not self._has_news():
+            await self._make_way()
             await self._look_between()
             return
         until_s = self.service.clock.monotonic_s() + self._spare_s()
@@ -193,9 +194,9 @@ class Delivery:
             self.report.slow(len(thinned), entry_time(thinned[0]), self.batches.post_s, self._interval_s())
 
     async def _make_way(self) -> None:
-        """A doubt does not keep the newest waiting."""
+        """A doubt does not keep the newest waiting; where there is none, one that has to go out again waits for it."""
         attempt = self.outbox.attempt
-        if attempt and attempt.entry_id != self.outbox.waiting[-1]:
+        if attempt and not (self._has_news() and attempt.entry_id == self.outbox.waiting[-1]):
             await self.outbox.release(attempt)
             self.metrics.duplicates.inc(attempt.posts - 1)
 

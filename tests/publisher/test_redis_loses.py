@@ -74,6 +74,33 @@ async def test_a_doubt_whose_sweep_disappeared_ends(desk: Make) -> None:
     assert len(one.node.sizes) == 3
 
 
+async def test_a_late_batch_in_doubt_waits_where_the_newest_disappeared(desk: Make) -> None:
+    """As in a failover that lost the newest sweep: it was looked for again and again without a pause."""
+    one = desk()
+    await one.cycle()
+    one.node.stores = False
+    await one.cycle()
+    one.node.stores = True
+    await one.cycle()
+    one.node.answers = [502]
+    await one.land_next()
+    await one.step()
+    newest = one.outbox.waiting[-1]
+    await one.redis.xack("oi:sweeps", "publisher", newest)
+    await one.redis.xdel("oi:sweeps", newest)
+    one.clock.advance(60)
+    await one.step()
+    asked = len(one.loopback.requests)
+
+    for _ in range(5):
+        await one.step()
+
+    assert len(one.loopback.requests) == asked
+    assert await one.cycle() == "VERIFIED"
+    assert len(one.node.stored()) == 4
+    assert one.duplicates == 1
+
+
 @pytest.mark.parametrize("audit", ["on", "off"])
 @pytest.mark.parametrize("happened", [False, True])
 async def test_a_cycle_whose_end_cannot_be_written_is_not_gone_round_for_ever(
