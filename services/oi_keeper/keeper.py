@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from services.oi_keeper.metrics import Metrics
-from services.oi_keeper.readings import Listings, readings_of, timely
+from services.oi_keeper.readings import ExchangeClock, Listings, readings_of, stamps_of
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.writer import Reading, Writer
@@ -50,6 +50,7 @@ class Keeper:
         self._backoff = Backoff(0.5, 20.0)
         self._heard_s = self._clock.monotonic_s()
         self._writer: Writer | None = None
+        self._exchange_clock = ExchangeClock()
         self._told = False  # that the file is open; Redis, too, ends a turn, and the file is opened anew after it
         self.opened = asyncio.Event()  # once the file was there and could be written
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
@@ -112,7 +113,9 @@ class Keeper:
         unlisted: set[str] = set()
         unkept = ""
         for entry in entries:
-            sweep = entry.sweep if isinstance(entry.sweep, WireError) else timely(entry.sweep)
+            sweep = entry.sweep
+            if not isinstance(sweep, WireError):
+                sweep = self._exchange_clock.judge(stamps_of(sweep)) or sweep
             if isinstance(sweep, WireError):
                 self.metrics.bad_in_redis(sweep)
                 unkept = str(sweep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from services.oi_keeper.writer import Reading
 from shared.errors import WireError
@@ -13,7 +14,7 @@ from shared.model import Member, Sweep
 from shared.model import Reading as Measured
 from shared.numbers import plain
 
-FAR_MS = 2_700_000  # nearer than the next time zone, longer than all contracts at once stand still
+FAR_MS = 2_700_000  # nearer than the next time zone, longer than all contracts of an open market stand still
 
 
 class Listings:
@@ -34,23 +35,60 @@ class Listings:
         return Series(symbol, max(began)) if began else None
 
 
-def wrong_clock(stamps: Iterable[tuple[int, int]]) -> WireError | None:
+def wrong_clock(stamps: Iterable[tuple[int, int]], *, still: bool = False) -> WireError | None:
     """That the clock of who received these is far from the exchange's. Of each: received, last changed there, Unix ms.
 
     A contract may be quiet for long, and none changes after it was received: a clock is ahead where every one of them
-    changed long ago, and behind where half of them are yet to change.
+    changed long ago, unless all were watched to stand ``still``, and behind where half of them are yet to change.
     """
     off_ms = sorted(received_ms - changed_ms for received_ms, changed_ms in stamps)
-    if not off_ms or (off_ms[0] <= FAR_MS and off_ms[len(off_ms) // 2] >= -FAR_MS):
+    if not off_ms:
         return None
-    minutes = (off_ms[0] if off_ms[0] > 0 else off_ms[len(off_ms) // 2]) / MINUTE_MS
+    least_ms, middle_ms = off_ms[0], off_ms[len(off_ms) // 2]
+    if (least_ms <= FAR_MS or still) and middle_ms >= -FAR_MS:
+        return None
+    minutes = (least_ms if least_ms > 0 else middle_ms) / MINUTE_MS
     return WireError("wrong_clock", f"ours is {minutes:+.0f} min from the exchange's")
 
 
-def timely(sweep: Sweep) -> Sweep | WireError:
-    """The sweep, unless its rows would be kept as of another time."""
-    fresh = (one.open_interest for symbol, one in sweep.readings.items() if symbol not in sweep.failures)
-    return wrong_clock((oi.received_ms, oi.changed_ms) for oi in fresh) or sweep
+class Stamp(NamedTuple):
+    """What tells one clock from the other: by ours, and by the exchange's, which stamps the last change."""
+
+    symbol: str
+    received_ms: int
+    changed_ms: int
+
+
+class ExchangeClock:
+    """Remembers the stamps of before: no clock is wrong because all trading is halted, or the one contract is quiet.
+
+    What was seen lately and has not changed since may be as old as it says. The first look cannot tell that, and costs
+    what it found.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Stamp] = {}
+
+    def judge(self, stamps: Iterable[Stamp]) -> WireError | None:
+        """`wrong_clock` of this look."""
+        looked = {stamp.symbol: stamp for stamp in stamps}
+        pairs = [(self._seen[symbol], now) for symbol, now in looked.items() if symbol in self._seen]
+        since = [now.changed_ms == before.changed_ms for before, now in pairs if _lately(before, now)]
+        self._seen |= looked
+        still = bool(since) and all(since)
+        return wrong_clock(((stamp.received_ms, stamp.changed_ms) for stamp in looked.values()), still=still)
+
+
+def _lately(before: Stamp, now: Stamp) -> bool:
+    return 0 < now.received_ms - before.received_ms <= FAR_MS
+
+
+def stamps_of(sweep: Sweep) -> Iterator[Stamp]:
+    """Of what is news in it."""
+    for symbol, reading in sweep.readings.items():
+        if symbol not in sweep.failures:
+            oi = reading.open_interest
+            yield Stamp(symbol, oi.received_ms, oi.changed_ms)
 
 
 def readings_of(sweep: Sweep, listings: Listings) -> Iterator[Reading | str]:

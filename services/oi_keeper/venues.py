@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 from services.oi_keeper.metrics import Metrics
-from services.oi_keeper.readings import wrong_clock
+from services.oi_keeper.readings import ExchangeClock, Stamp
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import Reading, Writer
 from shared.errors import Refused, Transient, WireError
@@ -50,6 +50,7 @@ class VenueKeeper:
         self._path = venues_path(path)
         self._service = service
         self._metrics = metrics
+        self._exchange_clock = ExchangeClock()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
 
     async def run(self) -> NoReturn:
@@ -72,7 +73,9 @@ class VenueKeeper:
         if not readings:
             return 0
         own = (row for of_coin in seen.rows.get(BINANCE, {}).values() for row in of_coin)
-        off = wrong_clock((row.received_ms, row.venue_ms) for row in own if row.venue_ms is not None)
+        off = self._exchange_clock.judge(
+            Stamp(row.symbol, row.received_ms, row.venue_ms) for row in own if row.venue_ms is not None
+        )
         if off is not None:
             raise off
         return await asyncio.get_running_loop().run_in_executor(self._aside, self._write, readings, now_ms)

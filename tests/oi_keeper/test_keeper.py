@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from services.oi_keeper import keeper
 from services.oi_keeper.__main__ import serve
-from services.oi_keeper.readings import FAR_MS, Listings, readings_of, wrong_clock
+from services.oi_keeper.readings import FAR_MS, ExchangeClock, Listings, Stamp, readings_of, wrong_clock
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.writer import Reading, Writer
@@ -229,6 +229,41 @@ def test_a_clock_that_is_behind_is_told_by_most_contracts(ages: list[int], behin
 
     assert wrong_clock((NOW_MS - behind_ms, NOW_MS - age) for age in [*ages, *quiet])
     assert wrong_clock([]) is None
+
+
+async def test_a_market_that_is_halted_is_kept(redis: Redis, tmp_path: Path) -> None:
+    """Nothing changes for hours, and the exchange's stamps stand still: our clock is right all the while."""
+    path = tmp_path / "history.db"
+    await listed(redis, BTCUSDT=5)
+    async with keeping(redis, path) as service:
+        for minute in range(-60, 16, 15):
+            at_ms = NOW_MS + minute * 60_000
+            await land(redis, at_ms, at_ms - NOW_MS + 3_600_000, BTCUSDT="1.5")
+        await eventually(lambda: all_acknowledged(redis))
+
+        assert [minute for minute, _ in told(path)] == [-60, -45, -30, -15, 0, 15]
+        assert service.health.report().healthy
+
+
+def test_what_stands_still_proves_no_clock_wrong() -> None:
+    """Neither where the keeper is started anew meanwhile, nor where few of the universe could be asked."""
+    clock, hours = ExchangeClock(), 3_600_000
+    halted = [Stamp(s, NOW_MS, NOW_MS - 2 * hours - n) for n, s in enumerate(("A", "B", "C"))]
+
+    assert clock.judge(halted), "of the first look nobody can tell"
+    assert clock.judge(halted), "read once more, it is no second look"
+    assert clock.judge([halted[2]._replace(received_ms=NOW_MS + 10_000)]) is None
+    assert clock.judge([stamp._replace(received_ms=NOW_MS + 20_000) for stamp in halted]) is None
+
+
+def test_a_change_that_is_new_and_long_ago_proves_a_clock_wrong() -> None:
+    clock, hours = ExchangeClock(), 3_600_000
+    quiet, busy = Stamp("A", NOW_MS, NOW_MS - 9 * hours), Stamp("B", NOW_MS, NOW_MS - 2 * hours)
+    clock.judge([quiet, busy])
+    later = NOW_MS + 10_000
+
+    assert clock.judge([quiet._replace(received_ms=later), Stamp("B", later, busy.changed_ms + 9_000)])
+    assert clock.judge([]) is None
 
 
 async def test_a_symbol_nobody_knows_the_listing_of_is_counted_and_costs_only_itself(
