@@ -73,12 +73,22 @@ class Block(Sequence[Row]):
         return (self[i] for i in range(len(self)))
 
 
+def between(rows: Sequence[Row], from_ms: int, to_ms: int) -> Sequence[Row]:
+    """Of rows, oldest first, those from one instant to another (excluded); no other becomes text."""
+    times = _times(rows)
+    return rows[bisect_left(times, from_ms) : bisect_left(times, to_ms)]
+
+
 def nearest(rows: Sequence[Row], target_ms: int) -> Row | None:
     """Of rows, oldest first, the one nearest to an instant; of two as near, the older."""
-    times = rows.times if isinstance(rows, Block) else [row.received_ms for row in rows]
+    times = _times(rows)
     right = bisect_left(times, target_ms)
     near = [i for i in (right - 1, right) if 0 <= i < len(times)]
     return rows[min(near, key=lambda i: abs(times[i] - target_ms))] if near else None
+
+
+def _times(rows: Sequence[Row]) -> list[int]:
+    return rows.times if isinstance(rows, Block) else [row.received_ms for row in rows]
 
 
 def encode(rows: Sequence[Row]) -> bytes:

@@ -10,7 +10,7 @@ import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from shared.history.block import Row, decode, nearest
+from shared.history.block import Row, between, decode, nearest
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
 
 HALF_HOUR_MS = 1_800_000
@@ -79,15 +79,16 @@ def first_of_each(rows: Iterable[Row], step_s: int) -> list[Row]:
 
 
 def _of_days(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_s: int) -> Iterator[Row]:
-    """Of each day its minutes where they are wanted and still kept, else its five minutes."""
+    """Of each day its minutes where they are wanted and still kept, else its five minutes; whole minutes of either."""
     blocks: dict[int, bytes] = {}
     for day, each_s, blob in db.execute(_DAYS, (from_ms // DAY_MS, to_ms // DAY_MS, number)):
         if each_s == EACH_FIVE_S and step_s < EACH_FIVE_S:
             blocks.setdefault(day, blob)
         elif each_s == EACH_FIVE_S or step_s < EACH_FIVE_S:
             blocks[day] = blob
+    first_ms, end_ms = from_ms // MINUTE_MS * MINUTE_MS, -(-to_ms // MINUTE_MS) * MINUTE_MS
     for blob in blocks.values():
-        yield from decode(blob)
+        yield from between(decode(blob), first_ms, end_ms)
 
 
 def minutes_of(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int) -> Iterator[Row]:

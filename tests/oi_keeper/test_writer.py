@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
-from shared.history.block import Row
+from shared.history.block import Column, Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
 from shared.history.read import HALF_HOUR_MS, first_of_each, minutes_of, nearest_of_all, rows_of, series_of
 
@@ -357,6 +357,19 @@ def test_a_look_at_all_is_not_longer_for_a_year_of_the_statistic(writer: Writer)
     a_week = steps()
     writer.told(BTC, hours, START)
     assert steps() <= a_week + 1
+
+
+def test_a_look_at_all_across_a_gap_makes_no_day_of_rows(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day before has a gap for as long as it lasted: of each series the rows around it decide, and no others."""
+    gap = START + 12 * 3_600_000
+    writer.add(Reading(BTC, one) for one in a_day() if abs(one.received_ms - gap) > 40 * MINUTE_MS)
+    writer.told(BTC, [Row(gap, "1", "2", ours=False)], START)
+    writer.fold(DAY)
+    texts, text = list[int](), Column.text
+    monkeypatch.setattr(Column, "text", lambda column, i: texts.append(i) or text(column, i))
+
+    assert nearest_of_all(writer.db, gap, HALF_HOUR_MS) == {1: Row(gap, "1", "2", ours=False)}
+    assert len(texts) < 200
 
 
 def test_the_minutes_between_two_instants_are_no_others(writer: Writer) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import WireError
-from shared.history.block import Row, decode, encode, nearest
+from shared.history.block import Row, between, decode, encode, nearest
 from tests.builders import NOW_MS
 
 digits = st.text("0123456789", min_size=1, max_size=24)
@@ -50,6 +50,14 @@ def test_a_day_of_minutes_takes_a_fraction_of_its_rows() -> None:
 def test_what_is_no_block_is_named(blob: bytes) -> None:
     with pytest.raises(WireError, match="stored_block"):
         decode(blob)
+
+
+@given(rows, st.integers(0, 4_133_980_799_999), st.integers(0, 4_133_980_799_999))
+def test_a_part_of_a_block_is_that_part_of_its_rows(kept: list[Row], one: int, other: int) -> None:
+    told = decode(encode(sorted(kept, key=lambda row: row.received_ms)))
+    first, end = min(one, other), max(one, other)
+
+    assert list(between(told, first, end)) == [row for row in told if first <= row.received_ms < end]
 
 
 @pytest.mark.parametrize(("target", "found"), [(0, 100), (140, 100), (150, 100), (151, 200), (999, 300)])
