@@ -270,3 +270,8 @@ def _released_ms(last: Mapping[bytes, bytes]) -> int:
 def _number(text: str) -> int:
     first = text.partition(" ")[0]
     return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0
+
+
+def _released_ms(last: Mapping[bytes, bytes]) -> int:
+    """When the work was given up, by the clock of who did; 0: a hand wrote there what is no time."""
+    return _number(last.get(b"released", b"").decode(errors="replace"))

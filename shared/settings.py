@@ -200,9 +200,8 @@ def _can_be_asked(value: str) -> bool:
 def redis_url(value: str) -> str:
     asked = parse_qsl(value.partition("?")[2], keep_blank_values=True)
     if not all(name in _REDIS_OPTIONS or name.startswith("ssl_") for name, _ in asked):
-        raise ValueError(
-            "has an option, behind its ?, that is none of a connection"
-        )  # its name may be a password's part
+        # Not named: it may be a part of the password.
+        raise ValueError("has an option, behind its ?, that is none of a connection")
     if sentinel.is_behind(value):
         behind = sentinel.parse(value)
         for name, _ in behind.hosts:

@@ -78,9 +78,8 @@ class Poller:
         remaining_s = self.ban.remaining_s()
         self.service.wish = "banned" if remaining_s > SHORT_WAIT_S else ""
         if remaining_s:
-            why = (
-                self._cause if isinstance(self._cause, RateLimited) else "oi:ban says so"
-            )  # another may have been told
+            told = isinstance(self._cause, RateLimited)  # else another service was
+            why = self._cause if told else "oi:ban says so"
             self._health.bad(QUIET, f"{iso(self.ban.until_ms)}, {why}")
             return self.schedule.nap(min(remaining_s, BAN_NAP_S))
         unknown = await self._look()
