@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import NoReturn, cast
 
 from shared.errors import UNREADABLE, Transient
@@ -35,24 +36,28 @@ async def tell(service: Service) -> None:
 
 async def keep_beating(service: Service) -> NoReturn:
     """Beat until cancelled. Redis being away is the service's own loop to report; here it costs one beat."""
-    forget_s = service.clock.monotonic_s()
+    forget_s, hosts = service.clock.monotonic_s(), dict[bytes, bytes]()
     while True:
         with contextlib.suppress(Transient):
             await tell(service)
             if service.clock.monotonic_s() >= forget_s:
-                await _forget_gone(service)
+                hosts = await _forget_gone(service, hosts)
                 forget_s = service.clock.monotonic_s() + FORGET_S
         await service.clock.sleep(EVERY_S)
 
 
-async def _forget_gone(service: Service) -> None:
-    """Hosts that went away for good: those that are there keep ``oi:hosts`` from expiring."""
+async def _forget_gone(service: Service, before: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Hosts that went away for good: those that are there keep ``oi:hosts`` from expiring.
+
+    Who signed in since the look ``before`` is there, however old that is by a clock of its own. Returns this look.
+    """
     since_ms = service.clock.now_ms() - HOSTS_EXPIRE_S * 1000
     async with redis_faults():
         rows = cast("dict[bytes, bytes]", await service.unfenced.hgetall(HOSTS))
-        gone = [name for name, blob in rows.items() if _beat_ms(blob) < since_ms]
+        gone = [name for name, blob in rows.items() if before.get(name) == blob and _beat_ms(blob) < since_ms]
         if gone:
             await service.unfenced.hdel(HOSTS, *gone)
+    return rows
 
 
 def _beat_ms(blob: bytes) -> int:

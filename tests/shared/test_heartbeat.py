@@ -124,6 +124,17 @@ async def test_a_host_that_went_away_for_good_is_forgotten_in_an_hour(redis: Red
         await eventually(forgotten)
 
 
+async def test_a_host_whose_clock_is_hours_behind_is_not_forgotten(redis: Redis) -> None:
+    """`oi doctor` missed it for seconds of each minute, and could not name its clock."""
+    clock = QuickClock()
+    async with beating(service(clock, redis, "ws_daemon")):
+        for n in range(100):
+            beat_ms = clock.now_ms() - 7_200_000
+            anew = await redis.hset(HOSTS, "behind ws_daemon", json.dumps({"beat": beat_ms}))
+            assert bool(anew) == (n == 0)
+            await clock.sleep(0)
+
+
 async def test_redis_away_costs_only_the_beats_it_misses() -> None:
     """The heartbeat is for people; its failure must not take the service down with it."""
     server = EmbeddedRedis()
