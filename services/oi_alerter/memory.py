@@ -87,9 +87,7 @@ class Memory:
             **dict(wire.encode_latch(key, latch) for key, latch in latches.items()),
         }
         gone = list(idle)
-        async with round_trip(self._redis) as pipe:  # on its own: a full Redis obeys it, and refuses what follows
-            pipe.xtrim(ALERTS, minid=f"{max(0, entry_order(entry_id)[0] - ALERTS_KEPT_MS)}-0", approximate=False)
-            pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
+        await self._let_go(max(0, entry_order(entry_id)[0] - ALERTS_KEPT_MS))
         async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(ALERTER)
             kept = cast("bytes | None", await pipe.hget(ALERTER, CURSOR))
@@ -111,6 +109,12 @@ class Memory:
         self.latches.update(latches)
         for key in gone:
             self.latches.pop(key, None)
+
+    async def _let_go(self, before_ms: int) -> None:
+        """Of alerts that are old or too many; on its own, for a full Redis obeys it, and refuses what follows."""
+        async with round_trip(self._redis) as pipe:
+            pipe.xtrim(ALERTS, minid=f"{before_ms}-0", approximate=False)
+            pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
 
     async def backfilled(self) -> dict[str, bytes]:
         """Symbol -> openInterestHist's answer, of the last hours."""
