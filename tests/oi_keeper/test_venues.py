@@ -84,6 +84,24 @@ async def test_by_a_clock_far_from_the_exchange_s_nothing_is_kept(redis: Redis, 
     assert list(path.parent.iterdir()) == []
 
 
+async def test_while_all_trading_is_halted_sums_are_kept(redis: Redis, clock: FakeClock, path: Path) -> None:
+    """Binance's stamps stand still, and the others trade."""
+    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+    halted_ms = clock.now_ms()
+    added = []
+    for _ in range(12):
+        now_ms = clock.now_ms()
+        await put(redis, now_ms, gate="1")
+        own = told("BTCUSDT", "2", venue="binance", received_ms=now_ms, venue_ms=halted_ms)
+        async with round_trip(redis) as pipe:
+            VENUE_LINES.put(pipe, {"binance": VenueLine(now_ms, now_ms, 1, 1)})
+            venue_rows("binance").put(pipe, {"BTC": [own]})
+        added.append(await keeper.turn())
+        clock.advance(EVERY_S)
+
+    assert added == [3] * 12
+
+
 async def test_a_day_that_is_over_becomes_blocks(redis: Redis, clock: FakeClock, path: Path) -> None:
     keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
     for base in ("1.5", "2.5"):
