@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.proxy import Proxy, proxy
-from shared.settings import CommonSettings, Setting, host_id, integer, number, origin, switch, take, text
+from shared.settings import CommonSettings, Setting, file_path, host_id, integer, number, origin, switch, take, text
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 FOREIGN_S = 900.0  # after the last sight of another writer it counts as gone; the old timer comes every five minutes
@@ -99,7 +99,7 @@ HISTORY_PATH = Setting(
     "HISTORY_PATH",
     "/var/lib/oi-pipeline/oi_keeper/history.db",
     "the file of open interest's past; its folder must exist",
-    text,
+    file_path,
 )
 
 VENUES = Setting(

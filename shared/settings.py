@@ -95,6 +95,13 @@ def text(value: str) -> str:
     return value
 
 
+def file_path(value: str) -> str:
+    """Where a file stands, or is to stand; empty: nowhere."""
+    if value and value.rpartition("/")[2] in {"", ".", ".."}:
+        raise ValueError("is a folder: must be the path of a file")
+    return value
+
+
 def integer(low: int, high: int) -> Parse:
     def parse(value: str) -> int:
         if not (value.isascii() and value.removeprefix("-").isdigit()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.agreed import HISTORY_PATH, METRICS_PORTS
-from shared.settings import CommonSettings, host, integer, metrics_port, number, setting, take, text
+from shared.settings import CommonSettings, file_path, host, integer, metrics_port, number, setting, take
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Settings(CommonSettings):
         "FUNDING_MAX_AGE_SEC", "180", number(0.1, 86_400), "older data is answered with 503, Data stale"
     )
     state_file: str = setting(
-        "STATE_FILE", "", text, "path of a .funding_state.json to keep for scripts that read one; empty: none"
+        "STATE_FILE", "", file_path, "path of a .funding_state.json to keep for scripts that read one; empty: none"
     )
     history_path: str = take(HISTORY_PATH)
     metrics_port: int = metrics_port(METRICS_PORTS["funding_api"])

@@ -17,7 +17,13 @@ def test_defaults_are_those_of_the_old_api() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("FUNDING_API_PORT", "65536"), ("FUNDING_API_PORT", "http"), ("FUNDING_MAX_AGE_SEC", "0")],
+    [
+        ("FUNDING_API_PORT", "65536"),
+        ("FUNDING_API_PORT", "http"),
+        ("FUNDING_MAX_AGE_SEC", "0"),
+        ("STATE_FILE", "/"),
+        ("HISTORY_PATH", "/"),
+    ],
 )
 def test_a_bad_value_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}='{value}'"):

@@ -18,6 +18,7 @@ from shared.settings import (
     CommonSettings,
     choice,
     declared,
+    file_path,
     help_text,
     host,
     integer,
@@ -40,6 +41,7 @@ class Told(CommonSettings):
     rest_url: str = setting("REST_URL", "https://fapi.binance.com", origin("https", "http"), "where to ask")
     limit: int = setting("LIMIT", "2000", integer(1, 2400), "requests a minute")
     pause_s: float = setting("PAUSE_SEC", "1.5", number(0.5, 60), "seconds between two")
+    kept: str = setting("KEPT", "", file_path, "a file; empty: none")
     pin: int = setting("PIN", "1234", integer(0, 9999), "opens the door", secret=True)
 
 
@@ -81,6 +83,9 @@ def test_an_empty_environment_is_the_documented_one() -> None:
         ("PAUSE_SEC", "0.4", "must lie between 0.5 and 60"),
         ("METRICS_PORT", "65536", "must lie between 0 and 65535"),
         ("LOG_FORMAT", "xml", "must be one of text, json"),
+        ("KEPT", "/", "is a folder: must be the path of a file"),
+        ("KEPT", "/var/lib/", "is a folder: must be the path of a file"),
+        ("KEPT", "..", "is a folder: must be the path of a file"),
     ],
 )
 def test_a_bad_value_is_named_with_its_setting(name: str, value: str, why: str) -> None:
