@@ -14,6 +14,7 @@ from cli.hops import UNITS, stale_marks, trouble
 from cli.outside import Live
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, UNKNOWN, Hop, age, clock, money
+from cli.spelling import spellings
 from cli.state import UNAUDITED, Snapshot
 from cli.venues import OverVenues
 from cli.words import FAILURES, LEFT_OUT, SERVED, VERDICTS, sentence
@@ -47,10 +48,10 @@ class Explained(msgspec.Struct, frozen=True):
 def resolve(typed: str, seen: Snapshot) -> tuple[str, list[str]]:
     """The symbol that is meant, or "" and the nearest names: ``eth`` and ``ETH-USDT`` are ETHUSDT."""
     known = known_symbols(seen)
-    plain = typed.strip().upper()
-    for name in (plain, backend_key(plain), f"{plain}USDT", plain.replace("/", "")):
+    for name in spellings(typed):
         if name in known:
             return name, []
+    plain = typed.strip().upper()
     begin = sorted((s for s in known if plain and s.startswith(plain)), key=len)
     close = difflib.get_close_matches(plain, known, 5, 0.5) + difflib.get_close_matches(f"{plain}USDT", known, 5, 0.6)
     return "", list(dict.fromkeys([*begin[:3], *close]))[:5]

@@ -15,6 +15,7 @@ import msgspec
 
 from cli.history import BLOCKS
 from cli.show import EXIT, GOOD, NONE, UNKNOWN, money
+from cli.spelling import spellings
 from shared.clock import from_iso, iso
 from shared.errors import Refused, SettingsError, Transient
 from shared.history.block import Row
@@ -74,8 +75,7 @@ def read(path: str, symbol: str, span: Span) -> Past:
     """The newest series of this name. Raises `SettingsError` where the file cannot be read."""
     step = step_s(span.to_ms - span.from_ms)
     with _opened(path) as db:
-        names = (symbol.upper(), f"{symbol.upper()}USDT")
-        found = next((found for name in names if (found := series_of(db, name))), None)
+        found = next((found for name in spellings(symbol) if (found := series_of(db, name))), None)
         if found is None:
             return Past("", "", iso(span.from_ms), step, [])
         number, series = found[0]

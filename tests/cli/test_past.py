@@ -57,6 +57,12 @@ def test_it_is_drawn_with_what_it_is_drawn_of(env: Path, capsys: pytest.CaptureF
     assert (lines[0].split()[0], lines[-1].split()[0]) == ("1.06K", "1.00K")
 
 
+@pytest.mark.parametrize("typed", ["BTCUSDT", "btc", " btcusdt ", "BTC-USDT", "btc/usdt", "BTC_USDT"])
+def test_a_symbol_is_found_as_people_write_it(env: Path, typed: str) -> None:
+    """As by `oi explain`: what one command takes, the next does."""
+    assert past.read(str(env), typed, past.Span(NOW_MS - DAY_MS, NOW_MS)).symbol == "BTCUSDT"
+
+
 def test_as_json_and_csv_it_is_every_row_with_its_digits_and_its_source(
     env: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
