@@ -58,13 +58,19 @@ swap() {
   rm -rf "$HOME_DIR.old"
 }
 
-command_link() { # `oi` for everybody; a file of that name that is not ours stays
+command_link() { # `oi` for everybody; a file or link of that name that is not ours stays
+  local link=$DESTDIR$BINDIR/oi
   mkdir -p "$DESTDIR$BINDIR"
-  if [ -e "$DESTDIR$BINDIR/oi" ] && [ ! -L "$DESTDIR$BINDIR/oi" ]; then
-    say "$DESTDIR$BINDIR/oi is something else and stays; the command is $PREFIX/cli/oi"
-    return
+  if [ -e "$link" ] || [ -L "$link" ]; then
+    case "$(readlink "$link" || true)" in
+      */cli/oi) ;; # of this PREFIX or of one before
+      *)
+        say "$link is something else and stays; the command is $PREFIX/cli/oi"
+        return
+        ;;
+    esac
   fi
-  ln -sfn "$PREFIX/cli/oi" "$DESTDIR$BINDIR/oi"
+  ln -sfn "$PREFIX/cli/oi" "$link"
 }
 
 units() {
