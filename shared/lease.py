@@ -99,6 +99,11 @@ class Lease:
         self._seen_s: float | None = None  # when another was last seen to hold it
         self.why = "stopped"  # why it is given up, when it is
         self._handovers, self._without = _meters(service, fence)
+        self._begun = Gauge(
+            "pipeline_work_begun_timestamp_seconds",
+            "When this process took its service's work; 0: it stands by",
+            registry=service.registry,
+        )
 
     async def take(self) -> None:
         """Wait until the lease is this process's; meanwhile it is a healthy standby."""
@@ -112,6 +117,7 @@ class Lease:
                 await self._clock.sleep(LOOK_S)
                 continue
             if not other:
+                self._begun.set(self._clock.now_ms() / 1000)
                 return
             if self._seen_s is None:
                 log.warning("another process does this service's work: standing by", owner=other)

@@ -13,7 +13,10 @@ from shared.settings import load
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 EVERYONE = ("pipeline_healthy", "process_start_time_seconds", "process_resident_memory_bytes")
-SHARED_WORK = ("pipeline_lease_owner", "pipeline_handovers_total", "pipeline_without_owner_seconds_total")
+SHARED_WORK = (
+    *("pipeline_lease_owner", "pipeline_work_begun_timestamp_seconds"),
+    *("pipeline_handovers_total", "pipeline_without_owner_seconds_total"),
+)
 
 
 class Exported(NamedTuple):

@@ -78,6 +78,22 @@ async def test_the_first_works_and_the_second_stands_by_until_it_is_gone(redis: 
 
     assert steps.sleeps == [LOOK_S] * 3
     assert two.service.standby == ""
+
+
+async def test_when_the_work_was_taken_is_told(redis: Redis) -> None:
+    """By it the alerts count how long there was time for a sweep or a cycle: a standby runs for months."""
+
+    def begun(host: Host) -> float | None:
+        return host.service.registry.get_sample_value("pipeline_work_begun_timestamp_seconds")
+
+    one, two = Host(redis, "host-a"), Host(redis, "host-b", clock=Steps(3, lambda: one.expire()))
+    assert (begun(one), begun(two)) == (0, 0)
+    await one.lease.take()
+    assert begun(one) == one.clock.now_ms() / 1000
+
+    await two.lease.take()
+
+    assert begun(two) == two.clock.now_ms() / 1000
     assert await redis.get(LEASE) == b"host-b 1 1"
     assert await redis.get(FENCE) == b"2 host-b 1 1"
     told = await redis.hgetall(HANDOVER)
