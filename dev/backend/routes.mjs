@@ -95,7 +95,7 @@ function addAlert({ app, body, faults }) {
   const alert = parseJson(body);
   const numbers = [alert.baseline, alert.current].every((value) => typeof value === 'number');
   if (typeof alert.symbol !== 'string' || !alert.direction || !numbers) throw badPayload('missing required fields');
-  if (alert.direction !== 'UP' && alert.direction !== 'DOWN') throw badPayload('direction is UP or DOWN');
+  if (alert.direction !== 'UP' && alert.direction !== 'DOWN') throw new Refusal(json(500, { error: 'Failed to store alert' })); // its database's enum
   instant(alert.timestamp, null);
   if (faults.of('lost')) return json(200, { success: true, id: 'lost' });
   const stored = app.store.addAlert({ ...alert, symbol: normalise(alert.symbol) });
