@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 from dev.node import require_node
 from dev.processes import Child
@@ -34,16 +36,24 @@ def preferred_port(port: int) -> int:
         return free
 
 
-def claim(folder: Path) -> None:
-    """One stage a checkout: pid files and logs stand at fixed places, for people to find."""
+def claim(folder: Path) -> IO[str]:
+    """One stage a checkout: pid files and logs stand at fixed places, for people to find. Held while the file is open.
+
+    A lock, and not the number in it: of one that was killed that may be another process's by now.
+    """
     mark = folder / "run" / "stage.pid"
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
-        pid = int(mark.read_text())
-        os.kill(pid, 0)
-        sys.exit(f"another demo runs here already, as process {pid}; end it first")
+    with contextlib.suppress(FileNotFoundError), mark.open() as before:
+        try:
+            fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another demo runs here already, as process {before.read()}; end it first")
     shutil.rmtree(folder, ignore_errors=True)
     mark.parent.mkdir(parents=True)
-    mark.write_text(str(os.getpid()))
+    held = mark.open("w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    held.write(str(os.getpid()))
+    held.flush()
+    return held
 
 
 class Stage:
@@ -55,7 +65,7 @@ class Stage:
         self.health: dict[str, str] = {}
         self.ports = {name: preferred_port(port) for name, port in PORTS.items()}
         self.api_port = preferred_port(8888)
-        claim(FOLDER)
+        self._claim = claim(FOLDER)
 
     def add(self, name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Child:
         child = Child(name, argv, {**self.env, **env}, FOLDER)
