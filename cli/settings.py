@@ -6,6 +6,7 @@ else a demo that runs in this checkout; else the installed settings; else the de
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from shared.settings import HOST_ID, REDIS_URL, declared, load, origin, setting,
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo" / "env"
+EXAMPLE = ROOT / ".env.example"  # of this release: it mentions every setting
 INSTALLED = Path("/etc/oi-pipeline/oi-pipeline.env")
 KEY_FILE = "backend_api_key"  # beside the installed settings
 HEALTH = ",".join(f"{name}=http://127.0.0.1:{port}/healthz" for name, port in agreed.METRICS_PORTS.items())
@@ -115,10 +117,12 @@ def parse_env(content: str) -> dict[str, str]:
 
 
 def strangers(content: str) -> dict[str, str]:
-    """Names that a file sets though nobody reads them. The example it was made of mentions every setting."""
+    """Names that a file sets though nobody reads them. The example it was made of mentions every setting of its day."""
     known = set(_MENTIONED.findall(content))
     if len(known) < len(declared(Settings)):
-        return {}  # not made of the example: nothing to compare with
+        return {}  # not made of the example: it may be another program's, too
+    with contextlib.suppress(OSError):
+        known |= set(_MENTIONED.findall(EXAMPLE.read_text(encoding="utf-8")))
     known |= {name for item in declared(Settings) for name in (item.name, *item.aliases)}
     odd = [name for name in parse_env(content) if name not in known]
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in odd}

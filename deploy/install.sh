@@ -29,6 +29,7 @@ stage() { # the new version beside the one in use
   mkdir -p "$HOME_DIR.new/requirements"
   cp -R shared services cli systemd docs "$HOME_DIR.new/"
   cp requirements/base.lock "$HOME_DIR.new/requirements/"
+  cp .env.example "$HOME_DIR.new/"
   find "$HOME_DIR.new" -name __pycache__ -prune -exec rm -rf {} +
   rm -f "$HOME_DIR.new"/systemd/*.service "$HOME_DIR.new"/systemd/*.target
 }

@@ -104,6 +104,17 @@ def test_a_name_nobody_reads_is_noticed_with_the_one_that_was_meant() -> None:
     assert strangers("BACKEND_ULR=https://x\n") == {}
 
 
+def test_a_setting_that_came_with_an_upgrade_is_no_stranger() -> None:
+    """The file was made of the example of its day, and is never overwritten."""
+    of_its_day = (ROOT / ".env.example").read_text().replace("#HISTORY_BACKFILL=on\n", "")
+    assert strangers(of_its_day + "\nHISTORY_BACKFILL=off\n") == {}
+
+
+def test_a_setting_that_was_uncommented_is_no_stranger() -> None:
+    """As the head of the file asks for."""
+    assert strangers((ROOT / ".env.example").read_text().replace("#HISTORY_BACKFILL=on", "HISTORY_BACKFILL=off")) == {}
+
+
 def test_a_line_for_a_shell_is_noticed(nowhere: Path) -> None:
     """systemd and docker read no `export X=`: the setting would silently be the default."""
     settings.INSTALLED.write_text("export BACKEND_URL=https://b\n  export\tREDIS_URL = x\n# export A=1\nB=export C=1\n")

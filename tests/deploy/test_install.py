@@ -35,6 +35,7 @@ def deploy(machine: Path, what: str) -> str:
 def test_settings_and_key_are_kept_and_nobody_else_reads_them(machine: Path) -> None:
     settings, key = (machine / "etc/oi-pipeline" / name for name in ("oi-pipeline.env", "backend_api_key"))
     deploy(machine, "install")
+    assert (machine / "opt/oi-pipeline/.env.example").read_text() == settings.read_text()  # for `oi doctor`
     assert [path.stat().st_mode & 0o777 for path in (settings, key)] == [0o600, 0o600]
     settings.write_text("BACKEND_URL=https://backend.example\n")
     key.write_text("a-key\n")
