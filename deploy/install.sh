@@ -20,6 +20,7 @@ ETC=$DESTDIR/etc/oi-pipeline
 HOME_DIR=$DESTDIR$PREFIX
 # The publisher last: by then what it reads is flowing again.
 SERVICES=(oi-ws-daemon oi-poller oi-alerter oi-keeper oi-funding-api oi-venue-poller oi-publisher)
+NEW=' ' # units that were not there before
 
 say() { echo "oi-pipeline: $*"; }
 manager_runs() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
@@ -78,6 +79,7 @@ units() {
   local unit
   mkdir -p "$DESTDIR$UNITDIR"
   for unit in systemd/*.service systemd/*.target; do
+    [ -e "$DESTDIR$UNITDIR/$(basename "$unit")" ] || NEW+="$(basename "$unit" .service) "
     sed "s#/opt/oi-pipeline#$PREFIX#g" "$unit" >"$DESTDIR$UNITDIR/$(basename "$unit")"
     chmod 644 "$DESTDIR$UNITDIR/$(basename "$unit")"
   done
@@ -93,10 +95,17 @@ settings() {
   [ -e "$ETC/backend_api_key" ] || install -m 600 /dev/null "$ETC/backend_api_key"
 }
 
-restart_one_at_a_time() { # only what runs; each has to do its job again before the next is touched
+runs() { case "$(systemctl is-active "$1.service" || true)" in active | activating | reloading) ;; *) return 1 ;; esac; }
+
+is_wanted_now() { # came with this version, to a pipeline that runs: it would wait for the next boot
+  [[ $NEW == *" $1 "* ]] && systemctl is-active --quiet oi-pipeline.target &&
+    [ "$(systemctl is-enabled "$1.service" 2>/dev/null || true)" != masked ]
+}
+
+restart_one_at_a_time() { # only what runs, and what is new; each has to do its job before the next is touched
   local unit
   for unit in "${SERVICES[@]}"; do
-    case "$(systemctl is-active "$unit.service" || true)" in active | activating | reloading) ;; *) continue ;; esac
+    runs "$unit" || is_wanted_now "$unit" || continue
     say "restarting $unit"
     if ! timeout "$READY_WITHIN_S" systemctl restart "$unit.service"; then
       say "$unit is not ready: $(systemctl show -P StatusText "$unit.service")"

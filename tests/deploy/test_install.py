@@ -73,3 +73,36 @@ def test_a_command_of_that_name_that_is_anothers_stays(machine: Path, other: str
     assert "is something else and stays; the command is /opt/oi-pipeline/cli/oi" in said
     assert command.is_symlink() is (other == "a link")
     assert other == "a file" or command.readlink() == Path("/opt/other/bin/oi")
+
+
+def test_a_service_that_an_upgrade_brings_is_started_where_the_others_run(tmp_path: Path) -> None:
+    """It would wait for the next boot, and be missed until then. Who was stopped by hand, or is masked, stays so."""
+    calls, units = tmp_path / "calls", tmp_path / "usr/local/lib/systemd/system"
+    units.mkdir(parents=True)
+    for unit in (ROOT / "systemd").glob("oi-*"):
+        if unit.stem not in {"oi-keeper", "oi-venue-poller"}:
+            (units / unit.name).write_text("of before")
+    systemctl = tmp_path / "bin/systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(
+        f"""#!/bin/sh
+case "$*" in
+  "is-active --quiet oi-pipeline.target") exit 0 ;;
+  is-active*keeper*|is-active*venue*|is-active*alerter*) echo inactive; exit 3 ;;
+  is-active*) echo active ;;
+  is-enabled*venue*) echo masked; exit 1 ;;
+  is-enabled*) echo static ;;
+  *) echo "$*" >> {calls} ;;
+esac
+"""
+    )
+    systemctl.chmod(0o755)
+    functions = (ROOT / "deploy/install.sh").read_text().partition('\ncase "${1:-}"')[0]
+    env = {"PATH": f"{systemctl.parent}:/usr/sbin:/usr/bin:/sbin:/bin", "DESTDIR": str(tmp_path)}
+
+    command = ["bash", "-c", f"{functions}\nunits\nrestart_one_at_a_time", str(ROOT / "deploy/install.sh")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    wanted = ("oi-ws-daemon", "oi-poller", "oi-keeper", "oi-funding-api", "oi-publisher")
+    assert calls.read_text().split("\n") == [*(f"restart {unit}.service" for unit in wanted), ""]
