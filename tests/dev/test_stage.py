@@ -20,12 +20,12 @@ def test_the_second_of_a_checkout_is_told_which_is_there(tmp_path: Path) -> None
     claim(tmp_path / "demo").close()
 
 
-@pytest.mark.parametrize("left", ["1", str(os.getpid()), "", "soon"])
+@pytest.mark.parametrize("left", ["1", "ours", "", "soon"])
 def test_one_that_was_killed_keeps_nobody_out(tmp_path: Path, left: str) -> None:
     """Its number may be another process's by now, and another user's."""
     mark = tmp_path / "demo" / "run" / "stage.pid"
     mark.parent.mkdir(parents=True)
-    mark.write_text(left)
+    mark.write_text(left.replace("ours", str(os.getpid())))
 
     claim(tmp_path / "demo").close()
 
