@@ -269,10 +269,6 @@ def _standbys(rows: Mapping[bytes, bytes], service: str, now_ms: int) -> set[str
     return found
 
 
-def _released_ms(last: Mapping[bytes, bytes]) -> int:
-    return _number(last.get(b"released", b"").decode(errors="replace"))
-
-
 def _number(text: str) -> int:
     first = text.partition(" ")[0]
     return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0
