@@ -62,21 +62,25 @@ class Stamp(NamedTuple):
 class ExchangeClock:
     """Remembers the stamps of before: no clock is wrong because all trading is halted, or the one contract is quiet.
 
-    What was seen lately and has not changed since may be as old as it says. The first look cannot tell that, and costs
-    what it found.
+    What was seen lately and has not changed since may be as old as it says, unless a change proved the clock wrong
+    before. The first look cannot tell, and costs what it found.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, Stamp] = {}
+        self._proved = False  # wrong, by a change that is younger than the look before
 
     def judge(self, stamps: Iterable[Stamp]) -> WireError | None:
         """`wrong_clock` of this look."""
         looked = {stamp.symbol: stamp for stamp in stamps}
         pairs = [(self._seen[symbol], now) for symbol, now in looked.items() if symbol in self._seen]
-        since = [now.changed_ms == before.changed_ms for before, now in pairs if _lately(before, now)]
+        unchanged = [now.changed_ms == before.changed_ms for before, now in pairs if _lately(before, now)]
         self._seen |= looked
-        still = bool(since) and all(since)
-        return wrong_clock(((stamp.received_ms, stamp.changed_ms) for stamp in looked.values()), still=still)
+        still = bool(unchanged) and all(unchanged) and not self._proved
+        off = wrong_clock(((stamp.received_ms, stamp.changed_ms) for stamp in looked.values()), still=still)
+        if unchanged:
+            self._proved = off is not None
+        return off
 
 
 def _lately(before: Stamp, now: Stamp) -> bool:

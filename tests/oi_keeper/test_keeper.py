@@ -262,8 +262,13 @@ def test_a_change_that_is_new_and_long_ago_proves_a_clock_wrong() -> None:
     clock.judge([quiet, busy])
     later = NOW_MS + 10_000
 
-    assert clock.judge([quiet._replace(received_ms=later), Stamp("B", later, busy.changed_ms + 9_000)])
+    changed = busy._replace(changed_ms=busy.changed_ms + 9_000)
+    assert clock.judge([stamp._replace(received_ms=later) for stamp in (quiet, changed)])
+    assert clock.judge([changed._replace(received_ms=later + 10_000)]), "it does not become right by standing still"
     assert clock.judge([]) is None
+    right = changed._replace(received_ms=changed.changed_ms + 20_000)
+    assert clock.judge([right]) is None
+    assert clock.judge([right._replace(received_ms=right.received_ms + 10_000)]) is None
 
 
 async def test_a_symbol_nobody_knows_the_listing_of_is_counted_and_costs_only_itself(
