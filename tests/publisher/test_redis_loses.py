@@ -131,6 +131,8 @@ async def test_a_cycle_whose_end_cannot_be_written_is_not_gone_round_for_ever(
         await one.step()
 
     for _ in range(5):
+        if one.outbox.attempt is None:
+            break
         await one.step()
     assert one.outbox.attempt is None
     asked = len(one.loopback.requests)
