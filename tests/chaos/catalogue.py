@@ -167,6 +167,7 @@ WORLDS = [
           recover_s=25, holds=w.universe_kept),
     Fault("micros", "a time of open interest in microseconds, one beyond 64 bits", MICROS, 6, poller("BTCUSDT"),
           recover_s=25),
+    Fault("redis-set-back", "back with what it held three sweeps ago", w.set_back, 1, (), age_s=10),
     Fault("limited-user", "a Redis user without administration", w.limited_user, 1, (), recover_s=30),
     *([Fault("redis-6.2", "an older server, empty", w.old_redis, 1, (), recover_s=30)]
       if w.HAS_OLD_REDIS else []),

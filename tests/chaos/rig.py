@@ -68,7 +68,7 @@ class Rig(Pipeline):
         for proxy in self.proxies.values():
             await proxy.listen()
         self.start()
-        await eventually(self._answers)
+        await eventually(self.answers)
 
     async def close(self) -> None:
         await super().close()
@@ -109,6 +109,11 @@ class Rig(Pipeline):
             await self.redis.execute_command("REPLICAOF", "NO", "ONE")
             self.proxies["redis"].target = self.ports["redis"]
             replica.stop()
+            self.forget_snapshot()
+
+    def forget_snapshot(self) -> None:
+        """That Redis was synchronised by, or saved: whichever server is started next is to be empty."""
+        (self.folder / "dump.rdb").unlink(missing_ok=True)
 
     async def go_through_a_proxy(self) -> None:
         """Whoever asks the exchange is started anew, to go through a forward proxy with a login."""
@@ -156,13 +161,13 @@ class Rig(Pipeline):
         self.ended.clear()
         await self._fail_back()
         await self._go_direct()
-        await eventually(self._answers)
+        await eventually(self.answers)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")
         await self.fault("backend", {"faults": [], "rowDelayMs": 0, "databaseDown": False, "edgeTtlSec": 0})
         self.manners.forget()
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
         """Whether the stand-ins and Redis are there."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2):

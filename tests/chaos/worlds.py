@@ -50,6 +50,17 @@ async def old_redis(rig: Rig) -> None:
     await until_verified(rig)
 
 
+async def set_back(rig: Rig) -> None:
+    """Redis is back with what it held some sweeps ago, as after a crash where it keeps snapshots alone."""
+    await rig.redis.save()
+    for _ in range(3):
+        await until_verified(rig)
+    restart(rig, "redis")
+    await eventually(rig.answers)
+    rig.forget_snapshot()
+    await until_verified(rig)
+
+
 async def limited_user(rig: Rig) -> None:
     """The services' user may neither administer Redis nor run what is dangerous, and sees ``oi:*`` alone."""
     await rig.redis.execute_command("ACL", "SETUSER", "chaos", *WHOLE)
