@@ -34,6 +34,12 @@ class Fenced(Transient):
     """This process is not, or no longer, the one that does its service's work."""
 
 
+def number_of(token: str) -> int:
+    """That a text begins with; 0: a hand wrote there what is none."""
+    first = token.partition(" ")[0]
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0
+
+
 class Fence:
     """``token``: number and process, as Redis has to hold it; ``standby``: who works instead, for people."""
 
@@ -79,10 +85,17 @@ class Fence:
             raise Fenced(self.standby or "the lease of this service ran out, and is not renewed yet")
 
     def compare(self, kept: bytes | None) -> None:
-        """What Redis holds; nothing at all is no newer number: it was emptied."""
-        if kept is not None and kept != self.token.encode():
+        """With what Redis holds. Raises `Fenced` where another has taken over."""
+        other = (kept or b"").decode(errors="replace")
+        if self.is_passed(other):
             self.refused += 1
-            raise Fenced(f"refused: {kept.decode(errors='replace')} has taken over the work")
+            raise Fenced(f"refused: {other} has taken over the work")
+
+    def is_passed(self, kept: str) -> bool:
+        """Whether another began after this process; a lower number, or none, is of a Redis that was emptied, or that
+        came back with what it held earlier.
+        """
+        return kept != self.token and number_of(kept) >= number_of(self.token)
 
 
 class FencedRedis(Redis):

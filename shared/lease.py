@@ -23,7 +23,7 @@ from redis.exceptions import WatchError
 from shared.ban import ban_key
 from shared.clock import iso
 from shared.errors import UNREADABLE, Refused, Transient
-from shared.fence import Fence
+from shared.fence import Fence, number_of
 from shared.logs import EventLog
 from shared.sentinel import require_majority
 from shared.service import Service
@@ -162,7 +162,7 @@ class Lease:
             async with redis_faults():
                 blobs = await cast("Any", self._redis.hmget(self._handover, "asked", "of", "because"))
             asked, host, because = [(blob or b"").decode(errors="replace") for blob in blobs]
-            if host == self._host and 0 <= self._clock.now_ms() - _number(asked) < ASKED_S * 1000:
+            if host == self._host and 0 <= self._clock.now_ms() - number_of(asked) < ASKED_S * 1000:
                 self.why = because if because in CAUSES else "asked"
                 raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
 
@@ -193,9 +193,9 @@ class Lease:
             held, kept = [(blob or b"").decode(errors="replace") for blob in blobs]
             if held not in {"", self._owner} and not is_gone(held, self._host):
                 return held
-            if fence.token and kept not in {"", fence.token}:
+            if fence.token and fence.is_passed(kept):
                 raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
-            token = fence.token or f"{_number(kept) + 1} {self._owner}"
+            token = fence.token or f"{number_of(kept) + 1} {self._owner}"
             last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover)) if token != fence.token else {}
             if self._gave_way(last):
                 return "another host"
@@ -269,11 +269,6 @@ def _standbys(rows: Mapping[bytes, bytes], service: str, now_ms: int) -> set[str
     return found
 
 
-def _number(text: str) -> int:
-    first = text.partition(" ")[0]
-    return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0
-
-
 def _released_ms(last: Mapping[bytes, bytes]) -> int:
     """When the work was given up, by the clock of who did; 0: a hand wrote there what is no time."""
-    return _number(last.get(b"released", b"").decode(errors="replace"))
+    return number_of(last.get(b"released", b"").decode(errors="replace"))

@@ -145,6 +145,23 @@ async def test_who_could_not_renew_goes_on_when_nobody_was_there_meanwhile(redis
     assert await redis.get(FENCE) == b"1 host-a 1 1"
 
 
+async def test_a_redis_that_came_back_with_an_older_number_ends_nothing(redis: Redis) -> None:
+    """As from a snapshot of minutes ago: nobody with a higher number has written since."""
+    before, one = Host(redis, "host-b"), Host(redis, "host-a")
+    await before.lease.take()
+    older = await redis.get(FENCE)
+    await before.lease.give_up()
+    await one.lease.take()
+    await redis.set(FENCE, older)
+    await one.expire()
+
+    await one.redis.set("k", "before it is renewed")
+    await one.lease.take()
+
+    await one.redis.set("k", "after")
+    assert await redis.get(FENCE) == b"2 host-a 1 1"
+
+
 async def test_a_command_waits_a_moment_for_a_lease_that_is_renewed_at_once(redis: Redis) -> None:
     """After an outage nobody's back-off grows for want of the lease alone."""
     one = Host(redis, "host-a", patience_s=30)
