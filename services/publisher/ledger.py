@@ -30,10 +30,6 @@ class Ledger:
         self._foreign: dict[str, tuple[float, int]] = {}
 
     @property
-    def empty(self) -> bool:
-        return not self._seen and not self._sent
-
-    @property
     def sent(self) -> Mapping[str, list[float]]:
         """The last different values of each symbol, oldest first."""
         return self._sent
@@ -45,8 +41,7 @@ class Ledger:
 
     def adopt(self, values: Mapping[str, float], now_ms: int) -> None:
         """Take what is served for ours: before the first batch it is what earlier writers left."""
-        for key, usd in values.items():
-            self._seen[key] = (usd, now_ms)
+        self._seen.update({key: (usd, now_ms) for key, usd in values.items() if not self.is_ours(key, usd)})
 
     def is_ours(self, key: str, usd: float) -> bool:
         seen = self._seen.get(key)

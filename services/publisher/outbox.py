@@ -104,7 +104,7 @@ class Outbox(GroupReader):
         await self._take_new(block=block)
         async with redis_faults():
             rows: Any = await self._redis.xpending_range(SWEEPS, GROUP, min="-", max="+", count=MOST_WAITING)
-        there = [row["message_id"].decode() for row in rows]
+        there = await self._undelivered([row["message_id"].decode() for row in rows])
         gone = sorted(set(self.waiting) - set(there), key=entry_order)
         if there != self.waiting:
             self.waiting = there
@@ -130,14 +130,18 @@ class Outbox(GroupReader):
         wait_ms = BLOCK_MS if block else None
         while rows := await self.read(">", READ_AT_ONCE, wait_ms):
             wait_ms = None
-            taken = [blob.decode() for blob, _ in rows]
-            old = [e for e in taken if entry_order(e) <= entry_order(self.delivered_id) and e not in self.waiting]
-            if old and _began_anew(await self._info(), self.delivered_id):
-                self.delivered_id = BEGINNING
-            elif old:
-                await self.acknowledge(*old)  # delivered before: the group was set back, or lost
             if len(rows) < READ_AT_ONCE:
                 return
+
+    async def _undelivered(self, pending: list[str]) -> list[str]:
+        """Without what was delivered before: the group, or all of Redis, was set back, or lost."""
+        old = [e for e in pending if entry_order(e) <= entry_order(self.delivered_id) and e not in self.waiting]
+        if old and _began_anew(await self._info(), self.delivered_id):
+            self.delivered_id = BEGINNING
+            return pending
+        if old:
+            await self.acknowledge(*old)
+        return [entry_id for entry_id in pending if entry_id not in old]
 
     async def load(self, entry_id: str) -> Entry:
         async with redis_faults():

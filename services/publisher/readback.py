@@ -36,11 +36,13 @@ class ReadBack:
     _looks: int = field(default=0, init=False)
 
     async def first_look(self) -> None:
-        """What is served before our first batch was left by others before us: known, and not foreign."""
+        """What is served before our first batch was left by whoever came before us: known, and not foreign.
+
+        Whether it was another or we, nobody can tell: Redis may have been emptied, or set back.
+        """
         snapshot = await self.backend.read_served()
         self.before_ms = snapshot.as_of_ms
-        if self.ledger.empty:
-            self.ledger.adopt(snapshot.values, self.clock.now_ms())
+        self.ledger.adopt(snapshot.values, self.clock.now_ms())
 
     async def find(self, attempt: Attempt) -> Proof | None:
         """The attempt of unknown outcome as it is served; None when it has to be posted again.

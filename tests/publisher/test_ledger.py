@@ -7,14 +7,14 @@ from shared.model import Served
 from tests.builders import NOW_MS
 
 
-def test_it_is_empty_until_something_was_sent_or_seen() -> None:
-    """Before that the first look takes all that is served for what earlier writers left."""
-    seen, sent = Ledger(), Ledger()
-    assert Ledger().empty
-    seen.adopt({"A": 1.0}, NOW_MS)
-    sent.add_sent({"A": 1.0})
+def test_what_is_served_at_the_first_look_is_nobodys_fault() -> None:
+    """Of what is known already it is known still since when it is served."""
+    ledger = Ledger()
+    ledger.recall({"KNOWN": Served(1.0, NOW_MS - 9, "kept"), "GONE": Served(2.0, NOW_MS - 9, "kept")}, {})
+    ledger.adopt({"KNOWN": 1.0, "GONE": 3.0, "NEW": 4.0}, NOW_MS)
 
-    assert (seen.empty, sent.empty) == (False, False)
+    assert [ledger.is_ours(key, usd) for key, usd in (("KNOWN", 1.0), ("GONE", 3.0), ("NEW", 4.0))] == [True] * 3
+    assert [ledger.since_ms(key, NOW_MS) for key in ("KNOWN", "GONE", "NEW")] == [NOW_MS - 9, NOW_MS, NOW_MS]
 
 
 def test_the_last_few_values_sent_are_ours_and_no_more() -> None:

@@ -15,7 +15,7 @@ from dev.redis_server import EmbeddedRedis
 from services.publisher import outbox
 from shared import store
 from tests.fakes import FakeClock
-from tests.publisher.desk import INGEST, Desk
+from tests.publisher.desk import INGEST, SYMBOLS, Desk
 from tests.publisher.loopback import Loopback
 from tests.redis_servers import servers
 
@@ -35,6 +35,25 @@ async def test_what_waits_and_disappears_is_lost_and_said(desk: Make, restarts: 
     assert await one.cycle() == "VERIFIED"
 
     assert one.count("pipeline_lost_sweeps_total", cause="deleted") == 4
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_redis_that_came_back_with_what_it_held_earlier(desk: Make, restarts: bool) -> None:
+    """As from a snapshot of a minute ago: what was delivered since goes out no second time, and nobody is accused."""
+    one = desk()
+    await one.cycle()
+    await one.outage(1)
+    held = {key: await one.redis.dump(key) for key in ("oi:sweeps", "oi:publisher", "oi:served")}
+    await one.cycle(symbols=("LEFTUSDT", *SYMBOLS))
+    posts = await one.cycle() and len(one.node.sizes)
+
+    for key, blob in held.items():
+        await one.redis.restore(key, 0, blob, replace=True)
+    if restarts:
+        one.restart()
+
+    assert await one.cycle() == "VERIFIED"
+    assert len(one.node.sizes) == posts + 1 + restarts  # a new process knows of the sweep that waited there, no more
 
 
 async def test_what_disappears_between_two_late_sweeps_is_lost_and_said(desk: Make) -> None:
