@@ -37,11 +37,6 @@ class Aggregate(NamedTuple):
         return frozenset(row.venue for row in self.members)
 
 
-class Change(NamedTuple):
-    fraction: Decimal  # 0.01: one hundredth more
-    members: frozenset[tuple[str, str]]  # venue, symbol: those in both instants
-
-
 def age_s(row: VenueOpenInterest, now_ms: int) -> float:
     return max(0.0, (now_ms - row.received_ms) / 1000)
 
@@ -89,10 +84,10 @@ def shares(found: Aggregate, seconds: int = 0) -> dict[str, Decimal]:
     return {venue: base / whole for venue, base in parts.items()}
 
 
-def change(now: Aggregate, seconds: int) -> Change | None:
-    """How the sum changed in the last 300, 900 or 3,600 s; None where no member was there then.
+def change(now: Aggregate, seconds: int) -> Decimal | None:
+    """By which fraction the sum changed in the last 300, 900 or 3,600 s; None where no member was there then.
 
-    In coins, not in money: a price that moves is no change of open interest.
+    Of the members that were there at both instants, and in coins: a price that moves is no change of open interest.
     """
     at = PAST_S.index(seconds)
     known = [(row, then) for row in now.members if (then := row.past[at])]
@@ -100,4 +95,4 @@ def change(now: Aggregate, seconds: int) -> Change | None:
         return None
     before = sum((then for _, then in known), Decimal(0))
     after = sum((row.base for row, _ in known), Decimal(0))
-    return Change(after / before - 1, frozenset((row.venue, row.symbol) for row, _ in known))
+    return after / before - 1

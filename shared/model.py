@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
@@ -79,6 +80,11 @@ class Served(msgspec.Struct, frozen=True):
     verdict: str
 
 
+Sides = Literal["one", "both", "unknown"]  # whose positions a figure counts: one is a long and its short as one
+Counts = Literal["base", "contracts", "usd"]  # what a figure is a number of
+MarkOf = Literal["venue", "binance"]
+
+
 class VenueOpenInterest(msgspec.Struct, frozen=True, gc=False):
     """Open interest of one perpetual at another venue: as told there, and brought to one convention.
 
@@ -90,12 +96,12 @@ class VenueOpenInterest(msgspec.Struct, frozen=True, gc=False):
     coin: str  # of which `base` counts single units: PEPE, where the contract says 1000PEPE or kPEPE
     multiplier: int  # coins in one of what the venue calls its base
     told: Decimal  # the figure itself
-    unit: str  # what the figure counts: base, contracts, usd
+    unit: Counts
     told_usd: Decimal | None  # its worth as the venue tells it; None: it does not
     base: Decimal  # coins
-    sides: str  # one, both, unknown: whose positions the figure counts
+    sides: Sides
     mark_price: Decimal | None  # of one coin; None: the venue tells none here
-    mark_of: str  # who said so: venue, or binance where the venue is silent
+    mark_of: MarkOf  # who said so: binance where the venue is silent
     funding_rate: Decimal | None  # fraction per interval, which differs from venue to venue; None: not told here
     venue_ms: int | None  # the venue's own stamp; None: it sends none
     received_ms: int

@@ -6,16 +6,16 @@ venue, its value one line: when it was last read, how much, what was refused. Bi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
 
 from shared.aggregate import Aggregate, Out, aggregate
 from shared.errors import UNREADABLE, WireError
-from shared.model import VenueOpenInterest, valid_symbol
+from shared.model import Counts, MarkOf, Sides, VenueOpenInterest, valid_symbol
 from shared.numbers import Instant, finite, plain, positive
 from shared.store import Stored, redis_faults
 
@@ -30,11 +30,11 @@ class _Stored(msgspec.Struct, rename="camel", omit_defaults=True):
     symbol: str
     base: str
     usd: str
-    sides: Literal["one", "both", "unknown"]
+    sides: Sides
     mark: str
-    mark_of: Literal["venue", "binance"]
+    mark_of: MarkOf
     told: str
-    unit: Literal["base", "contracts", "usd"]
+    unit: Counts
     at: Instant
     multiplier: int = 1
     told_usd: str | None = None
@@ -89,11 +89,11 @@ def _stored(row: VenueOpenInterest) -> _Stored:
         symbol=row.symbol,
         base=plain(row.base),
         usd=f"{usd:.2f}",
-        sides=cast("Literal['one', 'both', 'unknown']", row.sides),
+        sides=row.sides,
         mark=plain(row.mark_price),
-        mark_of=cast("Literal['venue', 'binance']", row.mark_of),
+        mark_of=row.mark_of,
         told=plain(row.told),
-        unit=cast("Literal['base', 'contracts', 'usd']", row.unit),
+        unit=row.unit,
         at=row.received_ms,
         multiplier=row.multiplier,
         told_usd=_text(row.told_usd),
@@ -174,31 +174,15 @@ class AllVenues(NamedTuple):
         return aggregate(coin, self.of(coin), now_ms, refused)
 
 
-async def read_venues(redis: Redis, on_bad: Callable[[WireError], None]) -> AllVenues:
-    """In two round trips: who there is, then what each tells. Raises `Transient`."""
-    lines = await VENUE_LINES.all(redis, on_bad)
-    return AllVenues(await read_rows(redis, lines, on_bad), lines)
-
-
-async def read_coin(redis: Redis, coin: str, on_bad: Callable[[WireError], None]) -> AllVenues:
-    """The same of one coin alone. Raises `Transient`."""
+async def read_venues(redis: Redis, on_bad: Callable[[WireError], None], coin: str = "") -> AllVenues:
+    """In two round trips: who there is, then what each tells, of one coin or of all. Raises `Transient`."""
     lines = await VENUE_LINES.all(redis, on_bad)
     stored = {venue: venue_rows(venue) for venue in lines}
     async with redis_faults(), redis.pipeline(transaction=False) as pipe:
         for one in stored.values():
-            pipe.hget(one.key, coin)
-        blobs = await pipe.execute()
-    told = zip(stored.items(), blobs, strict=True)
-    rows = {v: one.decoded({coin.encode(): blob}, on_bad) for (v, one), blob in told if blob is not None}
+            pipe.hget(one.key, coin) if coin else pipe.hgetall(one.key)
+        told = await pipe.execute()
+    if coin:
+        told = [{} if blob is None else {coin.encode(): blob} for blob in told]
+    rows = {venue: one.decoded(of_venue, on_bad) for (venue, one), of_venue in zip(stored.items(), told, strict=True)}
     return AllVenues(rows, lines)
-
-
-async def read_rows(
-    redis: Redis, venues: Iterable[str], on_bad: Callable[[WireError], None]
-) -> dict[str, dict[str, list[VenueOpenInterest]]]:
-    stored = {venue: venue_rows(venue) for venue in venues}
-    async with redis_faults(), redis.pipeline(transaction=False) as pipe:
-        for one in stored.values():
-            pipe.hgetall(one.key)
-        hashes = await pipe.execute()
-    return {venue: one.decoded(rows, on_bad) for (venue, one), rows in zip(stored.items(), hashes, strict=True)}

@@ -23,7 +23,7 @@ from shared.aggregate import Aggregate, Out, age_s, change, shares, why_out
 from shared.clock import Clock
 from shared.coins import unit_of
 from shared.model import PAST_S, VenueOpenInterest
-from shared.venuelines import AllVenues, Refusal, VenueLine, read_coin, read_venues
+from shared.venuelines import AllVenues, Refusal, VenueLine, read_venues
 
 FRESH_S = 1.0
 NONE_READ = "No other venue is read"
@@ -45,7 +45,7 @@ class Venues:
     async def coin(self, base: str) -> Answer:
         """``btc``, ``1000PEPE`` and ``pepe`` name coins. Raises `Transient`."""
         coin = unit_of(base.strip().upper()).coin
-        seen = await read_coin(self._redis, coin, self._metrics.bad_in_redis)
+        seen = await read_venues(self._redis, self._metrics.bad_in_redis, coin)
         return of_coin(seen, coin, self._clock.now_ms())
 
     async def _read(self) -> Answer:
@@ -99,8 +99,8 @@ def _left_out(one: Out, refusal: Refusal | None) -> LeftOut:
 
 
 def _change(found: Aggregate, seconds: int) -> float | None:
-    over = change(found, seconds)
-    return None if over is None else float(over.fraction)
+    fraction = change(found, seconds)
+    return None if fraction is None else float(fraction)
 
 
 def _contract(row: VenueOpenInterest, now_ms: int) -> VenueContract:

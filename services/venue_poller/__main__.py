@@ -42,7 +42,7 @@ async def serve(settings: Settings, service: Service) -> None:
         for name in settings.venues:
             venue, ban = VENUES[name], Ban(service.redis, service.clock, venue=name)
             guest = Guest(venue, settings.origins.get(name, venue.origin), http, ban, service.clock)
-            jobs.create_task(VenuePoller(venue, guest, ban, board, lines[name], service, metrics, standing.told).run())
+            jobs.create_task(VenuePoller(guest, board, lines[name], service, metrics, standing.told).run())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Redis holds of Binance, read once for all venues; and how all of them stand, for the service's own health."""
+"""What Redis holds of Binance, read once for all venues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class Board:
         self._clock = clock
         self._read_s = float("-inf")
         self._binance = Binance({}, {}, 0)
-        self.coins: set[str] = set()  # those that another venue was believed to have
 
     async def binance(self) -> Binance:
         """At most `FRESH_S` old. Raises `Transient`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from httpx import AsyncClient
 
-from services.venue_poller.venue import Request, Venue
+from services.venue_poller.venue import Decoded, Request, Venue
 from shared import http as wire
 from shared import reply as replies
 from shared.ban import Ban
@@ -14,16 +14,17 @@ from shared.reply import Reply
 
 TIMEOUT_S = 5.0
 LONGEST_BYTES = 16 * 1024 * 1024
+FORBIDDEN_S = 600.0
 DEFAULT_429_S = 60.0
 LONGEST_S = 86_400.0
 
 
-def failure(reply: Reply, venue: Venue, now_ms: int) -> Exception | None:
+def failure(reply: Reply, now_ms: int) -> Exception | None:
     """What this answer means; None for a good one. A 403 is how a firewall tells of too many requests: a ban."""
     said = f"{reply.status} {replies.excerpt(reply.body, 80)}"
     told_s = min(replies.retry_after_s(reply.headers, now_ms) or 0.0, LONGEST_S)
     if reply.status in {403, 418}:
-        wait_s = max(told_s, venue.forbidden_s)
+        wait_s = max(told_s, FORBIDDEN_S)
         return Banned(said, wait_s, now_ms + int(wait_s * 1000))
     if reply.status == 429 or (told_s and reply.status != 200):  # a 503 of maintenance says for how long as well
         return RateLimited(said, told_s or DEFAULT_429_S)
@@ -37,35 +38,36 @@ def failure(reply: Reply, venue: Venue, now_ms: int) -> Exception | None:
 
 
 class Guest:
+    """``ban`` remembers for how long the venue wants to hear nothing, also over a restart."""
+
     def __init__(self, venue: Venue, origin: str, http: AsyncClient, ban: Ban, clock: Clock) -> None:
-        self._venue = venue
+        self.venue = venue
+        self.ban = ban
         self._origin = origin
         self._http = http
-        self._ban = ban
         self._clock = clock
 
-    async def ask(self) -> list[bytes]:
-        """A body for each of the venue's requests; raises what `failure` made of any other answer."""
-        return [await self._one(request) for request in self._venue.requests]
+    async def ask(self) -> Decoded:
+        """Every contract of the venue. Raises what `failure` makes of an answer, and what its decoder raises."""
+        await self.ban.refresh()
+        self.ban.check()
+        try:
+            bodies = [await self._body(request) for request in self.venue.requests]
+            return self.venue.decode(bodies, self._clock.now_ms())
+        except RateLimited as e:
+            await self.ban.record(e)
+            raise
 
-    async def obey(self, told: RateLimited) -> None:
-        """What an answer of status 200 told inside."""
-        await self._ban.record(told)
-
-    async def _one(self, asked: Request) -> bytes:
-        self._ban.check()
-        headers = {"Content-Type": "application/json"} if asked.body is not None else None
+    async def _body(self, asked: Request) -> bytes:
         request = self._http.build_request(
             "GET" if asked.body is None else "POST",
             self._origin + asked.path,
             params=dict(asked.params) or None,
             content=asked.body,
-            headers=headers,
+            headers=None if asked.body is None else {"Content-Type": "application/json"},
         )
         reply = await wire.send(self._http, request, timeout_s=TIMEOUT_S, max_bytes=LONGEST_BYTES)
-        error = failure(reply, self._venue, self._clock.now_ms())
-        if isinstance(error, RateLimited):
-            await self._ban.record(error)
+        error = failure(reply, self._clock.now_ms())
         if error is not None:
             raise error
         return reply.body

@@ -10,6 +10,7 @@ import msgspec
 
 from shared.coins import binance_symbols
 from shared.model import MarkPrice, Reading, VenueOpenInterest
+from shared.venuelines import BINANCE
 
 WITHIN = Decimal("0.05")
 MARK_MAX_AGE_MS = 15_000
@@ -79,7 +80,7 @@ def own_row(coin: str, multiplier: int, reading: Reading, mark: MarkPrice) -> Ve
     """A contract of Binance in the words of the others."""
     oi = reading.open_interest
     return VenueOpenInterest(
-        venue="binance",
+        venue=BINANCE,
         symbol=oi.symbol,
         coin=coin,
         multiplier=multiplier,

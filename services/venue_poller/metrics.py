@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry
 
+from services.venue_poller.sanity import WORDS
+from services.venue_poller.venue import BAD_ROWS
 from shared.meters import Meters
 
 
@@ -38,10 +43,8 @@ class Metrics(Meters):
             buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
         )
 
-    def refusals(self, venue: str, reasons: dict[str, int]) -> None:
-        """Those that are over are shown as 0, not with their last number."""
-        for labels in list(self.refused._metrics):
-            if labels[0] == venue and labels[1] not in reasons:
-                self.refused.labels(*labels).set(0)
-        for reason, count in reasons.items():
-            self.refused.labels(venue, reason).set(count)
+    def refusals(self, venue: str, reasons: Iterable[str]) -> None:
+        """``reasons``: one of each contract. Each word has a series from the start: what begins at 1 has not risen."""
+        counts = Counter(reasons)
+        for word in (*WORDS, *BAD_ROWS):
+            self.refused.labels(venue, word).set(counts[word])

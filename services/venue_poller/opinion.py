@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from services.venue_poller.past import Past
 from shared.model import VenueOpenInterest
+from shared.venuelines import BINANCE
 
 LOOK_BACK_S = 600
 LEAST_VENUES = 3
@@ -19,7 +20,6 @@ BEYOND = Decimal("0.02")  # outside of what all the others did, by more than thi
 LEAST_USD = 1_000_000  # at a venue: smaller ones move by a trade
 FRESH_MS = 30_000
 NAMED = 3
-OWN = "binance"
 
 
 class Dissent(NamedTuple):
@@ -47,8 +47,8 @@ def changes(rows: Iterable[VenueOpenInterest], past: Past, now_ms: int) -> dict[
 def dissents(by_venue: Mapping[str, Mapping[str, Decimal]]) -> list[Dissent]:
     """Coins in which Binance left the corridor of at least `LEAST_VENUES` others, the farthest first."""
     found = []
-    for coin, own in by_venue.get(OWN, {}).items():
-        others = {venue: told[coin] for venue, told in by_venue.items() if venue != OWN and coin in told}
+    for coin, own in by_venue.get(BINANCE, {}).items():
+        others = {venue: told[coin] for venue, told in by_venue.items() if venue != BINANCE and coin in told}
         if len(others) >= LEAST_VENUES and _outside(own, others.values()) > BEYOND:
             found.append(Dissent(coin, own, others))
     return sorted(found, key=lambda one: -_outside(one.own, one.others.values()))

@@ -10,10 +10,10 @@ from services.venue_poller.board import Board
 from services.venue_poller.lines import Lines
 from services.venue_poller.matching import Binance
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.opinion import OWN, Dissent, dissents, said
+from services.venue_poller.opinion import Dissent, changes, dissents, said
 from shared.errors import Transient
 from shared.service import Service
-from shared.venuelines import VenueLine
+from shared.venuelines import BINANCE, VenueLine
 
 PACE_S = 5.0
 LOOK_EVERY_S = 30.0
@@ -26,7 +26,7 @@ class Own:
 
     def __init__(self, board: Board, lines: Mapping[str, Lines], service: Service, metrics: Metrics) -> None:
         self._board = board
-        self._own = Lines(service.redis, OWN)
+        self._own = Lines(service.redis, BINANCE)
         self._others = lines
         self._service = service
         self._metrics = metrics
@@ -54,14 +54,17 @@ class Own:
     async def _put(self, binance: Binance) -> None:
         """The coins that others have too; Binance's own names are composed of a coin and never taken apart."""
         now_ms = self._service.clock.now_ms()
-        rows = [row for coin in sorted(self._board.coins) if (own := binance.of(coin)) for row in own.rows]
+        coins = {coin for lines in self._others.values() for coin in lines.coins()}
+        rows = [row for coin in sorted(coins) if (own := binance.of(coin)) for row in own.rows]
         gone = [row for row in self._own.held() if now_ms - row.received_ms > DAY_MS]
         at_ms = max((row.received_ms for row in rows), default=0)
-        await self._own.write(rows, gone, VenueLine(at_ms, now_ms, 0, 0, warning=self._warning), now_ms)
+        line = VenueLine(at_ms, now_ms, len(rows), len({row.coin for row in rows}), warning=self._warning)
+        await self._own.write(line, now_ms, rows, gone)
 
     def _compared(self) -> list[Dissent]:
         now_ms = self._service.clock.now_ms()
-        return dissents({venue: lines.changes(now_ms) for venue, lines in {**self._others, OWN: self._own}.items()})
+        told = {**self._others, BINANCE: self._own}
+        return dissents({venue: changes(lines.held(), lines.past, now_ms) for venue, lines in told.items()})
 
     def _say(self, found: list[Dissent]) -> None:
         self._warning = said(found)

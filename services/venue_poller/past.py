@@ -45,12 +45,8 @@ class Past:
     def before(self, row: VenueOpenInterest, now_ms: int, seconds: int) -> Decimal | None:
         """What it stood at then; None where nobody knows."""
         times, values = self._samples.get((row.symbol, row.sides), ([], []))
-        return _nearest(times, values, now_ms - seconds * 1000)
-
-
-def _nearest(times: list[int], values: list[Decimal], wanted_ms: int) -> Decimal | None:
-    if not times or times[0] > wanted_ms + NEAR_MS:
-        return None
-    at = bisect_left(times, wanted_ms)
-    near = min((i for i in (at - 1, at) if 0 <= i < len(times)), key=lambda i: abs(times[i] - wanted_ms))
-    return values[near] if abs(times[near] - wanted_ms) <= NEAR_MS else None
+        wanted_ms = now_ms - seconds * 1000
+        at = bisect_left(times, wanted_ms)
+        around = range(max(0, at - 1), min(at + 1, len(times)))
+        near = min(around, key=lambda i: abs(times[i] - wanted_ms), default=None)
+        return None if near is None or abs(times[near] - wanted_ms) > NEAR_MS else values[near]

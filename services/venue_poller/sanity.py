@@ -55,25 +55,26 @@ class Judge:
     def judge(self, rows: list[VenueOpenInterest], binance: Binance, now_ms: int) -> Judged:
         matched = [(row, own) for row in rows if (own := binance.of(row.coin)) is not None]
         sound: list[tuple[VenueOpenInterest, Own]] = []
-        doubts: dict[str, tuple[str, Doubt]] = {}
+        refused: dict[str, Refusal] = {}
         for row, own in matched:
             try:
                 sound.append((proved(row, own), own))
             except Doubt as e:
-                doubts[row.symbol] = row.coin, e
-        whole = self._of_the_whole(matched, sound, doubts, now_ms)
+                refused[row.symbol] = self._refusal(row, e, now_ms)
+        whole = self._of_the_whole(matched, sound, refused.values(), now_ms)
         if whole:
-            doubts, sound = {row.symbol: (row.coin, whole) for row, _ in matched}, []
+            refused, sound = {row.symbol: self._refusal(row, whole, now_ms) for row, _ in matched}, []
         good, anew = [], []
         for row, own in sound:
             try:
                 anew += [row] if self._check(row, own, now_ms) else []
                 good.append(row)
             except Doubt as e:
-                doubts[row.symbol] = row.coin, e
-        self._remember(good)
-        self._refused = {symbol: self._refusal(symbol, *doubt, now_ms) for symbol, doubt in doubts.items()}
-        return Judged(good, self._refused, len(rows) - len(matched), anew)
+                refused[row.symbol] = self._refusal(row, e, now_ms)
+        for row in good:
+            self._known[_key(row)] = _known(row, self._known.get(_key(row)))
+        self._refused = refused
+        return Judged(good, refused, len(rows) - len(matched), anew)
 
     def forget(self, rows: Iterable[VenueOpenInterest]) -> None:
         for row in rows:
@@ -91,10 +92,10 @@ class Judge:
         self,
         matched: list[tuple[VenueOpenInterest, Own]],
         sound: list[tuple[VenueOpenInterest, Own]],
-        doubts: Mapping[str, tuple[str, Doubt]],
+        refused: Iterable[Refusal],
         now_ms: int,
     ) -> Doubt | None:
-        off = sum(doubt.why == "price_off" for _, doubt in doubts.values())
+        off = sum(one.why == "price_off" for one in refused)
         if off >= ENOUGH and off > ASTRAY * len(matched):
             return Doubt("astray", f"{off} of {len(matched)} prices are off: its rows do not belong to their names")
         newest = max((row.venue_ms for row, _ in matched if row.venue_ms is not None), default=None)
@@ -129,14 +130,10 @@ class Judge:
             raise doubt
         return True
 
-    def _remember(self, good: Iterable[VenueOpenInterest]) -> None:
-        for row in good:
-            self._known[_key(row)] = _known(row, self._known.get(_key(row)))
-
-    def _refusal(self, symbol: str, coin: str, doubt: Doubt, now_ms: int) -> Refusal:
-        before = self._refused.get(symbol)
+    def _refusal(self, row: VenueOpenInterest, doubt: Doubt, now_ms: int) -> Refusal:
+        before = self._refused.get(row.symbol)
         since = before.since if before and before.why == doubt.why else now_ms
-        return Refusal(coin, doubt.why, str(doubt), since)
+        return Refusal(row.coin, doubt.why, str(doubt), since)
 
 
 def _key(row: VenueOpenInterest) -> tuple[str, str]:

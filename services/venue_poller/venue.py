@@ -9,17 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from shared.coins import Unit
 from shared.errors import UNREADABLE, RateLimited, WireError
-from shared.model import VenueOpenInterest, valid_symbol
+from shared.model import Counts, Sides, VenueOpenInterest, valid_symbol
 from shared.numbers import finite, instant, non_negative, positive
 
 EIGHT = Decimal("0.00000001")
 CLOSE = Decimal("0.01")  # two figures of one row that should agree and differ by more contradict each other
+BAD_ROWS = ("unreadable", "contradicts")  # why a row is no figure at all
+T = TypeVar("T")
 
 
 class Request(NamedTuple):
@@ -50,7 +52,6 @@ class Venue(NamedTuple):
     requests: tuple[Request, ...]
     limit: Limit
     decode: Callable[[Sequence[bytes], int], Decoded]  # one body a request, and when they were received, Unix ms
-    forbidden_s: float = 600.0  # how long a 403 keeps us away
     pace_s: float = 5.0
 
 
@@ -80,9 +81,9 @@ def contract(
     received_ms: int,
     *,
     told: Decimal,
-    counts: str,
+    counts: Counts,
     size: Decimal,
-    sides: str,
+    sides: Sides,
     mark: Decimal | None,
     told_usd: Decimal | None = None,
     funding: str | None = None,
@@ -121,10 +122,7 @@ _coded = msgspec.json.Decoder(_Coded)
 
 def coded(body: bytes, *, good: str, too_many: Collection[str]) -> list[msgspec.Raw]:
     """The rows of a body that tells by a code how it went, as OKX and Bitget do. Raises `WireError`, `RateLimited`."""
-    try:
-        read = _coded.decode(body)
-    except UNREADABLE as e:
-        raise envelope(e) from e
+    read = whole_body(_coded, body)
     if read.code in too_many:
         raise RateLimited(f"{read.code} {read.msg:.80}", 10.0)
     if read.code != good:
@@ -132,9 +130,12 @@ def coded(body: bytes, *, good: str, too_many: Collection[str]) -> list[msgspec.
     return read.data
 
 
-def envelope(error: Exception) -> WireError:
-    """Of a whole body that cannot be read."""
-    return WireError("bad_body", str(error))
+def whole_body(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
+    """Raises `WireError` where it cannot be read as a whole; its rows are read one by one."""
+    try:
+        return decoder.decode(body)
+    except UNREADABLE as e:
+        raise WireError("bad_body", str(e)) from e
 
 
 def outstanding(text: object) -> Decimal:
@@ -149,7 +150,7 @@ def price(text: str | None) -> Decimal | None:
     return positive(text) if text else None
 
 
-def agree(one: Decimal, other: Decimal, what: str, within: Decimal = CLOSE) -> None:
+def agree(one: Decimal, other: Decimal, what: str) -> None:
     """Raise `WireError` where two figures of one row that should be equal are not."""
-    if abs(one - other) > within * max(one, other):
+    if abs(one - other) > CLOSE * max(one, other):
         raise WireError("contradicts", f"{what}: {one:f} against {other:f}")

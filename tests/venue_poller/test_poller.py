@@ -8,7 +8,6 @@ import pytest
 from redis.asyncio import Redis
 
 from services.venue_poller.guest import failure
-from services.venue_poller.venues import VENUES
 from shared.aggregate import Aggregate
 from shared.errors import RateLimited
 from shared.reply import Reply
@@ -154,7 +153,7 @@ async def test_a_venue_says_for_how_long_it_wants_to_hear_nothing(world: World) 
 async def test_with_whichever_status_it_says_so_nothing_is_sent_before(world: World, status: int) -> None:
     """Maintenance is told with 503 and Retry-After; it was asked again within seconds."""
     told = Reply(status, {"retry-after": "900"}, b"<html>")
-    error = failure(told, VENUES["gate"], world.clock.now_ms())
+    error = failure(told, world.clock.now_ms())
 
     assert isinstance(error, RateLimited)
     assert (error.retry_after_s or 0) >= 900

@@ -82,9 +82,9 @@ class World:
         return odd
 
     def _poller(self, name: str) -> VenuePoller:
-        venue, ban = VENUES[name], Ban(self.redis, self.clock, venue=name)
-        guest = Guest(venue, f"http://venues/{name}", self.http, ban, self.clock)
-        return VenuePoller(venue, guest, ban, self.board, self.lines[name], self.service, self.metrics, lambda *_: None)
+        ban = Ban(self.redis, self.clock, venue=name)
+        guest = Guest(VENUES[name], f"http://venues/{name}", self.http, ban, self.clock)
+        return VenuePoller(guest, self.board, self.lines[name], self.service, self.metrics, lambda *_: None)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         _, venue, path = request.url.path.split("/", 2)

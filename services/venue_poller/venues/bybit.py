@@ -21,17 +21,18 @@ from services.venue_poller.venue import (
     agree,
     contract,
     each,
-    envelope,
     outstanding,
     price,
+    whole_body,
 )
 from shared.coins import unit_of
-from shared.errors import UNREADABLE, RateLimited, WireError
-from shared.model import VenueOpenInterest
+from shared.errors import RateLimited, WireError
+from shared.model import Sides, VenueOpenInterest
 from shared.numbers import Instant, positive
 
 TOO_MANY = {10006, 10018}  # told with status 200
 PATH = "/v5/market/tickers"
+LINEAR, INVERSE = ("USDT", "PERP"), ("USD",)  # how their symbols end; PERP is settled in USDC
 
 
 class _Ticker(msgspec.Struct, rename="camel"):
@@ -62,80 +63,48 @@ _ticker = msgspec.json.Decoder(_Ticker)
 
 
 def decode(bodies: Sequence[bytes], received_ms: int) -> Decoded:
-    linear, inverse = (_rows(body) for body in bodies)
-    found = each(linear[0], lambda raw: _linear(_perpetual(raw), linear[1], received_ms))
-    others = each(inverse[0], lambda raw: _inverse(_perpetual(raw), inverse[1], received_ms))
-    return Decoded(found.rows + others.rows, found.bad + others.bad, found.aside + others.aside)
+    linear, inverse = (_rows(body, ends, received_ms) for body, ends in zip(bodies, (LINEAR, INVERSE), strict=True))
+    return Decoded(linear.rows + inverse.rows, linear.bad + inverse.bad, linear.aside + inverse.aside)
 
 
-def _rows(body: bytes) -> tuple[list[msgspec.Raw], int]:
-    try:
-        read = _body.decode(body)
-        if read.ret_code in TOO_MANY:
-            raise RateLimited(f"{read.ret_code} {read.ret_msg:.80}", 60.0)
-        if read.ret_code != 0:
-            raise WireError("venue_error", f"{read.ret_code} {read.ret_msg:.80}")
-        return _result.decode(read.result).rows, read.time
-    except UNREADABLE as e:
-        raise envelope(e) from e
+def _rows(body: bytes, ends: tuple[str, ...], received_ms: int) -> Decoded:
+    read = whole_body(_body, body)
+    if read.ret_code in TOO_MANY:
+        raise RateLimited(f"{read.ret_code} {read.ret_msg:.80}", 60.0)
+    if read.ret_code != 0:
+        raise WireError("venue_error", f"{read.ret_code} {read.ret_msg:.80}")
+    rows, venue_ms = whole_body(_result, read.result).rows, read.time or None
+    return each(rows, lambda raw: _perpetual(_ticker.decode(raw), ends, venue_ms, received_ms))
 
 
-def _perpetual(raw: msgspec.Raw) -> _Ticker:
-    ticker = _ticker.decode(raw)
-    if ticker.delivery_time not in {"", "0"} or "-" in ticker.symbol:
+def _perpetual(t: _Ticker, ends: tuple[str, ...], venue_ms: int | None, received_ms: int) -> VenueOpenInterest:
+    if t.delivery_time not in {"", "0"} or "-" in t.symbol:
         raise Aside("dated")
-    return ticker
-
-
-def _linear(t: _Ticker, venue_ms: int, received_ms: int) -> VenueOpenInterest:
-    quote = next((quote for quote in ("USDT", "PERP") if t.symbol.endswith(quote)), None)
-    if quote is None:
+    end = next((end for end in ends if t.symbol.endswith(end)), None)
+    if end is None:
         raise Aside("other")
     told, sides = _side(t)
+    mark, inverse = positive(t.mark_price), ends == INVERSE
+    value = price(t.single_open_interest_value if sides == "one" else t.open_interest_value)
+    if inverse and value is not None:
+        agree(told / mark, value, f"{t.symbol}: USD at the mark, and the value in coin")
     return contract(
         "bybit",
         t.symbol,
-        unit_of(t.symbol.removesuffix(quote)),
+        unit_of(t.symbol.removesuffix(end)),
         received_ms,
         told=told,
-        counts="base",
-        size=told,
-        sides=sides,
-        mark=positive(t.mark_price),
-        told_usd=price(_value(t, sides)),
-        funding=t.funding_rate,
-        venue_ms=venue_ms or None,
-    )
-
-
-def _inverse(t: _Ticker, venue_ms: int, received_ms: int) -> VenueOpenInterest:
-    if not t.symbol.endswith("USD"):
-        raise Aside("other")
-    (told, sides), mark = _side(t), positive(t.mark_price)
-    in_coin = price(_value(t, sides))
-    if in_coin is not None:
-        agree(told / mark, in_coin, f"{t.symbol}: USD at the mark, and the value in coin")
-    return contract(
-        "bybit",
-        t.symbol,
-        unit_of(t.symbol.removesuffix("USD")),
-        received_ms,
-        told=told,
-        counts="usd",
-        size=told / mark,
+        counts="usd" if inverse else "base",
+        size=told / mark if inverse else told,
         sides=sides,
         mark=mark,
-        told_usd=told,
+        told_usd=told if inverse else value,
         funding=t.funding_rate,
-        venue_ms=venue_ms or None,
+        venue_ms=venue_ms,
     )
 
 
-def _value(t: _Ticker, sides: str) -> str:
-    return t.single_open_interest_value if sides == "one" else t.open_interest_value
-
-
-def _side(t: _Ticker) -> tuple[Decimal, str]:
+def _side(t: _Ticker) -> tuple[Decimal, Sides]:
     """The figure of one side, held against that of both where both are told; without it nobody knows which it is."""
     if not t.single_open_interest:
         return outstanding(t.open_interest), "unknown"
@@ -151,5 +120,4 @@ VENUE = Venue(
     requests=(Request(PATH, {"category": "linear"}), Request(PATH, {"category": "inverse"})),
     limit=Limit(600, 5),
     decode=decode,
-    forbidden_s=600,
 )

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 
-from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, envelope, outstanding
+from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, outstanding, whole_body
 from shared.coins import unit_of
-from shared.errors import UNREADABLE
 from shared.model import VenueOpenInterest
-from shared.numbers import non_negative, positive
+from shared.numbers import positive
 
 PATH = "/api/v4/futures/{settle}/contracts"
 
@@ -35,10 +33,7 @@ _contract = msgspec.json.Decoder(_Contract)
 
 
 def decode(bodies: Sequence[bytes], received_ms: int) -> Decoded:
-    try:
-        items = [item for body in bodies for item in _rows.decode(body)]
-    except UNREADABLE as e:
-        raise envelope(e) from e
+    items = [item for body in bodies for item in whole_body(_rows, body)]
     return each(items, lambda raw: _perpetual(_contract.decode(raw), received_ms))
 
 
@@ -57,19 +52,12 @@ def _perpetual(c: _Contract, received_ms: int) -> VenueOpenInterest:
         received_ms,
         told=told,
         counts="usd" if inverse else "contracts",
-        size=told / mark if inverse else told * _size(c),
+        size=told / mark if inverse else told * positive(c.quanto_multiplier),
         sides="one",
         mark=mark,
         told_usd=told if inverse else None,
         funding=c.funding_rate,
     )
-
-
-def _size(c: _Contract) -> Decimal:
-    size = non_negative(c.quanto_multiplier)
-    if size == 0:
-        raise ValueError("a direct contract of size 0")
-    return size
 
 
 VENUE = Venue(

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, envelope, outstanding
+from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, outstanding, whole_body
 from shared.coins import Unit, unit_of
-from shared.errors import UNREADABLE, WireError
+from shared.errors import WireError
 from shared.model import VenueOpenInterest
 from shared.numbers import positive
 
@@ -37,10 +37,7 @@ _context = msgspec.json.Decoder(_Context)
 
 
 def decode(bodies: Sequence[bytes], received_ms: int) -> Decoded:
-    try:
-        meta, contexts = _body.decode(bodies[0])
-    except UNREADABLE as e:
-        raise envelope(e) from e
+    meta, contexts = whole_body(_body, bodies[0])
     if len(meta.universe) != len(contexts):
         raise WireError("misaligned", f"{len(meta.universe)} names and {len(contexts)} contexts")
     names = iter(meta.universe)
