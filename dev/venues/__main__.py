@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dev.venues.answers import Venues
+from dev.venues.answers import Asked, Venues
 from dev.venues.faults import FAULTS, Fault
 from dev.venues.market import LISTS, Market
 
@@ -38,7 +38,8 @@ class Server:
     async def _answer(self, request: web.Request) -> web.Response:
         venue = request.path.split("/")[1]
         path = "/" + request.match_info["path"]
-        answer = self.venues.answer(venue, path, dict(request.query), now_ms())
+        asked = Asked(path, dict(request.query), request.method, await request.read(), request.content_type)
+        answer = self.venues.answer(venue, asked, now_ms())
         kind = "text/html" if answer.body.startswith(b"<") else "application/json"
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=kind)
 

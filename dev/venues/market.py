@@ -16,6 +16,9 @@ from shared.coins import unit_of
 TOGETHER, ALONE_DAILY = 0.7, 0.02
 LISTS = {"bybit": 0.9, "okx": 0.6, "gate": 0.95, "hyperliquid": 0.4, "bitget": 0.9}  # share of Binance's coins
 MAJORS = ("BTC", "ETH")
+# Of -1..1: above the first, of the coins that a venue does not list, it lists another asset of that name; above the
+# second, of those that it lists, it has far more of it than Binance.
+NAMESAKES, AT_HOME = 0.94, 0.98
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Contract:
     share: float  # of Binance's open interest in that coin
     inverse: bool = False
     size: float = 1.0
+    other: bool = False  # another asset of that name, at another price
 
 
 class Market:
@@ -45,6 +49,7 @@ class Market:
         """Price of what the contract calls its base, a little off Binance's."""
         base = self._by_coin[contract.coin]
         ours = self.books[base].mark_at(at_ms) / unit_of(base).multiplier
+        ours *= 7 if contract.other else 1
         return ours * contract.multiplier * (1 + self._draw(contract.venue, contract.coin, "basis") * 0.0005)
 
     def coins(self, contract: Contract, at_ms: int) -> float:
@@ -60,6 +65,10 @@ class Market:
 
     def funding(self, contract: Contract) -> float:
         return self._draw(contract.venue, contract.coin, "funding") * 0.0002
+
+    def lag_ms(self, contract: Contract) -> int:
+        """How much older the stamp of its row is than the answer: up to three seconds."""
+        return key_of(self.seed, contract.symbol, f"lag at {contract.venue}") % 3000
 
     def find(self, venue: str, symbol: str) -> Contract:
         return next(c for c in self.contracts[venue] if c.symbol == symbol)
@@ -78,11 +87,15 @@ class Market:
         found = []
         for base in self.books:
             coin, multiplier = unit_of(base)
-            if (self._draw(venue, coin, "listed") + 1) / 2 > LISTS[venue] and coin not in MAJORS:
+            listed = (self._draw(venue, coin, "listed") + 1) / 2 <= LISTS[venue] or coin in MAJORS
+            if not listed and self._draw(venue, coin, "namesake") < NAMESAKES:
                 continue
             share = 0.3 + 0.15 * self._draw(venue, coin, "share")
-            found.append(_contract(venue, coin, multiplier, share, self._size(coin, base)))
-            found += [_inverse(venue, coin, share / 12)] if coin in MAJORS and venue in {"bybit", "okx", "gate"} else []
+            if self._draw(venue, coin, "home") > AT_HOME and coin not in MAJORS:
+                share *= 12
+            found.append(_contract(venue, coin, multiplier, share, self._size(coin, base), other=not listed))
+            if coin in MAJORS:
+                found += _beside(venue, coin, share / 12)
         return found
 
     def _size(self, coin: str, base: str) -> float:
@@ -91,19 +104,25 @@ class Market:
         return float(10 ** round(math.log10(10 / price)))
 
 
-def _contract(venue: str, coin: str, multiplier: int, share: float, size: float) -> Contract:
-    if venue == "okx":
-        return Contract(venue, f"{coin}-USDT-SWAP", coin, 1, share, size=size)
-    if venue == "gate":
-        return Contract(venue, f"{coin}_USDT", coin, 1, share, size=size)
+def _contract(venue: str, coin: str, multiplier: int, share: float, size: float, *, other: bool) -> Contract:
+    """Each in the venue's own spelling: OKX and Gate by sizes of contracts, the others by multiplied names."""
+    thousand, name = multiplier == 1000, coin if multiplier == 1 else f"{multiplier}{coin}"
+    if venue in {"okx", "gate"}:
+        symbol = f"{coin}-USDT-SWAP" if venue == "okx" else f"{coin}_USDT"
+        return Contract(venue, symbol, coin, 1, share, size=size, other=other)
     if venue == "hyperliquid":
-        return Contract(
-            venue, f"k{coin}" if multiplier == 1000 else coin, coin, 1000 if multiplier == 1000 else 1, share
-        )
-    name = coin if multiplier == 1 else f"{multiplier}{coin}"
-    return Contract(venue, f"{name}USDT", coin, multiplier, share)
+        return Contract(venue, f"k{coin}" if thousand else coin, coin, 1000 if thousand else 1, share, other=other)
+    symbol = "SHIB1000USDT" if venue == "bybit" and coin == "SHIB" else f"{name}USDT"
+    return Contract(venue, symbol, coin, multiplier, share, other=other)
 
 
-def _inverse(venue: str, coin: str, share: float) -> Contract:
-    symbol = {"bybit": f"{coin}USD", "okx": f"{coin}-USD-SWAP", "gate": f"{coin}_USD"}[venue]
-    return Contract(venue, symbol, coin, 1, share, inverse=True)
+def _beside(venue: str, coin: str, share: float) -> list[Contract]:
+    """Of the largest: the contract of one USD each, and that in USDC."""
+    inverse = {"bybit": f"{coin}USD", "okx": f"{coin}-USD-SWAP", "gate": f"{coin}_USD"}
+    usdc = {"bybit": f"{coin}PERP", "okx": f"{coin}-USDC-SWAP"}
+    found = [Contract(venue, inverse[venue], coin, 1, share, inverse=True)] if venue in inverse else []
+    return found + (
+        [Contract(venue, usdc[venue], coin, 1, share / 2, size=0.01 if venue == "okx" else 1.0)]
+        if venue in usdc
+        else []
+    )

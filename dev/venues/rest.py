@@ -75,5 +75,22 @@ BITGET = {
     "baseVolume": "381989307",
     "quoteVolume": "33328445.00488",
     "openUtc": "0.09095",
+    "usdtVolume": "33328445.00488",
+    "changeUtc24h": "-0.16282",
+    "deliveryStartTime": None,
+    "deliveryTime": None,
+    "deliveryStatus": "delivery_normal",
 }
 HYPERLIQUID = {"impactPxs": ["0.15542", "0.15596"], "dayBaseVlm": "1863624.1999999997"}
+HYPERLIQUID_DELISTED = {
+    "funding": "0.0",
+    "openInterest": "0.0",
+    "prevDayPx": "0.37621",
+    "dayNtlVlm": "0.0",
+    "premium": None,
+    "oraclePx": "0.3754",
+    "markPx": "0.37621",
+    "midPx": None,
+    "impactPxs": None,
+    "dayBaseVlm": "0.0",
+}

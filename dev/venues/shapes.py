@@ -19,13 +19,15 @@ class Told(NamedTuple):
     base: float
     mark: float
     funding: float
+    lag_ms: int  # how much older its stamp is than the answer
     word: str = ""  # in place of a number
 
 
 def rows(market: Market, venue: str, at_ms: int, faults: InForce) -> list[Told]:
     contracts = market.contracts[venue]
     found = [
-        Told(c, market.coins(c, at_ms) / c.multiplier, market.mark(c, at_ms), market.funding(c)) for c in contracts
+        Told(c, market.coins(c, at_ms) / c.multiplier, market.mark(c, at_ms), market.funding(c), market.lag_ms(c))
+        for c in contracts
     ]
     if "shift" in faults:
         moved = found[1:] + found[:1]
@@ -62,24 +64,43 @@ def _price(value: float) -> str:
     return f"{value:.12f}".rstrip("0").rstrip(".")
 
 
+def _dusty(value: float, word: str = "") -> str:
+    """As OKX sends it: the dust of a float behind it."""
+    return word or f"{value:.8f}001773"
+
+
+def _lots(value: float, mark: float, word: str = "", times: int = 1) -> str:
+    """As Bybit sends it: in whole lots, which are larger the cheaper the coin; ``times`` as many of them."""
+    places = 3 if mark > 200 else 2 if mark > 40 else 1 if mark > 2 else 0
+    return word or f"{times * round(value, places):.{places}f}"
+
+
+def _among(listed: list[dict[str, Any]], *strangers: dict[str, Any]) -> list[dict[str, Any]]:
+    """In the middle of the rows, what is none of ours: the first row again, but for these fields."""
+    middle = len(listed) // 2
+    others = [{**row, **stranger} for row in listed[:1] for stranger in strangers]
+    return [*listed[:middle], *others, *listed[middle:]]
+
+
 def bybit(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, str]) -> Any:
-    inverse = params.get("category") == "inverse"
+    inverse = params["category"] == "inverse"
     listed = []
     for told in found:
         if told.contract.inverse is not inverse:
             continue
         worth = told.base * told.mark
         size, value = (worth, told.base) if inverse else (told.base, worth)
+        lot = 0.0 if inverse else told.mark  # of inverse contracts: a dollar
         row = {
             **rest.BYBIT,
             "symbol": told.contract.symbol,
             "lastPrice": _price(told.mark),
             "indexPrice": _price(told.mark),
             "markPrice": _price(told.mark),
-            "openInterest": _text(2 * size, told.word),
-            "openInterestValue": _text(2 * value, told.word, 4),
-            "singleOpenInterest": _text(size, told.word),
-            "singleOpenInterestValue": _text(value, told.word, 4),
+            "openInterest": _lots(size, lot, told.word, times=2),
+            "openInterestValue": _text(2 * value, told.word, 2),
+            "singleOpenInterest": _lots(size, lot, told.word),
+            "singleOpenInterestValue": _text(value, told.word, 2),
             "fundingRate": _text(told.funding),
             "nextFundingTime": str(at_ms // 28_800_000 * 28_800_000 + 28_800_000),
             "deliveryTime": "0",
@@ -93,9 +114,9 @@ def bybit(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, 
             for one in fields if name in faults else ():
                 del row[one]
         listed.append(row)
-    if not inverse:
-        listed.append({**listed[0], "symbol": "BTCUSDT-26DEC26", "deliveryTime": "1798272000000"})
-    result = {"category": params.get("category", "linear"), "list": listed}
+    dated = {"symbol": "BTCUSDZ26" if inverse else "BTCUSDT-26DEC26", "deliveryTime": "1798272000000"}
+    unknown = {"symbol": "NOTHEREUSD" if inverse else "NOTHEREUSDT"}
+    result = {"category": params["category"], "list": _among(listed, dated, unknown)}
     return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": at_ms}
 
 
@@ -106,22 +127,23 @@ def okx(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, st
         row = {
             "instId": told.contract.symbol,
             "instType": "SWAP",
-            "oi": _text(contracts, told.word),
-            "oiCcy": _text(told.base, told.word),
-            "oiUsd": _text(told.base * told.mark, told.word),
-            "ts": str(at_ms),
+            "oi": _dusty(contracts, told.word),
+            "oiCcy": _dusty(told.base, told.word),
+            "oiUsd": _dusty(told.base * told.mark, told.word),
+            "ts": str(at_ms - told.lag_ms),
         }
         if "unit_swap" in faults:
-            row["oiUsd"] = _text(told.base * told.mark * told.contract.size)
+            row["oiUsd"] = _dusty(told.base * told.mark * told.contract.size)
         data.append(row)
-    return {"code": "0", "msg": "", "data": data}
+    others = ({"instId": name} for name in ("BTC-USD_UM-SWAP", "NOTHERE-USDT-SWAP"))
+    return {"code": "0", "msg": "", "data": _among(data, *others)}
 
 
 def gate(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, str]) -> Any:
     listed = []
     for told in found:
         inverse = told.contract.inverse
-        if inverse is not params["settle"].startswith("btc"):
+        if inverse is not (params["settle"] == "btc"):
             continue
         contracts = told.base * told.mark if inverse else told.base / told.contract.size
         row = {
@@ -139,31 +161,33 @@ def gate(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, s
             "quanto_multiplier": "0" if inverse else _price(told.contract.size),
         }
         listed.append(row)
-    return listed
+    if params["settle"] == "btc":
+        return listed
+    return _among(listed, {"name": "OPENAI_USDT", "is_pre_market": True}, {"name": "LEFT_USDT", "in_delisting": True})
 
 
 def hyperliquid(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, str]) -> Any:
-    told = list(found)
-    universe: list[dict[str, Any]] = [{"name": one.contract.symbol, "szDecimals": 2, "maxLeverage": 10} for one in told]
-    contexts = [
-        {
+    """Two arrays that belong together by place alone; delisted rows stay between the others, one in five or so."""
+    universe: list[dict[str, Any]] = []
+    contexts: list[dict[str, Any]] = []
+    for number, one in enumerate(found):
+        if number % 4 == 3:
+            universe.append({"name": f"GONE{number}", "szDecimals": 1, "maxLeverage": 3, "isDelisted": True})
+            contexts.append(rest.HYPERLIQUID_DELISTED)
+        universe.append({"name": one.contract.symbol, "szDecimals": 2, "maxLeverage": 10})
+        row = {
             **rest.HYPERLIQUID,
             "funding": _text(one.funding),
-            "openInterest": _text(one.base, one.word),
+            "openInterest": one.word or repr(one.base),
             "prevDayPx": _price(one.mark),
-            "dayNtlVlm": _text(one.base * one.mark),
+            "dayNtlVlm": repr(one.base * one.mark),
             "premium": "0.0001",
             "oraclePx": _price(one.mark),
             "markPx": _price(one.mark),
             "midPx": None if one.word == "0" else _price(one.mark),
         }
-        for one in told
-    ]
-    gone = {"funding": "0.0", "openInterest": "0.0", "markPx": "0.37621", "midPx": None, "premium": None}
-    return [
-        {"universe": [*universe, {"name": "GONE", "szDecimals": 1, "maxLeverage": 3, "isDelisted": True}]},
-        [*contexts, gone],
-    ]
+        contexts.append(row)
+    return [{"universe": universe, "marginTables": [], "collateralToken": 0}, contexts]
 
 
 def bitget(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str, str]) -> Any:
@@ -176,11 +200,11 @@ def bitget(found: Iterable[Told], at_ms: int, faults: InForce, params: dict[str,
             "markPrice": _price(told.mark),
             "fundingRate": _text(told.funding),
             "holdingAmount": _text(told.base, told.word),
-            "deliveryTime": "",
-            "ts": str(at_ms),
+            "ts": str(at_ms - told.lag_ms),
         }
         for told in found
     ]
+    data = _among(data, {"symbol": "NOTHEREUSDT"})
     return {"code": "00000", "msg": "success", "requestTime": at_ms, "data": data}
 
 

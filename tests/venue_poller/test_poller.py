@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
+from dev.venues.market import LISTS
 from services.venue_poller.guest import failure
 from shared.aggregate import Aggregate
 from shared.errors import RateLimited
@@ -55,6 +56,8 @@ async def test_every_venue_s_rows_by_one_convention(world: World) -> None:
         "BTC-USDT-SWAP",
         "BTC-USD-SWAP",
         "BTC_USD",
+        "BTCPERP",
+        "BTC-USDC-SWAP",
     }
     assert world.trouble == dict.fromkeys(world.trouble, "")
 
@@ -147,6 +150,20 @@ async def test_a_venue_says_for_how_long_it_wants_to_hear_nothing(world: World) 
     world.clock.advance(5)
     await world.round("okx")
     assert world.asked.count("okx") == asked + 1
+
+
+@pytest.mark.parametrize("venue", LISTS)
+async def test_who_is_told_of_too_many_requests_rests_though_nobody_says_for_how_long(world: World, venue: str) -> None:
+    world.fault(venue, "too_many", 6)
+    await world.round(venue)
+    asked = world.asked.count(venue)
+
+    line = (await world.round(venue)).lines[venue]
+
+    assert world.asked.count(venue) == asked
+    assert line.until > world.clock.now_ms()
+    world.clock.advance(60)
+    assert not (await world.round(venue)).lines[venue].trouble
 
 
 @pytest.mark.parametrize("status", [404, 418, 429, 451, 500, 503])

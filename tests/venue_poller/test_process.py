@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import ccxt
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -118,6 +117,12 @@ async def test_without_venues_it_idles_and_says_so(redis: Redis, redis_url: str,
     assert await redis.keys("oi:venue*") == []
 
 
+def client_of(name: str, **options: Any) -> Any:
+    import ccxt  # takes two seconds: not in a worker that only looks which tests there are
+
+    return getattr(ccxt, name)({"enableRateLimit": False, **options})
+
+
 def swap(client: Any, symbol: str) -> Any:
     fields = {"base": "BTC", "quote": "USDT", "settle": "USDT", "baseId": "BTC", "quoteId": "USDT", "settleId": "USDT"}
     kind = {"type": "swap", "spot": False, "swap": True, "future": False, "option": False, "contract": True}
@@ -126,7 +131,7 @@ def swap(client: Any, symbol: str) -> Any:
 
 
 def test_ccxt_takes_the_stand_in_for_okx(stand_in: str) -> None:
-    client = ccxt.okx({"enableRateLimit": False})
+    client = client_of("okx")
     client.urls["api"] = {"rest": f"{stand_in}/okx"}
     client.set_markets([swap(client, "BTC-USDT-SWAP")])
 
@@ -137,7 +142,7 @@ def test_ccxt_takes_the_stand_in_for_okx(stand_in: str) -> None:
 
 
 def test_ccxt_takes_the_stand_in_for_bybit(stand_in: str) -> None:
-    client = ccxt.bybit({"enableRateLimit": False})
+    client = client_of("bybit")
     client.urls["api"] = dict.fromkeys(client.urls["api"], f"{stand_in}/bybit")
     client.set_markets([swap(client, "BTCUSDT")])
 
@@ -148,8 +153,9 @@ def test_ccxt_takes_the_stand_in_for_bybit(stand_in: str) -> None:
 
 
 def test_ccxt_takes_the_stand_in_for_hyperliquid(stand_in: str) -> None:
-    client = ccxt.hyperliquid({"enableRateLimit": False, "options": {"fetchMarkets": {"types": ["swap"]}}})
+    client = client_of("hyperliquid", options={"fetchMarkets": {"types": ["swap"]}})
     client.urls["api"] = dict.fromkeys(("public", "private"), f"{stand_in}/hyperliquid")
+    client.has["fetchCurrencies"] = False  # of the spot market
 
     told = client.fetch_open_interests()
 

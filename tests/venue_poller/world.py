@@ -9,7 +9,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from dev.venues.answers import Venues
+from dev.venues.answers import Asked, Venues
 from dev.venues.faults import Fault
 from dev.venues.market import Market
 from services.venue_poller.board import Board
@@ -18,6 +18,7 @@ from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
 from services.venue_poller.own import Own
 from services.venue_poller.poller import VenuePoller
+from services.venue_poller.standing import Standing
 from services.venue_poller.venues import VENUES
 from shared.aggregate import Aggregate
 from shared.ban import Ban
@@ -50,6 +51,7 @@ class World:
     def restart(self) -> None:
         """New loops: what they know stands in Redis."""
         self.board = Board(self.redis, self.metrics, self.clock)
+        self.standing = Standing(self.service, self._names)
         self.lines = {name: Lines(self.redis, name) for name in self._names}
         self.own = Own(self.board, self.lines, self.service, self.metrics)
         self.pollers = {name: self._poller(name) for name in self._names}
@@ -74,8 +76,9 @@ class World:
         for row in found.members:
             if row.venue == "binance":
                 continue
-            true = self.market.coins(self.market.find(row.venue, row.symbol), row.received_ms)
-            if abs(float(row.base) / true - 1) > 0.01:
+            contract = self.market.find(row.venue, row.symbol)
+            true = self.market.coins(contract, row.received_ms)
+            if contract.other or abs(float(row.base) / true - 1) > 0.01:
                 odd.append(f"{row.venue} {row.symbol}: {row.base:f}, really {true:f}")
         if found.base != sum((row.base for row in found.members), Decimal(0)):
             odd.append(f"{found.coin}: the sum is not that of its members")
@@ -84,12 +87,14 @@ class World:
     def _poller(self, name: str) -> VenuePoller:
         ban = Ban(self.redis, self.clock, venue=name)
         guest = Guest(VENUES[name], f"http://venues/{name}", self.http, ban, self.clock)
-        return VenuePoller(guest, self.board, self.lines[name], self.service, self.metrics, lambda *_: None)
+        return VenuePoller(guest, self.board, self.lines[name], self.service, self.metrics, self.standing.told)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         _, venue, path = request.url.path.split("/", 2)
         self.asked.append(venue)
-        told = self.venues.answer(venue, f"/{path}", dict(request.url.params), self.clock.now_ms())
+        kind = request.headers.get("Content-Type", "")
+        asked = Asked(f"/{path}", dict(request.url.params), request.method, request.content, kind)
+        told = self.venues.answer(venue, asked, self.clock.now_ms())
         return httpx.Response(told.status, content=told.body, headers=told.headers)
 
     async def _binance(self) -> None:
