@@ -52,8 +52,8 @@ class VenuePoller:
             begun_s = self._clock.monotonic_s()
             trouble = await self.round()
             self._told(self._name, trouble)
-            if trouble:
-                wait_s = max(self._backoff.next_s(), self._guest.ban.remaining_s())
+            if trouble:  # told again at least once a minute, also in a long ban: a service that says nothing looks hung
+                wait_s = min(max(self._backoff.next_s(), self._guest.ban.remaining_s()), BACKOFF_CAP_S)
             else:
                 wait_s = self._guest.venue.pace_s - (self._clock.monotonic_s() - begun_s)
                 self._backoff.reset()

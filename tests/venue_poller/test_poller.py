@@ -11,10 +11,12 @@ from dev.venues.market import LISTS
 from services.venue_poller.guest import failure
 from shared.aggregate import Aggregate
 from shared.errors import RateLimited
+from shared.health import HANG_S
 from shared.reply import Reply
 from shared.venuelines import VENUE_LINES, AllVenues
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, at_work
 from tests.venue_poller.world import World
+from tests.waiting import eventually
 
 SUMMED = {"binance", "bybit", "okx", "gate"}
 
@@ -164,6 +166,18 @@ async def test_who_is_told_of_too_many_requests_rests_though_nobody_says_for_how
     assert line.until > world.clock.now_ms()
     world.clock.advance(60)
     assert not (await world.round(venue)).lines[venue].trouble
+
+
+async def test_in_a_long_ban_the_service_does_not_look_hung(world: World) -> None:
+    """With one venue in VENUES its 403 made the service silent for ten minutes, and the service manager killed it."""
+    world.fault("bybit", "forbidden")
+    begun_s = world.clock.monotonic_s()
+
+    async with at_work(world.pollers["bybit"].run()):
+        await eventually(lambda: world.clock.monotonic_s() > begun_s + 700)
+
+    assert max(world.clock.slept) <= HANG_S
+    assert 2 <= world.asked.count("bybit") <= 1 + (world.clock.monotonic_s() - begun_s) / 600
 
 
 @pytest.mark.parametrize("status", [404, 418, 429, 451, 500, 503])
