@@ -28,7 +28,7 @@ class Lines:
         self.line = VenueLine(0, 0, 0, 0)
         self.past = Past()
 
-    async def recall(self, now_ms: int) -> Mapping[str, Refusal]:
+    async def recall(self, now_ms: int) -> None:
         """Take over what a process before this one left. Raises `Transient`. What cannot be read is written over.
 
         A venue that nobody asked for a week begins anew: what it told then is nothing to hold it against.
@@ -39,9 +39,9 @@ class Lines:
         if line is not None and now_ms - line.asked > FORGOTTEN_MS:
             async with round_trip(self._redis) as pipe:
                 pipe.delete(self._stored.key)
-            return {}
+            return
+        self.line = line or self.line
         self._held = {coin: {row.symbol: row for row in rows} for coin, rows in stored.items()}
-        return line.refused if line else {}
 
     def coins(self) -> set[str]:
         return {coin for coin, rows in self._held.items() if rows}

@@ -65,8 +65,8 @@ class VenuePoller:
         self._metrics.ban_until.labels(self._name).set(self._guest.ban.until_ms / 1000)
         try:
             if self._judge is None:
-                refused = await self._lines.recall(self._clock.now_ms())
-                self._judge = Judge(self._lines.held(), refused)
+                await self._lines.recall(self._clock.now_ms())
+                self._judge = Judge(self._lines.held(), self._lines.line.refused)
             await self._believe(self._judge, await self._guest.ask())
         except (Transient, WireError, Refused, Rejected) as e:
             return await self._failed(e)

@@ -190,6 +190,21 @@ async def test_with_whichever_status_it_says_so_nothing_is_sent_before(world: Wo
     assert (error.retry_after_s or 0) >= 900
 
 
+async def test_a_restart_that_begins_with_a_failure_forgets_nothing(world: World) -> None:
+    """`oi status` said "never believed", and a doubt of hours began anew."""
+    await world.round("okx")
+    world.fault("okx", "one_demo", 6)
+    before = (await world.round("okx")).lines["okx"]
+    assert before.refused
+    world.fault("okx", "error")
+    world.restart()
+
+    after = (await world.round("okx")).lines["okx"]
+
+    assert "500" in after.trouble
+    assert (after.at, after.refused) == (before.at, before.refused)
+
+
 async def test_what_a_figure_meant_is_known_after_a_restart(world: World) -> None:
     await world.round()
     world.fault("okx", "doubled")
