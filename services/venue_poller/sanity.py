@@ -119,8 +119,10 @@ class Judge:
                 return False
             doubt = Doubt("absurd", f"{row.base:.8g} {row.coin}, over {ABSURD} times Binance's {own.base:.8g}")
         else:
-            if row.venue_ms is not None and known.row.venue_ms is not None and row.venue_ms < known.row.venue_ms:
-                raise Doubt("time_back", f"stamped {(known.row.venue_ms - row.venue_ms) / 1000:.3f} s before the last")
+            if row.venue_ms is not None and known.row.venue_ms is not None:
+                last_ms = min(known.row.venue_ms, known.row.received_ms)  # one from the future binds nobody
+                if row.venue_ms < last_ms:
+                    raise Doubt("time_back", f"stamped {(last_ms - row.venue_ms) / 1000:.3f} s before the last")
             _frozen(row, known, now_ms)
             if not _jumped(row, known, now_ms):
                 return False

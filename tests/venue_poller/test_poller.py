@@ -74,6 +74,8 @@ FAULTS = [
     ("okx", "shift", "astray", False),
     ("gate", "shift", "astray", False),
     ("bybit", "late", "late", False),
+    ("okx", "ahead", "", True),  # and what comes after it has not gone back in time
+    ("bybit", "ahead", "", True),
     ("okx", "one_demo", "jump", True),  # the inverse contract stays
     ("bybit", "no_single", "unknown_sides", False),
     ("bybit", "no_both", "", True),
