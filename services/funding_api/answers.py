@@ -95,17 +95,17 @@ class Answers:
         return _several(self._funding, symbols)
 
     def funding_all(self) -> Answer:
-        return _several(self._funding, sorted(self._snapshot.marks.all))
+        return _several(self._funding, sorted(self._snapshot.marks))
 
     def open_interest(self, symbol: str) -> Answer:
         return _single(self._open_interest(symbol.upper()))
 
     def open_interest_all(self) -> Answer:
-        return _several(self._open_interest, sorted(self._snapshot.contracts.all))
+        return _several(self._open_interest, sorted(self._snapshot.contracts))
 
     def state(self) -> State:
         """The old state file: every symbol whose mark is not stale, and how the stream is."""
-        marks = [mark for mark in self._snapshot.marks.all.values() if not self._is_stale(mark.received_ms)]
+        marks = [mark for mark in self._snapshot.marks.values() if not self._is_stale(mark.received_ms)]
         daemon = self._snapshot.daemon
         stream = Connection(
             connected=self._connected(),
@@ -135,7 +135,7 @@ class Answers:
         body = Health(
             status="unhealthy" if trouble else "healthy",
             websocket_connected=self._connected(),
-            symbol_count=len(self._snapshot.marks.all),
+            symbol_count=len(self._snapshot.marks),
             uptime_seconds=None if started_s is None else round(max(0.0, self._now_ms / 1000 - started_s), 3),
             last_connected_time=connected_s,
             messages_received=whole(daemon.get("messagesReceived")),
@@ -195,7 +195,7 @@ class Answers:
         return Problem("Data stale", symbol=symbol, age_seconds=age_s, max_age_seconds=self._limit_s)
 
     def _ages(self) -> list[float]:
-        ages = [self._age_s(mark.received_ms) for mark in self._snapshot.marks.all.values()]
+        ages = [self._age_s(mark.received_ms) for mark in self._snapshot.marks.values()]
         return [age_s for age_s in ages if age_s >= 0]
 
     def _connected(self) -> bool:

@@ -33,7 +33,7 @@ KEEPALIVE_S = 60.0
 bugs = logging.getLogger("funding_api.http")
 bugs.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Ask = Callable[[Answers, web.Request], Answer]
+Look = Callable[[Answers, web.Request], Answer]
 
 
 class Api:
@@ -57,16 +57,13 @@ class Api:
                 web.get("/", self._fixed(openapi.index())),
                 web.get("/openapi.json", self._fixed(openapi.document())),
                 web.get("/docs", self._page),
-                web.get("/funding/health", self._from(lambda a, _: a.health(), away=unhealthy)),
+                web.get("/funding/health", self._health),
                 web.get("/funding/batch", self._batch),
                 web.get("/funding/all", self._from(lambda a, _: a.funding_all())),
                 web.get("/funding/{symbol}", self._from(lambda a, r: a.funding(r.match_info["symbol"]))),
                 web.get("/open-interest/all", self._from(lambda a, _: a.open_interest_all())),
-                web.get("/open-interest/aggregate", self._over_venues(lambda _: self._venues.aggregate())),
-                web.get(
-                    "/open-interest/venues/{base}",
-                    self._over_venues(lambda r: self._venues.coin(r.match_info["base"])),
-                ),
+                web.get("/open-interest/aggregate", self._aggregate),
+                web.get("/open-interest/venues/{base}", self._coin),
                 web.get("/changes", self._changes),
                 web.get("/history/{symbol}", self._history),
                 web.get("/open-interest/{symbol}", self._from(lambda a, r: a.open_interest(r.match_info["symbol"]))),
@@ -78,37 +75,34 @@ class Api:
         """Raises `Transient` while Redis is away."""
         return Answers(await self._reader.latest(), self._clock.now_ms(), self._max_age_s)
 
-    def _from(self, ask: Ask, away: Callable[[object], Answer] = redis_away) -> Handler:
+    def _from(self, look: Look) -> Handler:
         async def handle(request: web.Request) -> web.Response:
-            try:
-                return _respond(ask(await self.answers(), request))
-            except Transient as e:
-                return _respond(away(e))
+            return _respond(look(await self.answers(), request))
 
         return handle
 
-    def _over_venues(self, ask: Callable[[web.Request], Awaitable[Answer]]) -> Handler:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                return _respond(await ask(request))
-            except Transient as e:
-                return _respond(redis_away(e))
+    async def _health(self, _: web.Request) -> web.Response:
+        try:
+            return _respond((await self.answers()).health())
+        except Transient as e:
+            return _respond(unhealthy(e))
 
-        return handle
-
-    async def _batch(self, request: web.Request) -> web.StreamResponse:
+    async def _batch(self, request: web.Request) -> web.Response:
         """What is wrong with the request itself is said without asking Redis."""
         symbols = parse_symbols(",".join(request.query.getall("symbols", [])))
         refusal = refuse_batch(symbols)
-        return _respond(refusal) if refusal else await self._from(lambda a, _: a.funding_batch(symbols))(request)
+        return _respond(refusal or (await self.answers()).funding_batch(symbols))
 
-    async def _changes(self, _: web.Request) -> web.StreamResponse:
-        try:
-            return _respond(Answer(200, past.changes_body(await self._reader.changes())))
-        except Transient as e:
-            return _respond(redis_away(e))
+    async def _aggregate(self, _: web.Request) -> web.Response:
+        return _respond(await self._venues.aggregate())
 
-    async def _history(self, request: web.Request) -> web.StreamResponse:
+    async def _coin(self, request: web.Request) -> web.Response:
+        return _respond(await self._venues.coin(request.match_info["base"]))
+
+    async def _changes(self, _: web.Request) -> web.Response:
+        return _respond(Answer(200, past.changes_body(await self._reader.changes())))
+
+    async def _history(self, request: web.Request) -> web.Response:
         try:
             wanted = past.span(request.query, self._clock.now_ms())
         except ValueError as e:
@@ -129,23 +123,28 @@ class Api:
 
     @web.middleware
     async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Count and time every answer; what aiohttp itself refuses is JSON as well."""
+        """Count and time every answer; what aiohttp itself refuses is JSON as well, and so is that Redis is away."""
         begun_s = self._clock.monotonic_s()
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "other"
         status = 500
         try:
-            response = await handler(request)
+            response = await _answered(handler, request)
             status = response.status
-        except web.HTTPException as e:
-            status = e.status
-            headers = {name: e.headers[name] for name in ("Allow", "Location") if name in e.headers}
-            return web.json_response({"detail": e.reason}, status=status, headers=headers)
-        else:
             return response
         finally:
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.duration.labels(route).observe(self._clock.monotonic_s() - begun_s)
+
+
+async def _answered(handler: Handler, request: web.Request) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Transient as e:
+        return _respond(redis_away(e))
+    except web.HTTPException as e:
+        headers = {name: e.headers[name] for name in ("Allow", "Location") if name in e.headers}
+        return web.json_response({"detail": e.reason}, status=e.status, headers=headers)
 
 
 def _respond(answer: Answer) -> web.Response:

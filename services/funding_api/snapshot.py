@@ -1,14 +1,10 @@
-"""What all answers are made of: one read of Redis, shared by everybody who asks within `FRESH_S`.
-
-Decoding is pure, and done for what is asked for: a batch wants a third of the marks, and no open interest. Keys are
-upper-cased symbols, which is how requests are matched.
-"""
+"""What all answers are made of: one read of Redis, shared by everybody who asks within `FRESH_S`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
@@ -16,10 +12,9 @@ from services.funding_api.metrics import Metrics
 from services.funding_api.together import Together
 from shared.changes import Changes
 from shared.clock import Clock
-from shared.codec import decode_mark, decode_reading, decode_served
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Reading, Served
-from shared.store import CHANGES, CONTRACTS, MARKS, SERVED, STATUS, redis_faults
+from shared.store import CHANGES, CONTRACTS, MARKS, SERVED, STATUS, Stored, redis_faults
 
 FRESH_S = 0.25
 HASHES = (MARKS.key, CONTRACTS.key, SERVED.key, STATUS + "ws_daemon", STATUS + "publisher")
@@ -27,67 +22,37 @@ Hash = Mapping[bytes, bytes]
 T = TypeVar("T")
 
 
-class Rows(Generic[T]):
-    """One hash, each row decoded when first asked for; one that cannot be trusted is as if absent."""
-
-    def __init__(self, rows: Hash, decode: Callable[[str, bytes], T], on_bad: Callable[[WireError], None]) -> None:
-        self._raw = {name.upper(): (name, blob) for name, blob in _named(rows, on_bad)}
-        self._decode = decode
-        self._on_bad = on_bad
-        self._items: dict[str, T | None] = {}
-
-    def get(self, symbol: str) -> T | None:
-        if symbol not in self._items:
-            if symbol not in self._raw:
-                return None
-            self._items[symbol] = self._decoded(*self._raw[symbol])
-        return self._items[symbol]
-
-    @cached_property
-    def all(self) -> dict[str, T]:
-        return {symbol: item for symbol in self._raw if (item := self.get(symbol)) is not None}
-
-    def _decoded(self, name: str, blob: bytes) -> T | None:
-        try:
-            return self._decode(name, blob)
-        except WireError as e:
-            self._on_bad(e)
-            return None
-
-
-def _named(rows: Hash, on_bad: Callable[[WireError], None]) -> Iterator[tuple[str, bytes]]:
-    for name, blob in rows.items():
-        try:
-            yield name.decode(), blob
-        except UnicodeDecodeError:
-            on_bad(WireError("stored_symbol", f"{name!r:.40}"))
-
-
 class Snapshot:
-    """The hashes named in `HASHES`, in that order."""
+    """The hashes named in `HASHES`, in that order; each is decoded when it is first asked for.
+
+    Keys are upper-cased symbols, which is how requests are matched. A row that cannot be trusted is as if absent.
+    """
 
     def __init__(self, hashes: Sequence[Hash], on_bad: Callable[[WireError], None]) -> None:
         self._marks, self._contracts, self._served, self._daemon, self._publisher = hashes
         self._on_bad = on_bad
 
     @cached_property
-    def marks(self) -> Rows[MarkPrice]:
-        return Rows(self._marks, decode_mark, self._on_bad)
+    def marks(self) -> dict[str, MarkPrice]:
+        return self._rows(MARKS, self._marks)
 
     @cached_property
-    def contracts(self) -> Rows[Reading]:
-        return Rows(self._contracts, decode_reading, self._on_bad)
+    def contracts(self) -> dict[str, Reading]:
+        return self._rows(CONTRACTS, self._contracts)
 
     @cached_property
-    def served(self) -> Rows[Served]:
+    def served(self) -> dict[str, Served]:
         """By the backend's spelling; empty without the publisher's heartbeat and without its audit: nobody vouches."""
         audits = self._publisher and self._publisher.get(b"verdict") != b"UNAUDITED"
-        return Rows(self._served if audits else {}, decode_served, self._on_bad)
+        return self._rows(SERVED, self._served) if audits else {}
 
     @cached_property
     def daemon(self) -> dict[str, str]:
         """ws_daemon's heartbeat; empty when it has stopped."""
         return {k.decode(errors="replace"): v.decode(errors="replace") for k, v in self._daemon.items()}
+
+    def _rows(self, stored: Stored[T], rows: Hash) -> dict[str, T]:
+        return {name.upper(): item for name, item in stored.decoded(rows, self._on_bad).items()}
 
 
 class Reader:

@@ -325,7 +325,7 @@ def test_a_row_that_cannot_be_trusted_costs_only_itself() -> None:
     stored[2] = {b"BTCUSDT": b"[1]"}
     snapshot = Snapshot(stored, bad.append)
 
-    assert list(snapshot.marks.all) == ["BTCUSDT"]
-    assert snapshot.served.all == {}
-    assert list(snapshot.contracts.all) == ["BTCUSDT"]
+    assert list(snapshot.marks) == ["BTCUSDT"]
+    assert snapshot.served == {}
+    assert list(snapshot.contracts) == ["BTCUSDT"]
     assert sorted(error.reason for error in bad) == ["stored_mark", "stored_served", "stored_symbol"]

@@ -34,7 +34,7 @@ async def test_a_read_is_shared_for_a_quarter_of_a_second_and_no_longer(redis: R
     clock.advance(s=FRESH_S - 0.001)
     assert await reading.latest() is first
     clock.advance(s=0.001)
-    assert (await reading.latest()).marks.all["BTCUSDT"].mark_price == 2
+    assert (await reading.latest()).marks["BTCUSDT"].mark_price == 2
 
 
 async def test_a_caller_that_gives_up_does_not_end_the_read_of_the_others(redis: Redis, clock: FakeClock) -> None:
@@ -45,7 +45,7 @@ async def test_a_caller_that_gives_up_does_not_end_the_read_of_the_others(redis:
 
     impatient.cancel()
 
-    assert (await patient).marks.all.keys() == {"BTCUSDT"}
+    assert (await patient).marks.keys() == {"BTCUSDT"}
     assert impatient.cancelled()
 
 
@@ -56,7 +56,7 @@ async def test_rows_that_cannot_be_trusted_are_counted_once_a_read(redis: Redis,
     reading = Reader(redis, metrics, clock)
 
     for _ in range(3):
-        assert (await reading.latest()).marks.all.keys() == {"BTCUSDT"}
+        assert (await reading.latest()).marks.keys() == {"BTCUSDT"}
 
     assert metrics.bad_rows.labels("redis", "stored_mark")._value.get() == 1
 
@@ -81,7 +81,7 @@ async def test_redis_away_is_told_to_all_who_wait_and_it_comes_back_by_itself(
         async def back() -> bool:
             clock.advance(s=FRESH_S)
             try:
-                return (await reading.latest()).marks.all == {}
+                return (await reading.latest()).marks == {}
             except Transient:
                 return False
 
@@ -103,4 +103,4 @@ async def test_a_wedged_redis_is_given_up_in_bounded_time(
 
         own_redis.process.send_signal(signal.SIGCONT)
         clock.advance(s=FRESH_S)
-        assert (await reading.latest()).marks.all.keys() == {"BTCUSDT"}
+        assert (await reading.latest()).marks.keys() == {"BTCUSDT"}
