@@ -30,7 +30,6 @@ def hashes(
     readings: Iterable[Reading] = (),
     served: dict[str, tuple[float | None, int, str]] | None = None,
     daemon: Facts | None = None,
-    publisher: bool = True,
 ) -> list[Hash]:
     """In the order of `HASHES`."""
     rows = {
@@ -42,7 +41,7 @@ def hashes(
         {reading.open_interest.symbol.encode(): encode_reading(reading) for reading in readings},
         {key.encode(): blob for key, blob in rows.items()},
         {key.encode(): value.encode() for key, value in (DAEMON if daemon is None else daemon).items()},
-        {b"state": b"ok"} if publisher else {},
+        {b"state": b"ok"},
     ]
 
 
