@@ -87,24 +87,6 @@ def references(node: Any) -> Iterator[str]:
             yield from references(item)
 
 
-def test_every_route_and_status_is_listed() -> None:
-    listed = {path: {int(status) for status in item["get"]["responses"]} for path, item in DOCUMENT["paths"].items()}
-    assert listed == {
-        "/": {200},
-        "/openapi.json": {200},
-        "/funding/{symbol}": {200, 404, 503},
-        "/funding/batch": {200, 400, 503},
-        "/funding/all": {200, 503},
-        "/funding/health": {200, 503},
-        "/open-interest/{symbol}": {200, 404, 503},
-        "/open-interest/all": {200, 503},
-        "/open-interest/aggregate": {200, 404, 503},
-        "/open-interest/venues/{base}": {200, 404, 503},
-        "/changes": {200, 503},
-        "/history/{symbol}": {200, 400, 404, 503},
-    }
-
-
 def test_the_document_has_the_structure_of_openapi_3_1() -> None:
     """The rules of the specification that a reader stumbles over: required fields, references, path parameters."""
     assert re.fullmatch(r"3\.1\.\d+", DOCUMENT["openapi"])

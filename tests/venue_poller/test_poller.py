@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from dev.venues.market import LISTS
 from services.venue_poller.guest import failure
 from shared.aggregate import Aggregate
 from shared.errors import RateLimited
@@ -67,15 +66,9 @@ async def test_every_venue_s_rows_by_one_convention(world: World) -> None:
 # What is asked for at OKX, Gate or Bybit -> the word for it, and whether the venue stays in the sum of BTC.
 FAULTS = [
     ("okx", "doubled", "meaning_changed", False),
-    ("bybit", "doubled", "meaning_changed", False),
-    ("gate", "doubled", "meaning_changed", False),
-    ("okx", "demo", "meaning_changed", False),
     ("gate", "unit_swap", "meaning_changed", False),
     ("okx", "shift", "astray", False),
-    ("gate", "shift", "astray", False),
     ("bybit", "late", "late", False),
-    ("okx", "ahead", "", True),  # and what comes after it has not gone back in time
-    ("bybit", "ahead", "", True),
     ("okx", "one_demo", "jump", True),  # the inverse contract stays
     ("bybit", "no_single", "unknown_sides", False),
     ("bybit", "no_both", "", True),
@@ -98,8 +91,7 @@ async def test_each_fault_ends_in_its_word_and_in_no_wrong_sum(
     assert words(of(await world.round(venue), world), venue) == set()
 
 
-@pytest.mark.parametrize("fault", ["dead", "delisted"])
-@pytest.mark.parametrize("venue", ["bybit", "okx", "gate"])
+@pytest.mark.parametrize(("venue", "fault"), [("okx", "dead"), ("bybit", "delisted")])
 async def test_a_dead_symbol_is_out_and_takes_nobody_with_it(world: World, venue: str, fault: str) -> None:
     await world.round()
     symbol = next(c.symbol for c in world.market.contracts[venue] if c.coin == "ETH" and not c.inverse)
@@ -156,7 +148,7 @@ async def test_a_venue_says_for_how_long_it_wants_to_hear_nothing(world: World) 
     assert world.asked.count("okx") == asked + 1
 
 
-@pytest.mark.parametrize("venue", LISTS)
+@pytest.mark.parametrize("venue", ["bybit", "okx"])  # with status 200, with 429
 async def test_who_is_told_of_too_many_requests_rests_though_nobody_says_for_how_long(world: World, venue: str) -> None:
     world.fault(venue, "too_many", 6)
     await world.round(venue)
@@ -205,16 +197,6 @@ async def test_a_restart_that_begins_with_a_failure_forgets_nothing(world: World
 
     assert "500" in after.trouble
     assert (after.at, after.refused) == (before.at, before.refused)
-
-
-async def test_what_a_figure_meant_is_known_after_a_restart(world: World) -> None:
-    await world.round()
-    world.fault("okx", "doubled")
-    world.restart()
-    seen = await half_a_minute(world)
-
-    assert words(of(seen, world), "okx") == {"meaning_changed"}
-    assert seen.lines["okx"].refused["BTC-USDT-SWAP"].why == "meaning_changed"
 
 
 @pytest.mark.parametrize(("days", "known"), [(6, True), (8, False)])

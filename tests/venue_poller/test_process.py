@@ -16,10 +16,14 @@ from redis.asyncio import Redis
 from dev.processes import Child
 from dev.redis_server import free_port
 from dev.venues.market import Market
+from services.venue_poller.__main__ import serve
+from services.venue_poller.settings import Settings
 from services.venue_poller.venues import VENUES
 from shared.model import MarkPrice, OpenInterest, Reading
+from shared.settings import load
 from shared.store import CONTRACTS, MARKS, round_trip
 from shared.venuelines import read_venues
+from tests.fakes import FakeClock, at_work, service
 from tests.waiting import eventually
 
 SEED = 7
@@ -106,15 +110,14 @@ async def test_it_reads_all_five_and_tells_of_it(redis: Redis, redis_url: str, s
     assert poller.child.status() == 0
 
 
-async def test_without_venues_it_idles_and_says_so(redis: Redis, redis_url: str, tmp_path: Path) -> None:
-    poller = Poller(tmp_path, redis_url)
-    try:
-        said = await eventually(poller.is_ok)
-    finally:
-        poller.child.stop()
+async def test_without_venues_it_idles_and_says_so(redis: Redis, clock: FakeClock) -> None:
+    told = service(clock, redis)
 
-    assert (said["detail"], said["venues"]) == ("idle: VENUES is empty, no other venue is read", "")
-    assert await redis.keys("oi:venue*") == []
+    async with at_work(serve(load(Settings, {}), told)):
+        await eventually(lambda: told.health.report().healthy)
+
+    assert told.health.report().detail == "idle: VENUES is empty, no other venue is read"
+    assert (told.facts["venues"], await redis.keys("oi:venue*")) == ("", [])
 
 
 def client_of(name: str, **options: Any) -> Any:

@@ -92,22 +92,43 @@ def test_everything_doubled_at_once_means_another_thing(judge: Judge) -> None:
     assert len(judged(judge, rows("310000", now_ms + 5_000), now_ms + 5_000).good) == 12
 
 
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"base": "535000"}, ""),
+        ({"base": "545000"}, "jump"),
+        ({"base": "168000"}, ""),
+        ({"base": "166000"}, "jump"),
+        ({"venue_ms": NOW_MS - 1}, "time_back"),
+        ({"venue_ms": NOW_MS}, ""),
+    ],
+)
+def test_one_contract_of_the_next_answer(judge: Judge, changes: dict[str, Any], word: str) -> None:
+    now_ms = NOW_MS + 5000
+
+    found = judged(judge, replaced(rows(now_ms=now_ms), 3, **changes), now_ms)
+
+    assert {symbol: one.why for symbol, one in found.refused.items()} == ({"C3USDT": word} if word else {})
+    assert len(found.good) == 12 - len(found.refused)
+
+
+def test_a_stored_answer_is_late(judge: Judge) -> None:
+    now_ms = NOW_MS + 31_000
+
+    assert words(judged(judge, rows(now_ms=now_ms, venue_ms=NOW_MS), now_ms)) == {"late"}
+
+
+def test_a_stamp_that_lay_ahead_is_held_against_nothing(judge: Judge) -> None:
+    for now_ms, venue_ms in ((NOW_MS + 5000, NOW_MS + 3_600_000), (NOW_MS + 10_000, NOW_MS + 10_000)):
+        found = judged(judge, rows(now_ms=now_ms, venue_ms=venue_ms), now_ms)
+
+        assert len(found.good) == 12
+
+
 def test_what_it_meant_before_is_known_after_a_restart(judge: Judge) -> None:
     found = judged(Judge(rows(), {}), rows("600000", NOW_MS + 5000), NOW_MS + 5000)
 
     assert words(found) == {"meaning_changed"}
-
-
-@pytest.mark.parametrize(
-    ("base", "believed"), [("535000", True), ("545000", False), ("168000", True), ("166000", False)]
-)
-def test_one_contract_that_jumps(judge: Judge, base: str, believed: bool) -> None:
-    now_ms = NOW_MS + 5000
-
-    found = judged(judge, replaced(rows(now_ms=now_ms), 3, base=base), now_ms)
-
-    assert (len(found.good) == 12) is believed
-    assert words(found) == (set() if believed else {"jump"})
 
 
 def test_a_small_one_may_jump() -> None:
@@ -131,20 +152,6 @@ def test_arrays_that_slipped_by_one() -> None:
 
     assert found.good == []
     assert words(found) == {"astray"}
-
-
-def test_a_stored_answer_is_late(judge: Judge) -> None:
-    now_ms = NOW_MS + 31_000
-
-    assert words(judged(judge, rows(now_ms=now_ms, venue_ms=NOW_MS), now_ms)) == {"late"}
-
-
-def test_time_that_goes_back(judge: Judge) -> None:
-    now_ms = NOW_MS + 5000
-
-    found = judged(judge, replaced(rows(now_ms=now_ms), 5, venue_ms=NOW_MS - 1), now_ms)
-
-    assert {symbol: one.why for symbol, one in found.refused.items()} == {"C5USDT": "time_back"}
 
 
 def test_a_figure_that_stands_while_its_price_moves() -> None:
