@@ -55,7 +55,7 @@ def hop(seen: Snapshot) -> Hop | None:
         state, troubles = DOWN, [silent("venue_poller")]
     if warning := seen.venues[BINANCE].warning if BINANCE in seen.venues else "":
         state, troubles = (DEGRADED if state == GOOD else state), [*troubles, warning]
-    refused = sum(len(line.refused) + line.more_refused for line in lines)
+    refused = sum(len(line.refused) for line in lines)
     counts = f"{len(chosen)} venues, {sum(line.rows for line in lines)} contracts, {refused} not believed"
     newest = max((line.at for line in lines if line.at), default=None)
     since = seen.since("venue_poller", good=state is GOOD)
