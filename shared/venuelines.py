@@ -60,7 +60,6 @@ class VenueLine(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int
     coins: int
     refused: dict[str, Refusal] = {}
-    more_refused: int = 0  # beside those that are named
     aside: dict[str, int] = {}  # none of ours, by why: dated, delisted, unmatched …
     trouble: str = ""  # why the last round brought nothing
     until: Instant = 0  # nothing is sent to it before

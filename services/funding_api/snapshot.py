@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 
 from services.funding_api.metrics import Metrics
-from services.funding_api.together import Together
 from shared.changes import Changes
 from shared.clock import Clock
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Reading, Served
 from shared.store import CHANGES, CONTRACTS, MARKS, SERVED, STATUS, Stored, redis_faults
+from shared.together import Together
 
 FRESH_S = 0.25
 HASHES = (MARKS.key, CONTRACTS.key, SERVED.key, STATUS + "ws_daemon", STATUS + "publisher")

@@ -18,11 +18,11 @@ from services.funding_api.bodies import (
     VenueSum,
 )
 from services.funding_api.metrics import Metrics
-from services.funding_api.together import Together
 from shared.aggregate import Aggregate, Out, age_s, change, shares, why_out
 from shared.clock import Clock
 from shared.coins import unit_of
 from shared.model import PAST_S, VenueOpenInterest
+from shared.together import Together
 from shared.venuelines import AllVenues, Refusal, VenueLine, read_venues
 
 FRESH_S = 1.0
@@ -127,7 +127,7 @@ def _state(venue: str, line: VenueLine) -> VenueState:
         believed_at=line.at / 1000 if line.at else None,
         contracts=line.rows,
         coins=line.coins,
-        refused=len(line.refused) + line.more_refused,
+        refused=len(line.refused),
         trouble=line.trouble,
         warning=line.warning,
     )

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from services.venue_poller.board import Board
+from services.venue_poller.board import board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.own import Own
+from services.venue_poller.own import OwnRows
 from services.venue_poller.poller import VenuePoller
 from services.venue_poller.settings import Settings
 from services.venue_poller.standing import Standing
@@ -34,15 +34,15 @@ async def serve(settings: Settings, service: Service) -> None:
     while not settings.venues:
         service.health.good("idle: VENUES is empty, no other venue is read")
         await service.clock.sleep(IDLE_S)
-    board, standing = Board(service.redis, metrics, service.clock), Standing(service, settings.venues)
+    binance, standing = board(service.redis, metrics, service.clock), Standing(service, settings.venues)
 
     async with client(CONNECTIONS) as http, asyncio.TaskGroup() as jobs:
         lines = {name: Lines(service.redis, name) for name in settings.venues}
-        jobs.create_task(Own(board, lines, service, metrics).run())
+        jobs.create_task(OwnRows(binance, lines, service, metrics).run())
         for name in settings.venues:
             venue, ban = VENUES[name], Ban(service.redis, service.clock, venue=name)
             guest = Guest(venue, settings.origins.get(name, venue.origin), http, ban, service.clock)
-            jobs.create_task(VenuePoller(guest, board, lines[name], service, metrics, standing.told).run())
+            jobs.create_task(VenuePoller(guest, binance, lines[name], service, metrics, standing.told).run())
 
 
 if __name__ == "__main__":

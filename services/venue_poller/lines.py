@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 from redis.asyncio import Redis
 
@@ -11,10 +9,9 @@ from services.venue_poller.past import Past
 from shared.errors import WireError
 from shared.model import VenueOpenInterest
 from shared.store import round_trip
-from shared.venuelines import VENUE_LINES, Refusal, VenueLine, venue_rows
+from shared.venuelines import VENUE_LINES, VenueLine, venue_rows
 
 FORGOTTEN_MS = 7 * 86_400_000
-NAMED = 200  # refused contracts that a line names; the others are counted
 
 
 class Lines:
@@ -67,9 +64,3 @@ class Lines:
             self._stored.drop(pipe, [coin for coin, left in touched.items() if not left])
             VENUE_LINES.put(pipe, {self._venue: line})
         self.line = line
-
-
-def named(refused: Mapping[str, Refusal]) -> tuple[dict[str, Refusal], int]:
-    """The refused that a line names, oldest first, and how many more there are."""
-    ordered = sorted(refused, key=lambda symbol: (refused[symbol].since, symbol))
-    return {symbol: refused[symbol] for symbol in ordered[:NAMED]}, max(0, len(ordered) - NAMED)

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Mapping
 from typing import NoReturn
 
-from services.venue_poller.board import Board
 from services.venue_poller.lines import Lines
 from services.venue_poller.matching import Binance
 from services.venue_poller.metrics import Metrics
 from services.venue_poller.opinion import Dissent, changes, dissents, said
 from shared.errors import Transient
 from shared.service import Service
+from shared.together import Together
 from shared.venuelines import BINANCE, VenueLine
 
 PACE_S = 5.0
@@ -21,11 +21,13 @@ DAY_MS = 86_400_000
 ALONE = "binance goes another way than every other venue"
 
 
-class Own:
+class OwnRows:
     """``lines``: of each venue that is read; Binance's stand beside them."""
 
-    def __init__(self, board: Board, lines: Mapping[str, Lines], service: Service, metrics: Metrics) -> None:
-        self._board = board
+    def __init__(
+        self, binance: Together[Binance], lines: Mapping[str, Lines], service: Service, metrics: Metrics
+    ) -> None:
+        self._binance = binance
         self._own = Lines(service.redis, BINANCE)
         self._others = lines
         self._service = service
@@ -45,7 +47,7 @@ class Own:
         if not self._recalled:
             await self._own.recall(self._service.clock.now_ms())
             self._recalled = True
-        await self._put(await self._board.binance())
+        await self._put(await self._binance.latest())
         now_s = self._service.clock.monotonic_s()
         if now_s - self._looked_s >= LOOK_EVERY_S:
             self._looked_s = now_s

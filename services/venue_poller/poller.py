@@ -8,15 +8,16 @@ from typing import NoReturn
 
 import msgspec
 
-from services.venue_poller.board import Board
 from services.venue_poller.guest import Guest
-from services.venue_poller.lines import Lines, named
+from services.venue_poller.lines import Lines
+from services.venue_poller.matching import Binance
 from services.venue_poller.metrics import Metrics
 from services.venue_poller.sanity import Judge, Judged
 from services.venue_poller.venue import Decoded
 from shared.backoff import Backoff
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.service import Service
+from shared.together import Together
 from shared.venuelines import Refusal, VenueLine
 
 BACKOFF_S, BACKOFF_CAP_S = 5.0, 60.0
@@ -29,7 +30,7 @@ class VenuePoller:
     def __init__(
         self,
         guest: Guest,
-        board: Board,
+        binance: Together[Binance],
         lines: Lines,
         service: Service,
         metrics: Metrics,
@@ -37,7 +38,7 @@ class VenuePoller:
     ) -> None:
         self._name = guest.venue.name
         self._guest = guest
-        self._board = board
+        self._binance = binance
         self._lines = lines
         self._clock = service.clock
         self._metrics = metrics
@@ -76,7 +77,7 @@ class VenuePoller:
 
     async def _believe(self, judge: Judge, decoded: Decoded) -> None:
         now_ms = self._clock.now_ms()
-        binance = await self._board.binance()
+        binance = await self._binance.latest()
         if not binance.fresh:
             raise Transient(NO_MARK)
         judged = judge.judge(decoded.rows, binance, now_ms)
@@ -84,14 +85,12 @@ class VenuePoller:
             self._metrics.bad(self._name, error)
         for row in judged.anew:
             self._lines.past.forget(row)
-        refused, more = named(judged.refused)
         line = VenueLine(
             at=now_ms if judged.good else self._lines.line.at,
             asked=now_ms,
             rows=len(judged.good),
             coins=len({row.coin for row in judged.good}),
-            refused=refused,
-            more_refused=more,
+            refused=judged.refused,
             aside={**decoded.aside, "unmatched": judged.unmatched, "unreadable": len(decoded.bad)},
             trouble="" if judged.good else _whole(judged.refused.values()),
         )

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from dev.venues.answers import Asked, Venues
 from dev.venues.faults import Fault
 from dev.venues.market import Market
-from services.venue_poller.board import Board
+from services.venue_poller.board import board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.own import Own
+from services.venue_poller.own import OwnRows
 from services.venue_poller.poller import VenuePoller
 from services.venue_poller.standing import Standing
 from services.venue_poller.venues import VENUES
@@ -50,10 +50,10 @@ class World:
 
     def restart(self) -> None:
         """New loops: what they know stands in Redis."""
-        self.board = Board(self.redis, self.metrics, self.clock)
+        self.board = board(self.redis, self.metrics, self.clock)
         self.standing = Standing(self.service, self._names)
         self.lines = {name: Lines(self.redis, name) for name in self._names}
-        self.own = Own(self.board, self.lines, self.service, self.metrics)
+        self.own = OwnRows(self.board, self.lines, self.service, self.metrics)
         self.pollers = {name: self._poller(name) for name in self._names}
 
     def fault(self, venue: str, name: str, seconds: float = 1e9, symbol: str = "") -> None:
