@@ -28,8 +28,24 @@ PARAMS = {  # one of these values must be told
     "okx": ("instType", {"SWAP"}),
     "bitget": ("productType", {"USDT-FUTURES"}),
 }
-LIMITS = {"bybit": (600, 5), "okx": (20, 2), "gate": (200, 10), "hyperliquid": (60, 60), "bitget": (20, 1)}  # calls, s
 BANNED_MS = 600_000  # by Bybit, whoever goes beyond its limit
+
+
+class Limit(NamedTuple):
+    """``most`` in ``per_s``, of which each request costs some."""
+
+    most: int
+    per_s: int
+    cost: int = 1
+
+
+LIMITS = {
+    "bybit": Limit(600, 5),
+    "okx": Limit(20, 2),
+    "gate": Limit(200, 10),
+    "hyperliquid": Limit(1200, 60, cost=20),
+    "bitget": Limit(20, 1),
+}
 
 
 class Asked(NamedTuple):
@@ -100,15 +116,16 @@ class Venues:
 
     def _counted(self, venue: str, now_ms: int) -> Answer | None:
         """What who asks too often is told, if this was once too often."""
-        (most, per_s), calls = LIMITS[venue], self._calls[venue]
-        while calls and calls[0] <= now_ms - per_s * 1000:
+        limit, calls = LIMITS[venue], self._calls[venue]
+        while calls and calls[0] <= now_ms - limit.per_s * 1000:
             calls.popleft()
         calls.append(now_ms)
+        beyond = len(calls) * limit.cost > limit.most
         if venue == "bybit":
-            if len(calls) > most:
+            if beyond:
                 self._banned_until_ms = now_ms + BANNED_MS
             return FORBIDDEN if now_ms < self._banned_until_ms else None
-        return TOO_MANY[venue] if len(calls) > most else None
+        return TOO_MANY[venue] if beyond else None
 
 
 def _understood(venue: str, asked: Asked) -> bool:

@@ -32,14 +32,6 @@ class Request(NamedTuple):
     body: bytes | None = None
 
 
-class Limit(NamedTuple):
-    """What the venue lets an address do: ``calls`` (or ``weight``) in ``per_s``, and what one of ours costs."""
-
-    calls: int
-    per_s: float
-    cost: int = 1
-
-
 class Decoded(NamedTuple):
     rows: list[VenueOpenInterest]
     bad: list[WireError]  # one for each row that cannot be read or contradicts itself
@@ -50,9 +42,8 @@ class Venue(NamedTuple):
     name: str
     origin: str
     requests: tuple[Request, ...]
-    limit: Limit
     decode: Callable[[Sequence[bytes], int], Decoded]  # one body a request, and when they were received, Unix ms
-    pace_s: float = 5.0
+    pace_s: float = 5.0  # at most a tenth of what the venue lets an address ask
 
 
 class Aside(Exception):

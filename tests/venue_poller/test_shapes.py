@@ -90,15 +90,15 @@ def test_who_asks_otherwise_gets_no_rows(venue: str, other: Asked, status: int) 
 
 @pytest.mark.parametrize("venue", LISTS)
 def test_who_asks_more_often_than_a_venue_lets_gets_no_rows(venue: str) -> None:
-    told, (most, per_s) = stand_in(1), LIMITS[venue]
-    wait_ms = BANNED_MS if venue == "bybit" else per_s * 1000
+    told, limit = stand_in(1), LIMITS[venue]
+    wait_ms = BANNED_MS if venue == "bybit" else limit.per_s * 1000
 
-    for _ in range(most):
+    for _ in range(limit.most // limit.cost):
         assert b"BTC" in told.answer(venue, asked(venue)[0], NOW_MS).body
     for later_ms in (0, wait_ms - 1):
         assert b"BTC" not in told.answer(venue, asked(venue)[0], NOW_MS + later_ms).body
 
-    assert b"BTC" in told.answer(venue, asked(venue)[0], NOW_MS + wait_ms + per_s * 1000).body
+    assert b"BTC" in told.answer(venue, asked(venue)[0], NOW_MS + wait_ms + limit.per_s * 1000).body
 
 
 def test_among_the_rows_stand_those_that_a_venue_really_has() -> None:

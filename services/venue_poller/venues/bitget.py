@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, coded, contract, each, outstanding, price
+from services.venue_poller.venue import Aside, Decoded, Request, Venue, coded, contract, each, outstanding, price
 from shared.coins import unit_of
 from shared.model import VenueOpenInterest
 from shared.numbers import whole
@@ -60,6 +60,5 @@ VENUE = Venue(
     name="bitget",
     origin="https://api.bitget.com",
     requests=(Request("/api/v2/mix/market/tickers", {"productType": "USDT-FUTURES"}),),
-    limit=Limit(20, 1),
     decode=decode,
 )

@@ -15,7 +15,6 @@ import msgspec
 from services.venue_poller.venue import (
     Aside,
     Decoded,
-    Limit,
     Request,
     Venue,
     agree,
@@ -118,6 +117,5 @@ VENUE = Venue(
     name="bybit",
     origin="https://api.bybit.com",
     requests=(Request(PATH, {"category": "linear"}), Request(PATH, {"category": "inverse"})),
-    limit=Limit(600, 5),
     decode=decode,
 )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, outstanding, whole_body
+from services.venue_poller.venue import Aside, Decoded, Request, Venue, contract, each, outstanding, whole_body
 from shared.coins import unit_of
 from shared.model import VenueOpenInterest
 from shared.numbers import positive
@@ -64,6 +64,5 @@ VENUE = Venue(
     name="gate",
     origin="https://api.gateio.ws",
     requests=(Request(PATH.format(settle="usdt")), Request(PATH.format(settle="btc"))),
-    limit=Limit(200, 10),
     decode=decode,
 )

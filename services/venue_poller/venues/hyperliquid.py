@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, contract, each, outstanding, whole_body
+from services.venue_poller.venue import Aside, Decoded, Request, Venue, contract, each, outstanding, whole_body
 from shared.coins import Unit, unit_of
 from shared.errors import WireError
 from shared.model import VenueOpenInterest
@@ -73,7 +73,6 @@ VENUE = Venue(
     name="hyperliquid",
     origin="https://api.hyperliquid.xyz",
     requests=(Request("/info", body=b'{"type":"metaAndAssetCtxs"}'),),
-    limit=Limit(1200, 60, cost=20),
     decode=decode,
     pace_s=10.0,
 )

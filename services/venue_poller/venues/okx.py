@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.venue_poller.venue import Aside, Decoded, Limit, Request, Venue, coded, contract, each, outstanding, price
+from services.venue_poller.venue import Aside, Decoded, Request, Venue, coded, contract, each, outstanding, price
 from shared.coins import QUOTES, unit_of
 from shared.model import VenueOpenInterest
 from shared.numbers import whole
@@ -60,6 +60,5 @@ VENUE = Venue(
     name="okx",
     origin="https://www.okx.com",
     requests=(Request("/api/v5/public/open-interest", {"instType": "SWAP"}),),
-    limit=Limit(20, 2),
     decode=decode,
 )
