@@ -10,8 +10,6 @@ import msgspec
 import pytest
 
 from services.funding_api.answers import MOST_SYMBOLS, Answer, redis_away, refuse_batch, unhealthy
-from services.funding_api.snapshot import Snapshot
-from shared.errors import WireError
 from tests.builders import NOW_MS, mark, reading
 from tests.funding_api.stored import DAEMON, answers, hashes
 
@@ -311,17 +309,3 @@ def test_the_state_of_an_empty_redis_has_the_same_shape() -> None:
         },
         "updated_at": NOW_S,
     }
-
-
-def test_a_row_that_cannot_be_trusted_costs_only_itself() -> None:
-    """Another version, or a hand with redis-cli, may have written it."""
-    bad: list[WireError] = []
-    stored = hashes([aged(1), aged(1, "ETHUSDT")], [reading()])
-    stored[0] = {**stored[0], b"ETHUSDT": b'{"mark":"NaN"}', b"\xff": b"{}"}
-    stored[2] = {b"BTCUSDT": b"[1]"}
-    snapshot = Snapshot(stored, bad.append)
-
-    assert list(snapshot.marks) == ["BTCUSDT"]
-    assert snapshot.served == {}
-    assert list(snapshot.contracts) == ["BTCUSDT"]
-    assert sorted(error.reason for error in bad) == ["stored_mark", "stored_served", "stored_symbol"]

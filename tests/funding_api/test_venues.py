@@ -15,7 +15,7 @@ from shared.venuelines import VENUE_LINES, Refusal, VenueLine, venue_rows
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 from tests.funding_api.conftest import Client
-from tests.funding_api.test_openapi import schema_of, wrong
+from tests.funding_api.test_openapi import as_described
 from tests.venue_poller.told import told
 
 AGGREGATE, COIN = "/open-interest/aggregate", "/open-interest/venues/{base}"
@@ -49,7 +49,7 @@ async def test_a_coin_at_each_venue(api: Client, venues: None) -> None:
         status, body = await api.get(f"/open-interest/venues/{path}")
         assert (status, body["coin"], body["openInterest"]) == (200, "BTC", 125_800)
 
-    assert list(wrong(body, schema_of(COIN, 200))) == []
+    assert as_described(body, COIN, 200)
     assert [(row["venue"], row["symbol"], row["sides"], row["unit"]) for row in body["members"]] == [
         ("binance", "BTCUSDT", "one", "base"),
         ("bybit", "BTCUSDT", "one", "base"),
@@ -76,7 +76,7 @@ async def test_every_coin_and_how_the_venues_stand(api: Client, venues: None, cl
     status, body = await api.get(AGGREGATE)
 
     assert status == 200
-    assert list(wrong(body, schema_of(AGGREGATE, 200))) == []
+    assert as_described(body, AGGREGATE, 200)
     assert {row["coin"]: row["openInterest"] for row in body["data"]} == {"BTC": 125_800, "PEPE": 28_000}
     states = {state["venue"]: state for state in body["venues"]}
     assert (states["gate"]["trouble"], states["gate"]["believedAt"], states["okx"]["refused"]) == (
