@@ -199,6 +199,18 @@ async def test_a_restart_that_begins_with_a_failure_forgets_nothing(world: World
     assert (after.at, after.refused) == (before.at, before.refused)
 
 
+async def test_every_contract_that_is_refused_is_named(redis: Redis, clock: FakeClock) -> None:
+    """However many: what the line does not name begins its day of doubt anew at a restart."""
+    world = World(redis, clock, coins=450, venues=["okx"])
+    await world.round()
+    world.fault("okx", "doubled")
+
+    line = (await world.round()).lines["okx"]
+
+    assert len(line.refused) > 200
+    assert line.rows == 0
+
+
 @pytest.mark.parametrize(("days", "known"), [(6, True), (8, False)])
 async def test_a_venue_that_nobody_asked_for_a_week_begins_anew(world: World, days: int, known: bool) -> None:
     """Its contracts of then are nothing to hold it against, and one that is gone does not stay for ever."""
