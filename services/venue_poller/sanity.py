@@ -50,7 +50,7 @@ class Judge:
 
     def __init__(self, last_good: Iterable[VenueOpenInterest], refused: Mapping[str, Refusal]) -> None:
         self._known = {_key(row): _known(row, None) for row in last_good}
-        self._refused = dict(refused)
+        self._since = _since(refused)
 
     def judge(self, rows: list[VenueOpenInterest], binance: Binance, now_ms: int) -> Judged:
         matched = [(row, own) for row in rows if (own := binance.of(row.coin)) is not None]
@@ -73,7 +73,7 @@ class Judge:
                 refused[row.symbol] = self._refusal(row, e, now_ms)
         for row in good:
             self._known[_key(row)] = _known(row, self._known.get(_key(row)))
-        self._refused = refused
+        self._since = {**(self._since if whole else {}), **_since(refused)}  # of an old answer nothing is learnt
         return Judged(good, refused, len(rows) - len(matched), anew)
 
     def forget(self, rows: Iterable[VenueOpenInterest]) -> None:
@@ -86,7 +86,7 @@ class Judge:
         While a venue counts otherwise than before, they stay: they are what it is held against.
         """
         old = [known.row for known in self._known.values() if now_ms - known.row.received_ms > DAY_MS]
-        return [] if any(one.why == "meaning_changed" for one in self._refused.values()) else old
+        return [] if any(why == "meaning_changed" for _, why in self._since) else old
 
     def _of_the_whole(
         self,
@@ -127,15 +127,17 @@ class Judge:
             if not _jumped(row, known, now_ms):
                 return False
             doubt = Doubt("jump", f"from {known.row.base:.8g} to {row.base:.8g} {row.coin} at once")
-        before = self._refused.get(row.symbol)
-        if before is None or before.why != doubt.why or now_ms - before.since < DAY_MS:
+        if now_ms - self._since.get((row.symbol, doubt.why), now_ms) < DAY_MS:
             raise doubt
         return True
 
     def _refusal(self, row: VenueOpenInterest, doubt: Doubt, now_ms: int) -> Refusal:
-        before = self._refused.get(row.symbol)
-        since = before.since if before and before.why == doubt.why else now_ms
-        return Refusal(row.coin, doubt.why, str(doubt), since)
+        return Refusal(row.coin, doubt.why, str(doubt), self._since.get((row.symbol, doubt.why), now_ms))
+
+
+def _since(refused: Mapping[str, Refusal]) -> dict[tuple[str, str], int]:
+    """Symbol and why -> since when."""
+    return {(symbol, one.why): one.since for symbol, one in refused.items()}
 
 
 def _key(row: VenueOpenInterest) -> tuple[str, str]:

@@ -80,6 +80,17 @@ def test_what_was_absurd_for_a_day_is_how_it_is() -> None:
     assert (len(found.good), [row.symbol for row in found.anew]) == (12, ["C0USDT"])
 
 
+def test_one_old_answer_does_not_begin_the_day_anew() -> None:
+    judge = Judge([], {})
+    for hour, age_s, word in ((0, 0, "absurd"), (12, 60, "late"), (23, 0, "absurd")):
+        now_ms = NOW_MS + hour * HOUR_MS
+        home = replaced(rows(now_ms=now_ms, venue_ms=now_ms - age_s * 1000), 0, base="3100000")
+        assert words(judged(judge, home, now_ms)) == {word}
+    now_ms = NOW_MS + DAY_MS
+
+    assert len(judged(judge, replaced(rows(now_ms=now_ms), 0, base="3100000"), now_ms).good) == 12
+
+
 def test_everything_doubled_at_once_means_another_thing(judge: Judge) -> None:
     """Both sides in the place of one: no market does that, however quiet the first minutes are."""
     for later in (5_000, HOUR_MS, 3 * DAY_MS):
