@@ -97,7 +97,6 @@ class VenueOpenInterest(msgspec.Struct, frozen=True, gc=False):
     multiplier: int  # coins in one of what the venue calls its base
     told: Decimal  # the figure itself
     unit: Counts
-    told_usd: Decimal | None  # its worth as the venue tells it; None: it does not
     base: Decimal  # coins
     sides: Sides
     mark_price: Decimal | None  # of one coin; None: the venue tells none here
@@ -105,6 +104,7 @@ class VenueOpenInterest(msgspec.Struct, frozen=True, gc=False):
     funding_rate: Decimal | None  # fraction per interval, which differs from venue to venue; None: not told here
     venue_ms: int | None  # the venue's own stamp; None: it sends none
     received_ms: int
+    told_usd: Decimal | None = None  # its worth as the venue tells it: proves which coin it is, and is not stored
     past: tuple[Decimal | None, Decimal | None, Decimal | None] = (None, None, None)  # `base` at each of PAST_S before
 
     @property

@@ -37,7 +37,6 @@ class _Stored(msgspec.Struct, rename="camel", omit_defaults=True):
     unit: Counts
     at: Instant
     multiplier: int = 1
-    told_usd: str | None = None
     funding: str | None = None
     t: Instant | None = None
     past: tuple[str | None, str | None, str | None] = (None, None, None)
@@ -95,7 +94,6 @@ def _stored(row: VenueOpenInterest) -> _Stored:
         unit=row.unit,
         at=row.received_ms,
         multiplier=row.multiplier,
-        told_usd=_text(row.told_usd),
         funding=_text(row.funding_rate),
         t=row.venue_ms,
         past=(_text(then), _text(earlier), _text(earliest)),
@@ -121,7 +119,6 @@ def _row(venue: str, coin: str, one: _Stored) -> VenueOpenInterest:
         multiplier=one.multiplier,
         told=positive(one.told),
         unit=one.unit,
-        told_usd=None if one.told_usd is None else positive(one.told_usd),
         base=positive(one.base),
         sides=one.sides,
         mark_price=positive(one.mark),

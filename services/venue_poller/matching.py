@@ -86,7 +86,6 @@ def own_row(coin: str, multiplier: int, reading: Reading, mark: MarkPrice) -> Ve
         multiplier=multiplier,
         told=oi.open_interest,
         unit="base",
-        told_usd=None,
         base=oi.open_interest * multiplier,
         sides="one",
         mark_price=mark.mark_price / multiplier,

@@ -27,7 +27,6 @@ PEPE = told(
     price="0.000000004",
     venue="okx",
     mark_of="binance",
-    told_usd=Decimal("36000.5"),
     funding_rate=Decimal("-0.0001"),
     venue_ms=NOW_MS - 5,
     past=(Decimal("8.5"), None, Decimal(7)),

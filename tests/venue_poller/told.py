@@ -55,7 +55,6 @@ def told(
         "multiplier": 1,
         "told": Decimal(base),
         "unit": "base",
-        "told_usd": None,
         "sides": "one",
         "mark_of": "venue",
         "funding_rate": None,
