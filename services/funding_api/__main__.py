@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from services.funding_api.app import Api, listen
+from services.funding_api.bodies import State
 from services.funding_api.metrics import Metrics
 from services.funding_api.settings import Settings
 from services.funding_api.snapshot import Reader
-from services.funding_api.state_file import replace
 from services.funding_api.venues import Venues
 from shared.clock import Clock
 from shared.errors import Transient
@@ -63,6 +65,17 @@ async def look(api: Api, state_file: Path | None, metrics: Metrics, clock: Clock
             return f"STATE_FILE={state_file}: cannot be written: {e.strerror or e}"
         metrics.state_file.set(clock.now_ms() / 1000)
     return answers.trouble()
+
+
+def replace(path: Path, state: State) -> None:
+    """STATE_FILE, for scripts that read ``.funding_state.json`` instead of asking: whole, never a part. Raises OSError.
+
+    While Redis is away it stays as it is, and its ``updated_at`` and ``updatedAt`` grow old. The temporary file stands
+    beside it: a rename is atomic only within one file system.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(msgspec.json.encode(state))
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from services.venue_poller.board import board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.own import OwnRows
+from services.venue_poller.own import OwnRows, binance_in
 from services.venue_poller.poller import VenuePoller
 from services.venue_poller.settings import Settings
 from services.venue_poller.standing import Standing
@@ -34,7 +33,8 @@ async def serve(settings: Settings, service: Service) -> None:
     while not settings.venues:
         service.health.good("idle: VENUES is empty, no other venue is read")
         await service.clock.sleep(IDLE_S)
-    binance, standing = board(service.redis, metrics, service.clock), Standing(service, settings.venues)
+    binance = binance_in(service.redis, metrics, service.clock)
+    standing = Standing(service, settings.venues)
 
     async with client(CONNECTIONS) as http, asyncio.TaskGroup() as jobs:
         lines = {name: Lines(service.redis, name) for name in settings.venues}

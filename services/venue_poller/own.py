@@ -1,4 +1,4 @@
-"""Binance's own open interest as one venue among the others: the same rows, the same past; and what the others say."""
+"""Binance's own open interest: read once for all venues, told as one venue among them, and what they say against it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,35 @@ import contextlib
 from collections.abc import Mapping
 from typing import NoReturn
 
+from redis.asyncio import Redis
+
 from services.venue_poller.lines import Lines
 from services.venue_poller.matching import Binance
 from services.venue_poller.metrics import Metrics
 from services.venue_poller.opinion import Dissent, changes, dissents, said
+from shared.clock import Clock
 from shared.errors import Transient
 from shared.service import Service
+from shared.store import CONTRACTS, MARKS
 from shared.together import Together
 from shared.venuelines import BINANCE, VenueLine
 
+FRESH_S = 2.0
 PACE_S = 5.0
 LOOK_EVERY_S = 30.0
 DAY_MS = 86_400_000
 ALONE = "binance goes another way than every other venue"
+
+
+def binance_in(redis: Redis, metrics: Metrics, clock: Clock) -> Together[Binance]:
+    """What Redis holds of it, at most `FRESH_S` old."""
+
+    async def read() -> Binance:
+        contracts = await CONTRACTS.all(redis, metrics.bad_in_redis)
+        marks = await MARKS.all(redis, metrics.bad_in_redis, only=contracts)
+        return Binance(marks, contracts, clock.now_ms())
+
+    return Together(read, FRESH_S, clock)
 
 
 class OwnRows:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.funding_api.__main__ import replace
 from services.funding_api.bodies import Connection, Mark, State
-from services.funding_api.state_file import replace
 
 STREAM = Connection(True, 1764719000.5, 3, 240, 1764720000.25)
 

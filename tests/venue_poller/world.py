@@ -12,11 +12,10 @@ from redis.asyncio import Redis
 from dev.venues.answers import Asked, Venues
 from dev.venues.faults import Fault
 from dev.venues.market import Market
-from services.venue_poller.board import board
 from services.venue_poller.guest import Guest
 from services.venue_poller.lines import Lines
 from services.venue_poller.metrics import Metrics
-from services.venue_poller.own import OwnRows
+from services.venue_poller.own import OwnRows, binance_in
 from services.venue_poller.poller import VenuePoller
 from services.venue_poller.standing import Standing
 from services.venue_poller.venues import VENUES
@@ -50,10 +49,10 @@ class World:
 
     def restart(self) -> None:
         """New loops: what they know stands in Redis."""
-        self.board = board(self.redis, self.metrics, self.clock)
+        self.binance = binance_in(self.redis, self.metrics, self.clock)
         self.standing = Standing(self.service, self._names)
         self.lines = {name: Lines(self.redis, name) for name in self._names}
-        self.own = OwnRows(self.board, self.lines, self.service, self.metrics)
+        self.own = OwnRows(self.binance, self.lines, self.service, self.metrics)
         self.pollers = {name: self._poller(name) for name in self._names}
 
     def fault(self, venue: str, name: str, seconds: float = 1e9, symbol: str = "") -> None:
@@ -87,7 +86,7 @@ class World:
     def _poller(self, name: str) -> VenuePoller:
         ban = Ban(self.redis, self.clock, venue=name)
         guest = Guest(VENUES[name], f"http://venues/{name}", self.http, ban, self.clock)
-        return VenuePoller(guest, self.board, self.lines[name], self.service, self.metrics, self.standing.told)
+        return VenuePoller(guest, self.binance, self.lines[name], self.service, self.metrics, self.standing.told)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         _, venue, path = request.url.path.split("/", 2)
