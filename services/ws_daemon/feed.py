@@ -19,6 +19,7 @@ from shared.venues.binance import frames
 log = EventLog("feed")
 VOLUMES_IDLE = 12  # times the idle time: volumes come each second too, but only of what was traded
 FRAMES_KEPT = 4  # a second of one connection has three
+AGAIN_S = 2.0  # within so long the other connection brings the same frame
 
 
 class Feed:
@@ -32,7 +33,7 @@ class Feed:
         self._clock = service.clock
         self._delivering: set[Watch] = set()
         self._messages = 0
-        self._frames: deque[tuple[bytes, Merged]] = deque(maxlen=FRAMES_KEPT)
+        self._frames: deque[tuple[bytes, float, Merged]] = deque(maxlen=FRAMES_KEPT)  # when each came first
         self._endings = 0
         self._facts = service.facts
         self._facts.update(connections="0", messagesReceived="0", reconnectAttempts="0")
@@ -67,12 +68,8 @@ class Feed:
         return merged
 
     def _count(self, source: str, merged: Merged, received_ms: int) -> None:
-        for outcome, count in (
-            ("new", merged.new),
-            ("repeated", merged.repeated),
-            ("out_of_order", merged.out_of_order),
-            ("coin_m", merged.coin_m),
-        ):
+        for outcome in ("new", "repeated", "out_of_order", "coin_m"):
+            count = getattr(merged, outcome)
             if count:
                 self._metrics.rows.labels(outcome).inc(count)
         for error in merged.bad:
@@ -86,13 +83,17 @@ class Feed:
     def take_stream(self, source: str, blob: bytes) -> Merged:
         self._messages += 1
         self._facts["messagesReceived"] = str(self._messages)
-        before = next((merged for seen, merged in self._frames if seen == blob), None)
-        merged = self._take_again(source, before) if before else self.take(source, frames.decode_frame(blob))
-        self._frames.append((blob, merged))
+        now_s = self._clock.monotonic_s()
+        before = next((merged for seen, at_s, merged in self._frames if seen == blob and now_s - at_s < AGAIN_S), None)
+        if before:
+            merged = self._take_again(source, before)
+        else:
+            merged = self.take(source, frames.decode_frame(blob))
+            self._frames.append((blob, now_s, merged))
         if merged.marks:
-            self.last_stream_s = self._clock.monotonic_s()
+            self.last_stream_s = now_s
         if merged.volumes:
-            self.last_volumes_s = self._clock.monotonic_s()
+            self.last_volumes_s = now_s
         return merged
 
     def _take_again(self, source: str, before: Merged) -> Merged:

@@ -19,15 +19,17 @@ from shared.venues.binance.frames import Row, Rows
 GONE_MS = 10 * 60 * 1000  # a symbol that left the stream for this long leaves Redis
 GAP_MS = 30 * 1000  # a feed that was away for this long has to prove anew who is gone
 STUCK_MS = 10 * 1000  # a newest event time that nothing has matched for this long was wrong: the stream's word counts
+LATE_MS = 5 * 1000  # a mark that is so far behind the newest, or so long a repetition of it, shows no feed to be alive
 MOST_SYMBOLS = 20_000  # twenty times what the exchange lists
 
 
 @dataclass(slots=True)
 class Merged:
-    """What one frame brought. ``marks`` are the symbols of all its mark rows: new, repeated or out of order.
+    """What one frame brought. ``marks`` are the symbols whose mark rows show the feed to be alive: new or, within
+    `LATE_MS`, repeated or out of order.
 
-    ``volumes`` counts the volume rows, ``refused`` what could not be used; ``why`` is the first cause. Both stay where
-    ``bad`` was told already.
+    ``volumes`` counts the volume rows, ``refused`` what could not be used, late mark rows too; ``why`` is the first
+    cause. Both stay where ``bad`` was told already.
     """
 
     marks: set[str] = field(default_factory=set)
@@ -60,6 +62,7 @@ class Latest:
         self._new_marks: dict[str, MarkText] = {}
         self._new_volumes: dict[str, QuoteVolume] = {}
         self._gone: set[str] = set()
+        self._behind: dict[str, int] = {}  # symbol -> newest event time that came since the known one, and is older
         self._alive_since_ms = 0
         self._last_marks_ms = 0
 
@@ -86,7 +89,7 @@ class Latest:
             except WireError as e:
                 merged.bad.append(e)
         if merged.bad:
-            merged.refused, merged.why = len(merged.bad), str(merged.bad[0])
+            merged.refused, merged.why = merged.refused + len(merged.bad), str(merged.bad[0])
         if merged.marks:
             if received_ms - self._last_marks_ms > GAP_MS:
                 self._alive_since_ms = received_ms
@@ -98,15 +101,32 @@ class Latest:
         known = self.marks.get(symbol)
         if known is None and len(self.marks) >= MOST_SYMBOLS:
             raise WireError("too_many_symbols", symbol[:40])
+        late_ms = 0
         if known is not None and known.event_ms == row.E:
             merged.repeated += 1
-        elif known is None or known.event_ms < row.E or received_ms - known.received_ms > STUCK_MS:
+            late_ms = received_ms - known.received_ms
+        elif known is None or known.event_ms < row.E or self._was_wrong(known, row, received_ms):
             self.marks[symbol] = self._new_marks[symbol] = frames.mark_price(row, received_ms, merged.bad)
+            self._behind.pop(symbol, None)
             merged.new += 1
             merged.newest_event_ms = max(merged.newest_event_ms, row.E)
         else:
             merged.out_of_order += 1
-        merged.marks.add(symbol)
+            late_ms = known.event_ms - row.E
+        if late_ms <= LATE_MS:
+            merged.marks.add(symbol)
+        else:
+            merged.refused += 1
+            merged.why = merged.why or f"{symbol:.40} is {late_ms // 1000} s behind"
+
+    def _was_wrong(self, known: MarkText, row: Row, received_ms: int) -> bool:
+        """Whether the known event time was: nothing has matched it for `STUCK_MS`, while older ones go on.
+
+        A feed that repeats an old frame does not go on.
+        """
+        behind_ms = self._behind.get(row.s, row.E)
+        self._behind[row.s] = max(behind_ms, row.E)
+        return behind_ms < row.E and received_ms - known.received_ms > STUCK_MS
 
     def _take_volume(self, row: Row) -> None:
         """The newest counts; where one is older by more than any two sources are apart, what is known was wrong."""
@@ -124,6 +144,7 @@ class Latest:
         for symbol in gone:
             del self.marks[symbol]
             self._new_marks.pop(symbol, None)
+            self._behind.pop(symbol, None)
             self.volumes.pop(symbol, None)
             self._new_volumes.pop(symbol, None)
         self._gone |= gone

@@ -263,3 +263,30 @@ def test_a_time_that_nothing_matched_for_ten_seconds_was_wrong() -> None:
     for after_ms, price in ((10_000, "2"), (10_001, "1")):
         latest.merge(decode_frame(frame(mark_row(price="1", event_ms=NOW_MS + after_ms))), NOW_MS + after_ms)
         assert latest.marks["BTCUSDT"].mark_price == price
+
+
+@pytest.mark.parametrize("stands_at", [[0], [0, -1000], [0, -2000, -1000]])
+def test_frames_that_stand_still_are_neither_alive_nor_news(stands_at: list[int]) -> None:
+    """A stuck edge repeats its last frame; two of them, stuck at different ones, made each other's price new for ever.
+
+    What came last may be younger than either: premiumIndex, before it failed too.
+    """
+    latest = Latest()
+    for second in range(60):
+        rows = [decode_frame(frame(mark_row(event_ms=NOW_MS + event_ms))) for event_ms in stands_at]
+        merged = [latest.merge(one, NOW_MS + second * 1000) for one in rows]
+        assert bool(merged[0].marks) is (second <= 5)
+        assert [one.new for one in merged] == [int(second == 0), *[0] * (len(rows) - 1)]
+        assert second <= 5 or merged[0].why == f"BTCUSDT is {second} s behind"
+
+    assert latest.marks["BTCUSDT"].received_ms == NOW_MS
+
+
+@pytest.mark.parametrize(("behind_ms", "alive"), [(5000, True), (5001, False)])
+def test_a_feed_that_is_far_behind_another_shows_nothing(behind_ms: int, alive: bool) -> None:
+    latest = Latest()
+    latest.merge(decode_frame(frame(mark_row())), NOW_MS)
+
+    merged = latest.merge(decode_frame(frame(mark_row(event_ms=NOW_MS - behind_ms))), NOW_MS + 10)
+
+    assert (merged.marks, merged.refused, merged.out_of_order) == ({"BTCUSDT"} if alive else set(), int(not alive), 1)
