@@ -17,19 +17,19 @@ from services.ws_daemon.rest import RESEED_S, Rest
 from services.ws_daemon.settings import Settings
 from shared import http
 from shared.ban import Ban
-from shared.clock import Clock, SystemClock
 from shared.model import Member
 from shared.settings import load
 from shared.store import UNIVERSE, round_trip
-from shared.venues.binance.rest import Exchange
+from shared.venues.binance.rest import PREMIUM_INDEX, TICKER_24H, Exchange
 from tests.builders import NOW_MS
-from tests.fakes import FakeClock, at_work, service
+from tests.fakes import FakeClock, service
 from tests.served import served
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row
-from tests.waiting import eventually
 
 PREMIUM = [{"symbol": "BTCUSDT", "markPrice": "93041.35", "time": NOW_MS}]
 TICKERS = [{"symbol": "QUIETUSDT", "quoteVolume": "77.5", "closeTime": NOW_MS}]
+BODIES = {PREMIUM_INDEX: PREMIUM, TICKER_24H: TICKERS}
+IDLE_S, FALLBACK_S = 5.0, 3.0
 
 
 class Bench:
@@ -38,9 +38,12 @@ class Bench:
         self.asked: list[str] = []
 
 
+Answer = Callable[[str, int], web.Response]
+
+
 @asynccontextmanager
 async def bench(
-    redis: Redis, answer: Callable[[str, int], web.Response], clock: Clock | None = None
+    redis: Redis, clock: FakeClock, answer: Answer = lambda path, n: web.json_response(BODIES[path])
 ) -> AsyncIterator[Bench]:
     """``answer`` gets the path and how many requests came before."""
     it: Bench
@@ -49,22 +52,27 @@ async def bench(
         it.asked.append(request.path)
         return answer(request.path, len(it.asked) - 1)
 
-    it_works = service(clock or SystemClock(), redis)
-    metrics, ban = Metrics(CollectorRegistry()), Ban(redis, it_works.clock)
+    works = service(clock, redis)
+    metrics, ban = Metrics(CollectorRegistry()), Ban(redis, clock)
     async with served(web.get("/{path:.*}", handle)) as origin, http.client(2) as client:
-        environ = {"BINANCE_REST_URL": origin, "BINANCE_WS_IDLE_SEC": "0.2", "BINANCE_REST_FALLBACK_SEC": "0.2"}
+        environ = {"BINANCE_WS_IDLE_SEC": str(IDLE_S), "BINANCE_REST_FALLBACK_SEC": str(FALLBACK_S)}
         settings = load(Settings, environ)
-        feed = Feed(settings, it_works, metrics)
-        exchange = Exchange(origin, http.getting(client), ban, it_works.clock)
-        it = Bench(Rest(settings, it_works, exchange, ban, feed, metrics), feed, it_works.facts)
+        feed = Feed(settings, works, metrics)
+        exchange = Exchange(origin, http.getting(client), ban, clock)
+        it = Bench(Rest(settings, works, exchange, ban, feed, metrics), feed, works.facts)
         yield it
 
 
-async def test_quiet_symbols_get_their_volume_at_the_start(redis: Redis) -> None:
-    async with bench(redis, lambda path, n: web.json_response(TICKERS)) as it:
+async def put_universe(redis: Redis) -> None:
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, {"BTCUSDT": Member("BTCUSDT", Decimal(5_000_000), NOW_MS, NOW_MS, 1)})
+
+
+async def test_quiet_symbols_get_their_volume_at_the_start(redis: Redis, clock: FakeClock) -> None:
+    async with bench(redis, clock) as it:
         await it.rest.look_at_volumes()
 
-    assert it.asked == ["/fapi/v1/ticker/24hr"]
+    assert it.asked == [TICKER_24H]
     assert str(it.latest.volumes["QUIETUSDT"].quote_volume) == "77.5"
 
 
@@ -74,10 +82,9 @@ async def test_all_volumes_are_asked_for_where_a_minute_has_room(
 ) -> None:
     """Alone on its address oi_poller leaves 13 of 2,400 at a minute's end: 40 more were a 429 for the whole house."""
     if polled:
-        async with round_trip(redis) as pipe:
-            UNIVERSE.put(pipe, {"BTCUSDT": Member("BTCUSDT", Decimal(5_000_000), NOW_MS, NOW_MS, 1)})
+        await put_universe(redis)
     clock.advance(s=into_s)
-    async with bench(redis, lambda path, n: web.json_response(TICKERS), clock) as it:
+    async with bench(redis, clock) as it:
         waits_s = await it.rest.look_at_volumes()
 
         assert len(it.asked) == (0 if wait_s else 1)
@@ -85,12 +92,12 @@ async def test_all_volumes_are_asked_for_where_a_minute_has_room(
             assert waits_s == wait_s
             clock.advance(s=waits_s)
             await it.rest.look_at_volumes()
-            assert it.asked == ["/fapi/v1/ticker/24hr"]
+            assert it.asked == [TICKER_24H]
 
 
 async def test_volumes_are_asked_for_again_while_the_stream_brings_none(redis: Redis, clock: FakeClock) -> None:
     """Half of the stream may go silent: marks flow, and the universe would stand still with nobody told."""
-    async with bench(redis, lambda path, n: web.json_response(TICKERS), clock) as it:
+    async with bench(redis, clock) as it:
         it.feed.take_stream("stream-1", frame(mini_row()))
         for _ in range(2):  # the second look finds volumes younger than the limit
             await it.rest.look_at_volumes()
@@ -110,39 +117,55 @@ async def test_volumes_are_asked_for_again_while_the_stream_brings_none(redis: R
         assert (len(it.asked), it.facts["volumes"]) == (2, "stream")
 
 
-async def test_a_seed_that_fails_is_asked_for_again(redis: Redis, clock: FakeClock) -> None:
-    def answer(path: str, n: int) -> web.Response:
-        return web.Response(status=503) if n == 0 else web.json_response(TICKERS)
-
-    async with bench(redis, answer, clock) as it:
-        assert 1 <= await it.rest.look_at_volumes() <= 2
-        await it.rest.look_at_volumes()
-
-    assert set(it.latest.volumes) == {"QUIETUSDT"}
-
-
-async def test_marks_come_from_premium_index_while_streams_are_mute(redis: Redis) -> None:
-    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, at_work(it.rest.stand_in()):
-        await eventually(lambda: "BTCUSDT" in it.latest.marks)
-        assert it.facts["source"] == "premiumIndex"
+async def test_marks_come_from_premium_index_while_streams_are_mute_or_stand_still(
+    redis: Redis, clock: FakeClock
+) -> None:
+    """A stuck edge goes on repeating its last frame: that is no feed, however many frames come."""
+    async with bench(redis, clock) as it:
+        for second in range(6):
+            it.feed.take_stream("stream-1", frame(mark_row("ETHUSDT", event_ms=NOW_MS + 1000 * second)))
+            assert await it.rest.look_at_marks() == IDLE_S / 4
+            clock.advance(s=1)
+        for _ in range(12):
+            for number in (1, 2):
+                it.feed.take_stream(f"stream-{number}", frame(mark_row("ETHUSDT", event_ms=NOW_MS + 5000)))
+            waits_s = await it.rest.look_at_marks()
+            clock.advance(s=1)
+        assert (waits_s, it.facts["source"], set(it.asked)) == (FALLBACK_S, "premiumIndex", {PREMIUM_INDEX})
+        assert set(it.latest.marks) == {"BTCUSDT", "ETHUSDT"}
         asked = len(it.asked)
 
-        def stream_is_back() -> bool:
-            it.feed.take_stream("stream-1", frame(mark_row(event_ms=NOW_MS + 1)))
-            return it.facts["source"] == "stream"
-
-        await eventually(stream_is_back)
-        assert set(it.asked) == {"/fapi/v1/premiumIndex"}
-        assert len(it.asked) <= asked + 1
+        it.feed.take_stream("stream-1", frame(mark_row("ETHUSDT", event_ms=NOW_MS + 20_000)))
+        await it.rest.look_at_marks()
+        assert (it.facts["source"], len(it.asked)) == ("stream", asked)
 
 
-async def test_nothing_is_asked_during_a_ban(redis: Redis) -> None:
+@pytest.mark.parametrize(("into_s", "polled", "waits_s"), [(49, True, [3, 3]), (52, True, [8, 3]), (52, False, [3, 3])])
+async def test_late_in_a_minute_premium_index_is_asked_once_before_anybody_can_have_made_room(
+    redis: Redis, clock: FakeClock, into_s: int, polled: bool, waits_s: list[int]
+) -> None:
+    """Alone on its address oi_poller leaves 13 of 2,400: the second of weight 10 was a 429 for the whole house."""
+    if polled:
+        await put_universe(redis)
+    async with bench(redis, clock) as it:
+        clock.advance(s=into_s)
+        looks: list[float] = []
+        for _ in waits_s:
+            looks.append(await it.rest.look_at_marks())
+            clock.advance(s=looks[-1])
+
+    assert (looks, len(it.asked)) == (waits_s, len(waits_s))
+
+
+async def test_nothing_is_asked_during_a_ban(redis: Redis, clock: FakeClock) -> None:
     """The ban stands in Redis: another service was told, and this one obeys."""
-    await redis.set("oi:ban", str(SystemClock().now_ms() + 60_000))
-    async with bench(redis, lambda path, n: web.json_response(PREMIUM)) as it, at_work(it.rest.stand_in()):
-        await eventually(lambda: it.facts.get("source") == "premiumIndex")
-        await eventually(lambda: it.rest.ban.remaining_s() > 50)
-        assert it.asked == []
+    await redis.set("oi:ban", str(clock.now_ms() + 60_000))
+    async with bench(redis, clock) as it:
+        clock.advance(s=IDLE_S + 1)
+        for look in (it.rest.look_at_marks, it.rest.look_at_volumes):
+            assert await look() == 60 - IDLE_S - 1
+
+        assert (it.facts["source"], it.asked) == ("premiumIndex", [])
 
 
 @pytest.mark.parametrize(
@@ -152,16 +175,23 @@ async def test_nothing_is_asked_during_a_ban(redis: Redis) -> None:
         web.Response(text="<html>hello</html>", content_type="text/html"),
         web.json_response({"code": -1016, "msg": "Service is under maintenance."}, status=400),
         web.json_response({"unexpected": []}),
+        web.Response(status=503),
     ],
-    ids=["403-html", "200-html", "maintenance", "not-a-list"],
+    ids=["403-html", "200-html", "maintenance", "not-a-list", "503"],
 )
-async def test_a_bad_answer_is_survived(redis: Redis, bad: web.Response) -> None:
-    """One body that makes no sense costs one request, not the process."""
+async def test_a_bad_answer_is_survived(redis: Redis, clock: FakeClock, bad: web.Response) -> None:
+    """One body that makes no sense costs one request, not the process; it is asked for again soon."""
     body, status, kind = bad.body, bad.status, bad.content_type
 
     def answer(path: str, n: int) -> web.Response:
-        return web.Response(body=body, status=status, content_type=kind) if n == 0 else web.json_response(PREMIUM)
+        return (
+            web.Response(body=body, status=status, content_type=kind) if n % 2 == 0 else web.json_response(BODIES[path])
+        )
 
-    async with bench(redis, answer) as it, at_work(it.rest.stand_in()):
-        await eventually(lambda: "BTCUSDT" in it.latest.marks)
-        assert len(it.asked) == 2
+    async with bench(redis, clock, answer) as it:
+        clock.advance(s=IDLE_S + 1)
+        for look, most_s in ((it.rest.look_at_marks, FALLBACK_S), (it.rest.look_at_volumes, 2.0)):
+            assert most_s / 2 <= await look() <= most_s
+            await look()
+
+    assert (set(it.latest.marks), set(it.latest.volumes), len(it.asked)) == ({"BTCUSDT"}, {"QUIETUSDT"}, 4)
