@@ -22,7 +22,7 @@ from services.oi_poller.sweepstore import SweepStore
 from services.oi_poller.universe import HELD_S, Change, Universe
 from shared.backoff import Backoff
 from shared.ban import Ban
-from shared.clock import iso
+from shared.clock import iso, monotonic_ms
 from shared.errors import RateLimited, Transient
 from shared.logs import EventLog, first_names
 from shared.model import MarkPrice, Sweep
@@ -60,8 +60,9 @@ class Poller:
         while True:
             try:
                 await self._land()  # what Redis missed lands as soon as it is back, not an interval later
-                self._health.quiet(self.schedule.rest_s())
-                await self.schedule.rest()
+                rest_s = self.schedule.rest_s()
+                self._health.quiet(rest_s)
+                await self._clock.sleep(rest_s)
                 await self.turn()
                 self._redis_away.reset()
             except Transient as e:
@@ -180,8 +181,8 @@ class Poller:
             "failed": failed,
             "took_s": (landed.ended_ms - landed.started_ms) / 1000,
             "interval_s": round(self.schedule.interval_s, 2),
-            "used_weight": self.schedule.used_weight(),
-            "others_weight": self.schedule.others_weight(),
+            "used_weight": self.fapi.budget.used(monotonic_ms(self._clock)),
+            "others_weight": self.fapi.budget.others(monotonic_ms(self._clock)),
         }
         log.info("sweep landed", **facts)
         self.metrics.last_sweep.set(landed.ended_ms / 1000)

@@ -31,16 +31,13 @@ class Schedule:
     def __post_init__(self) -> None:
         self._due_s = self.clock.monotonic_s()
         self._began_s = -math.inf
-        self._over_max = False
         self._failing = Backoff(1.0, 60.0)
         self._refused = Backoff(15.0, 300.0)
         self.interval_s = self.settings.min_interval_s
 
     def rest_s(self) -> float:
+        """Until the next turn."""
         return max(0.0, self._due_s - self.clock.monotonic_s())
-
-    async def rest(self) -> None:
-        await self.clock.sleep(self.rest_s())
 
     def nap(self, seconds: float) -> None:
         """Nothing to do for so long."""
@@ -77,12 +74,6 @@ class Schedule:
         backoff = self._refused if isinstance(outcome.cause, Refused) else self._failing
         self._due_s = max(self._due_s, self.clock.monotonic_s() + backoff.next_s())
 
-    def used_weight(self) -> int:
-        return self.budget.used(monotonic_ms(self.clock))
-
-    def others_weight(self) -> int:
-        return self.budget.others(monotonic_ms(self.clock))
-
     def _interval_s(self, symbols: int) -> float:
         return self.budget.interval_s(symbols, self.settings.min_interval_s, monotonic_ms(self.clock))
 
@@ -90,15 +81,10 @@ class Schedule:
         budget = self.budget.planned(monotonic_ms(self.clock))
         if interval_s != self.interval_s:
             log.info("interval set", interval_s=interval_s, before_s=self.interval_s, symbols=symbols, budget=budget)
-        over_max = interval_s > self.settings.max_interval_s
-        if over_max and not self._over_max:
-            log.warning(
-                "OI_MAX_INTERVAL_SEC cannot be kept within the weight budget",
-                interval_s=interval_s,
-                max_s=self.settings.max_interval_s,
-                symbols=symbols,
-                budget=budget,
-            )
-        self.interval_s, self._over_max = interval_s, over_max
+        max_s = self.settings.max_interval_s
+        if self.interval_s <= max_s < interval_s:
+            why = "OI_MAX_INTERVAL_SEC cannot be kept within the weight budget"
+            log.warning(why, interval_s=interval_s, max_s=max_s, symbols=symbols, budget=budget)
+        self.interval_s = interval_s
         self.metrics.interval.set(interval_s)
-        self.metrics.over_max.set(over_max)
+        self.metrics.over_max.set(interval_s > max_s)

@@ -31,9 +31,8 @@ class OutOfWeight(Transient):
 
 
 class Ticket(NamedTuple):
-    """One request under way."""
+    """One request of weight 1 under way."""
 
-    weight: int
     minute: int
     sent_ms: int
 
@@ -62,24 +61,24 @@ class WeightBudget:
         self._others = 0  # what others were seen to send a minute, in the last minute that told
         self._alone_from_ms: int | None = None  # None: its minutes are not known yet
 
-    def spend(self, now_ms: int, weight: int = 1) -> Ticket:
+    def spend(self, now_ms: int) -> Ticket:
         """Account for a request about to be sent; `OutOfWeight` when it must not be."""
-        wait_ms = self.wait_ms(now_ms, weight)
+        wait_ms = self.wait_ms(now_ms, 1)
         if wait_ms:
             raise OutOfWeight("this minute's request weight is spent", wait_ms / 1000)
-        self._ours += weight
-        self._in_flight += weight
-        return Ticket(weight, self._minute, now_ms)
+        self._ours += 1
+        self._in_flight += 1
+        return Ticket(self._minute, now_ms)
 
     def answered(self, ticket: Ticket, now_ms: int, used: int | None, date_ms: int | None) -> None:
         """The request ended: with the exchange's count and Date, or with None where it gave none."""
         self._roll(now_ms)
-        self._in_flight -= ticket.weight
+        self._in_flight -= 1
         certain = ticket.minute == self._minute == self._latest_minute(now_ms)
         if ticket.minute == self._minute and (used is None or not certain):
-            self._either += ticket.weight
+            self._either += 1
         if used is None:
-            self._lost += ticket.weight
+            self._lost += 1
         elif certain:  # otherwise the count may be that of the minute before
             self._count(used, now_ms)
         if date_ms is not None and self._clock.observe(date_ms, ticket.sent_ms, now_ms):
@@ -103,7 +102,7 @@ class WeightBudget:
     def others(self, now_ms: int) -> int:
         """What others on this address were last seen to send a minute."""
         self._roll(now_ms)
-        return self._others_a_minute()
+        return max(self._others, self._others_this_minute())
 
     def free(self, now_ms: int) -> int:
         """What may still be sent in this minute."""
@@ -148,17 +147,16 @@ class WeightBudget:
     def sweep_wait_ms(self, now_ms: int, symbols: int) -> int:
         """The same for a sweep, which must not run dry half-way: others went on sending since the count was told."""
         silent_ms = min(now_ms - self._told_ms, self._into_minute_ms(now_ms))
-        return self.wait_ms(now_ms, symbols + math.ceil(self._others_a_minute() * silent_ms / MINUTE_MS))
+        return self.wait_ms(now_ms, symbols + math.ceil(self.others(now_ms) * silent_ms / MINUTE_MS))
 
-    def budget(self, now_ms: int) -> int:
-        """What a minute allows when nobody else sends."""
-        most = self.limit - self._reserve_a_minute(now_ms)
+    def budget(self, now_ms: int, others: int = 0) -> int:
+        """What a minute allows beside so much that others send."""
+        most = self.limit - self._reserve_a_minute(now_ms) - others
         return most if self.per_minute is None else min(self.per_minute, most)
 
     def planned(self, now_ms: int) -> int:
-        """What a minute allows beside what others on this address were last seen to send."""
-        most = self.limit - self._reserve_a_minute(now_ms) - self.others(now_ms)
-        return max(1, most if self.per_minute is None else min(self.per_minute, most))
+        """The same beside what they were last seen to send: 1 at least, which shows whether they still do."""
+        return max(1, self.budget(now_ms, self.others(now_ms)))
 
     def interval_s(self, symbols: int, least_s: float, now_ms: int) -> float:
         """From start to start of sweeps: 60 x symbols / budget.
@@ -173,7 +171,7 @@ class WeightBudget:
             return max(least_s, 60.0 * min(math.ceil(symbols / planned), longest))
         interval_s = max(least_s, 60 * symbols / planned)
         sweeps = math.ceil(60 / interval_s)
-        room = self.limit - self._others_a_minute() - sweeps * symbols - ASIDE
+        room = self.limit - self.others(now_ms) - sweeps * symbols - ASIDE
         reserve = self._reserve_a_minute(now_ms)
         if room >= reserve:
             return interval_s
@@ -191,9 +189,6 @@ class WeightBudget:
 
     def _is_shrunk(self, now_ms: int) -> bool:
         return self.per_minute is None and self.is_alone(now_ms)
-
-    def _others_a_minute(self) -> int:
-        return max(self._others, self._others_this_minute())
 
     def _others_this_minute(self) -> int:
         """What others sent in this minute, drawn out to its end; a burst at its beginning is not taken for a rate."""
