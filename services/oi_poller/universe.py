@@ -11,6 +11,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from shared.model import Member, QuoteVolume
 from shared.venues.binance.bodies import Listing
 
@@ -116,18 +118,18 @@ class Universe:
         before, self.members = self.members, {}
         entered, fallen = [], []
         for symbol, listing in self._listed.items():
-            member = _same(before.get(symbol) or self._returning.get(symbol), listing)
+            member = _same(before.get(symbol) or self._returning.get(symbol), listing.onboard_date)
             chosen = self._settle(member, listing, volumes.get(symbol), now_ms)
             if chosen is not None:
                 self.members[symbol] = chosen
-                if _same(before.get(symbol), listing) is None:
+                if _same(before.get(symbol), listing.onboard_date) is None:
                     entered.append(symbol)
             elif member is not None:
                 fallen.append(member)
         held = fallen if self._are_held(len(fallen), len(before), uptime_s) else []
-        self.members |= {m.symbol: Member(m.symbol, m.quote_volume, m.entered_ms, now_ms, m.onboard_ms) for m in held}
+        self.members |= {member.symbol: replace(member, last_seen_ms=now_ms) for member in held}
         self._returning = {}
-        left = [symbol for symbol, member in before.items() if not _stayed(member, self.members.get(symbol))]
+        left = [one.symbol for one in before.values() if _same(self.members.get(one.symbol), one.onboard_ms) is None]
         self.departed = (self.departed - set(entered)) | set(left)
         self.delisted = (self.delisted | self.departed) - self._listed.keys()
         return Change(entered, left, [member.symbol for member in held], unknown if lacks and entered else 0)
@@ -172,7 +174,7 @@ class Universe:
             if quote is not None and quote < self._rules.exit_quote:
                 return None
             kept = member.quote_volume if quote is None else quote
-            return Member(listing.symbol, kept, member.entered_ms, now_ms, listing.onboard_date)
+            return replace(member, quote_volume=kept, last_seen_ms=now_ms)
         if quote is None or quote < self._rules.enter_quote:
             return None
         return Member(listing.symbol, quote, now_ms, now_ms, listing.onboard_date)
@@ -183,9 +185,6 @@ def _few(members: int) -> int:
     return max(FEW, members // 10)
 
 
-def _same(member: Member | None, listing: Listing) -> Member | None:
-    return member if member is not None and member.onboard_ms == listing.onboard_date else None
-
-
-def _stayed(before: Member, now: Member | None) -> bool:
-    return now is not None and now.onboard_ms == before.onboard_ms
+def _same(member: Member | None, onboard_ms: int) -> Member | None:
+    """The member where it is the contract listed then, and no namesake."""
+    return member if member is not None and member.onboard_ms == onboard_ms else None
