@@ -82,24 +82,13 @@ async def test_each_answer_is_its_own_error_and_its_count_is_believed(
 
 async def test_a_hang_is_a_timeout_and_stays_counted(venue: Venue, fapi: Fapi, budget: WeightBudget) -> None:
     venue.delay_s[BTC] = 60.0
-    fapi.exchange._timeout_s = 0.3
+    fapi.exchange.timeout_s = 0.3
 
     with pytest.raises(Transient) as raised:
         await fapi.open_interest(BTC)
 
     assert isinstance(raised.value.__cause__, TimeoutError)
     assert budget.used(monotonic_ms(venue.clock)) == 1
-
-
-async def test_a_lost_connection_is_transient(fapi: Fapi, venue: Venue, redis: Redis, budget: WeightBudget) -> None:
-    clock = SystemClock()
-    ban = Ban(redis, clock)
-    async with sweep_client(1) as client:
-        nobody = Fapi(Exchange("http://127.0.0.1:1", client, ban, clock), ban, budget, clock)
-        with pytest.raises(Transient) as raised:
-            await nobody.open_interest(BTC)
-
-    assert raised.value.__cause__ is not None
 
 
 async def test_no_request_waits_for_a_connection(venue: Venue, fapi: Fapi) -> None:

@@ -7,6 +7,7 @@ weighs as much as a good one. `OPEN_INTEREST_HIST` weighs nothing and has a limi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from shared.ban import Ban
 from shared.clock import Clock
@@ -24,23 +25,15 @@ OPEN_INTEREST_HIST = "/futures/data/openInterestHist"
 REPLY_LIMIT = 16 * 1024 * 1024
 
 
+@dataclass
 class Exchange:
     """A guest of the exchange: sends nothing during a ban."""
 
-    def __init__(
-        self,
-        origin: str,
-        get: Get,
-        ban: Ban,
-        clock: Clock,
-        *,
-        timeout_s: float = 10.0,
-    ) -> None:
-        self._origin = origin
-        self._get = get
-        self._ban = ban
-        self._clock = clock
-        self._timeout_s = timeout_s
+    origin: str
+    send: Get
+    ban: Ban
+    clock: Clock
+    timeout_s: float = 10.0
 
     async def get(
         self, path: str, params: dict[str, str] | None = None, on_reply: Callable[[Reply], None] = lambda _: None
@@ -49,12 +42,12 @@ class Exchange:
 
         ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
         """
-        self._ban.check()
-        reply = await self._get(self._origin + path, params, timeout_s=self._timeout_s, max_bytes=REPLY_LIMIT)
+        self.ban.check()
+        reply = await self.send(self.origin + path, params, timeout_s=self.timeout_s, max_bytes=REPLY_LIMIT)
         on_reply(reply)
-        error = failure(reply, self._clock.now_ms())
+        error = failure(reply, self.clock.now_ms())
         if error is None:
             return reply.body
         if isinstance(error, RateLimited):
-            await self._ban.record(error)
+            await self.ban.record(error)
         raise error

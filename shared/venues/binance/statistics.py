@@ -7,6 +7,7 @@ asked waits, and nobody else. During a ban nothing is asked.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import httpx
@@ -32,57 +33,59 @@ BAN_NAP_S = 30.0
 NOT_NOW = "the exchange's statistic cannot be asked for now"
 
 
+@dataclass
 class Quota:
     """``address``: what tells one way to the exchange from another; empty: straight."""
 
-    def __init__(self, redis: Redis, clock: Clock, address: str) -> None:
-        self._redis = redis
-        self._clock = clock
-        self._key = STATISTICS + address
+    redis: Redis
+    clock: Clock
+    address: str
 
     async def take(self) -> None:
         """Count one request, or raise `RateLimited` where the limit is used up, `Transient` while Redis is away.
 
         It is counted before it is known to fit: of two who take the last one at once, both may be refused, none let by.
         """
-        minute = self._clock.now_ms() // 60_000
-        async with redis_faults(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hincrby(self._key, str(minute), 1)
-            pipe.pexpire(self._key, MINUTES * 60_000)
-            pipe.hgetall(self._key)
+        key, minute = STATISTICS + self.address, self.clock.now_ms() // 60_000
+        async with redis_faults(), self.redis.pipeline(transaction=True) as pipe:
+            pipe.hincrby(key, str(minute), 1)
+            pipe.pexpire(key, MINUTES * 60_000)
+            pipe.hgetall(key)
             counts = cast("dict[bytes, bytes]", (await pipe.execute())[-1])
         asked = {field: whole(field) for field in counts}
         recent = [f for f, at in asked.items() if at is not None and minute - MINUTES < at <= minute]
         if len(recent) < len(counts):
-            async with round_trip(self._redis) as pipe:
-                pipe.hdel(self._key, *(counts.keys() - set(recent)))
+            async with round_trip(self.redis) as pipe:
+                pipe.hdel(key, *(counts.keys() - set(recent)))
         if sum(whole(counts[field]) or 0 for field in recent) > MOST:
             async with redis_faults():
-                await self._redis.hincrby(self._key, str(minute), -1)
+                await self.redis.hincrby(key, str(minute), -1)
             raise RateLimited(f"{MOST} requests in five minutes were sent from this address", 60.0)
 
 
+@dataclass
 class Statistics:
-    def __init__(self, origin: str, client: httpx.AsyncClient, ban: Ban, service: Service) -> None:
-        self._origin = origin
-        self._client = client
-        self._ban = ban
-        self._clock = service.clock
-        self._health = service.health
-        self._quota = Quota(service.unfenced, service.clock, ban.address)  # an address counts, whoever works
+    origin: str
+    client: httpx.AsyncClient
+    ban: Ban
+    service: Service
+
+    def __post_init__(self) -> None:
+        self._clock, self._health = self.service.clock, self.service.health
+        self._quota = Quota(self.service.unfenced, self._clock, self.ban.address)  # an address counts, whoever works
         self._backoff = Backoff(2.0, 300.0)
 
     async def ask(self, symbol: str, period: str, limit: int) -> bytes:
         """The newest ``limit`` periods. Raises what `failure` made of an answer, and `RateLimited` before one."""
-        await self._ban.refresh()
-        self._ban.check()
+        await self.ban.refresh()
+        self.ban.check()
         await self._quota.take()
         params = {"symbol": symbol, "period": period, "limit": str(min(500, limit))}
-        request = self._client.build_request("GET", self._origin + OPEN_INTEREST_HIST, params=params)
-        reply = await http.send(self._client, request, timeout_s=TIMEOUT_S, max_bytes=LONGEST_BODY)
+        request = self.client.build_request("GET", self.origin + OPEN_INTEREST_HIST, params=params)
+        reply = await http.send(self.client, request, timeout_s=TIMEOUT_S, max_bytes=LONGEST_BODY)
         error = failure(reply, self._clock.now_ms())
         if isinstance(error, Banned):
-            await self._ban.record(error)
+            await self.ban.record(error)
         if error is not None:
             raise error
         return reply.body
