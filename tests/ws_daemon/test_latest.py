@@ -12,49 +12,6 @@ from tests.builders import NOW_MS, mark_text, volume
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row, ticker_row
 
 
-def test_two_frames_of_a_second_are_merged() -> None:
-    """Crypto and TradFi come apart; replacing the map by the last frame would lose the other."""
-    latest = Latest()
-    latest.merge(decode_frame(frame(mark_row("BTCUSDT"), mark_row("ETHUSDT"))), NOW_MS)
-    latest.merge(decode_frame(frame(mark_row("XAUUSDT", event_ms=NOW_MS - 316))), NOW_MS)
-
-    assert set(latest.marks) == {"BTCUSDT", "ETHUSDT", "XAUUSDT"}
-
-
-def test_coin_m_rows_are_dropped() -> None:
-    """Their contracts are worth 100 or 10 USD: contracts times mark would mean nothing."""
-    latest = Latest()
-    merged = latest.merge(decode_frame(frame(mark_row("BTCUSD_PERP", st=2), mini_row("BTCUSD_PERP", st="2"))), NOW_MS)
-
-    assert (latest.marks, latest.volumes, merged.coin_m) == ({}, {}, 2)
-
-
-def test_out_of_order_rows_are_ignored() -> None:
-    latest = Latest()
-    latest.merge(decode_frame(frame(mark_row(price="2", event_ms=NOW_MS))), NOW_MS)
-
-    merged = latest.merge(decode_frame(frame(mark_row(price="1", event_ms=NOW_MS - 1000))), NOW_MS + 5)
-
-    assert latest.marks["BTCUSDT"].mark_price == "2"
-    assert (merged.out_of_order, merged.new) == (1, 0)
-
-
-def test_a_bad_row_is_named_and_costs_only_itself() -> None:
-    latest = Latest()
-    rows = (
-        mark_row("BADUSDT", "NaN"),
-        mark_row("BTCUSDT"),
-        ticker_row(),
-        mini_row("BTCUSDT", "-1"),
-        mini_row("ETHUSDT"),
-    )
-
-    merged = latest.merge(decode_frame(frame(*rows)), NOW_MS)
-
-    assert (set(latest.marks), set(latest.volumes)) == ({"BTCUSDT"}, {"ETHUSDT"})
-    assert sorted(e.reason for e in merged.bad) == ["bad_mark", "bad_volume", "unknown_event"]
-
-
 def test_changes_are_what_redis_has_not_been_told() -> None:
     latest = Latest()
     latest.recall({"OLDUSDT": mark_text()}, {"OLDUSDT": volume("OLDUSDT")})
@@ -68,18 +25,6 @@ def test_changes_are_what_redis_has_not_been_told() -> None:
     assert set(latest.take_changes().marks) == {"BTCUSDT", "OLDUSDT"}
 
 
-def test_a_symbol_gone_for_ten_minutes_is_forgotten() -> None:
-    latest = Latest()
-    latest.merge(decode_frame(frame(mark_row("GONEUSDT"), mini_row("GONEUSDT"))), NOW_MS)
-    end_ms = NOW_MS + GONE_MS + 1000
-    for now_ms in range(NOW_MS, end_ms + 1, 1000):
-        latest.merge(decode_frame(frame(mark_row("BTCUSDT", event_ms=now_ms))), now_ms)
-        assert latest.forget_gone(now_ms) == ({"GONEUSDT"} if now_ms == end_ms else set())
-
-    assert (set(latest.marks), set(latest.volumes)) == ({"BTCUSDT"}, set())
-    assert latest.take_changes().gone == {"GONEUSDT"}
-
-
 def test_a_symbol_that_came_back_before_its_removal_was_written_stays() -> None:
     latest = Latest()
     latest.all_changed({"BACKUSDT", "GONEUSDT"})  # as after a failed write
@@ -90,29 +35,6 @@ def test_a_symbol_that_came_back_before_its_removal_was_written_stays() -> None:
     assert (set(changes.marks), changes.gone) == ({"BACKUSDT"}, {"GONEUSDT"})
 
 
-def test_what_was_forgotten_before_it_was_written_is_not_written_any_more() -> None:
-    latest = Latest()
-    latest.merge(decode_frame(frame(mark_row("GONEUSDT"), mini_row("GONEUSDT"))), NOW_MS)
-    for now_ms in range(NOW_MS, NOW_MS + GONE_MS + 2000, 1000):
-        latest.merge(decode_frame(frame(mark_row("BTCUSDT", event_ms=now_ms))), now_ms)
-        latest.forget_gone(now_ms)
-
-    changes = latest.take_changes()
-
-    assert (set(changes.marks), changes.volumes, changes.gone) == ({"BTCUSDT"}, {}, {"GONEUSDT"})
-
-
-def test_an_outage_of_the_feed_forgets_nobody() -> None:
-    """After an hour of silence the first frame must not make all symbols of the other frame look gone."""
-    latest = Latest()
-    latest.merge(decode_frame(frame(mark_row("BTCUSDT"), mark_row("XAUUSDT"))), NOW_MS)
-    later_ms = NOW_MS + 3_600_000
-
-    assert latest.forget_gone(later_ms) == set()
-    latest.merge(decode_frame(frame(mark_row("BTCUSDT", event_ms=later_ms))), later_ms)
-    assert latest.forget_gone(later_ms) == set()
-
-
 @given(
     st.lists(
         st.tuples(st.sampled_from(["AUSDT", "BUSDT"]), st.integers(0, 9), st.integers(1, 99)),
@@ -120,7 +42,7 @@ def test_an_outage_of_the_feed_forgets_nobody() -> None:
     )
 )
 def test_the_newest_event_time_wins_in_any_order(events: list[tuple[str, int, int]]) -> None:
-    """Two connections deliver the same rows in any interleaving; an obvious reference agrees."""
+    """Two connections deliver the same rows in any interleaving, and no frame takes the place of another's symbols."""
     latest = Latest()
     newest: dict[str, tuple[int, int]] = {}
     for symbol, second, price in events:
@@ -131,23 +53,27 @@ def test_the_newest_event_time_wins_in_any_order(events: list[tuple[str, int, in
     assert {s: m.mark_price for s, m in latest.marks.items()} == {s: str(p) for s, (_, p) in newest.items()}
 
 
-def test_what_a_frame_brought_is_counted() -> None:
+def test_what_a_frame_brought_is_counted_and_a_bad_row_costs_only_itself() -> None:
+    """COIN-M rows are none of ours: their contracts are worth 100 or 10 USD, and times a mark mean nothing."""
     latest = Latest()
-    latest.merge(decode_frame(frame(mark_row("OLDUSDT", event_ms=NOW_MS), mark_row("SAMEUSDT"))), NOW_MS)
+    latest.merge(decode_frame(frame(mark_row("OLDUSDT", "2"), mark_row("SAMEUSDT"))), NOW_MS)
     rows = (
+        mark_row("BADUSDT", "NaN", event_ms=NOW_MS + 2000),
         mark_row("BTCUSDT", event_ms=NOW_MS + 2000),
         mark_row("ETHUSDT", event_ms=NOW_MS + 1000),
         mark_row("SAMEUSDT"),
-        mark_row("OLDUSDT", event_ms=NOW_MS - 1000),
+        mark_row("OLDUSDT", "1", event_ms=NOW_MS - 1000),
         mark_row("BTCUSD_PERP", st=2),
+        mini_row("BTCUSD_PERP", st="2"),
         mini_row("BTCUSDT"),
         mini_row("ETHUSDT"),
+        mini_row("BADUSDT", "-1"),
         ticker_row(),
     )
 
     merged = latest.merge(decode_frame(frame(*rows)), NOW_MS + 2500)
 
-    (bad,) = merged.bad
+    assert sorted(e.reason for e in merged.bad) == ["bad_mark", "bad_volume", "unknown_event"]
     assert merged == Merged(
         marks={"BTCUSDT", "ETHUSDT", "SAMEUSDT", "OLDUSDT"},
         volumes=2,
@@ -155,21 +81,14 @@ def test_what_a_frame_brought_is_counted() -> None:
         new=2,
         repeated=1,
         out_of_order=1,
-        coin_m=1,
-        shutdown=False,
-        refused=1,
-        why=str(bad),
-        bad=[bad],
+        coin_m=2,
+        refused=3,
+        why=str(merged.bad[0]),
+        bad=merged.bad,
     )
-    assert latest.merge(decode_frame(frame()), NOW_MS + 2600) == Merged(
-        set(), 0, 0, 0, 0, 0, 0, shutdown=False, refused=0
-    )
-
-
-def test_a_notice_of_a_shutdown_is_passed_on() -> None:
-    notice = b'{"event":{"e":"serverShutdown","E":1764720000000}}'
-
-    assert Latest().merge(decode_frame(notice), NOW_MS).shutdown is True
+    assert (latest.marks.keys(), latest.volumes.keys()) == (merged.marks, {"BTCUSDT", "ETHUSDT"})
+    assert latest.marks["OLDUSDT"].mark_price == "2"
+    assert latest.merge(decode_frame(frame()), NOW_MS + 2600) == Merged()
 
 
 def test_of_volumes_the_newest_event_time_wins_too() -> None:
@@ -246,13 +165,17 @@ def test_nobody_is_forgotten_while_no_mark_comes(silent_s: float, gone: set[str]
     assert latest.forget_gone(NOW_MS + 601_000 + round(silent_s * 1000)) == gone
 
 
-def test_ten_minutes_are_ten_minutes() -> None:
+def test_a_symbol_gone_for_ten_minutes_is_forgotten_and_what_was_not_written_of_it_too() -> None:
     latest = Latest()
     feed(latest, 0, 0, "BTCUSDT", "GONEUSDT")
+    latest.merge(decode_frame(frame(mini_row("GONEUSDT"))), NOW_MS)
     feed(latest, 1, 600, "BTCUSDT")
 
-    assert latest.forget_gone(NOW_MS + 600_000) == set()
-    assert latest.forget_gone(NOW_MS + 600_001) == {"GONEUSDT"}
+    assert latest.forget_gone(NOW_MS + GONE_MS) == set()
+    assert latest.forget_gone(NOW_MS + GONE_MS + 1) == {"GONEUSDT"}
+    assert (set(latest.marks), set(latest.volumes)) == ({"BTCUSDT"}, set())
+    changes = latest.take_changes()
+    assert (set(changes.marks), changes.volumes, changes.gone) == ({"BTCUSDT"}, {}, {"GONEUSDT"})
 
 
 def test_a_time_that_nothing_matched_for_ten_seconds_was_wrong() -> None:

@@ -88,26 +88,45 @@ def endings(feeding: Feed, why: str) -> float:
     return feeding._metrics.endings.labels(why)._value.get()
 
 
-async def test_a_mute_connection_is_ended_and_replaced() -> None:
-    """It connects, acknowledges and answers pings; only mark frames prove a connection."""
+async def mute(ws: ServerConnection) -> None:
+    """It connects, acknowledges and answers pings."""
+    await ws.send('{"result":null,"id":1}')
+
+
+async def tickers_alone(ws: ServerConnection) -> None:
+    """Half of a feed looks lively; without marks it is worth nothing."""
+    while True:
+        await ws.send(frame(mini_row(), stream="!miniTicker@arr").decode())
+        await asyncio.sleep(0.02)
+
+
+async def falls_silent(ws: ServerConnection) -> None:
+    await tick(ws, for_s=0.1)
+
+
+@pytest.mark.parametrize(("first", "why"), [(mute, "mute"), (tickers_alone, "mute"), (falls_silent, "idle")])
+async def test_a_mute_connection_is_ended_and_replaced(
+    first: Callable[[ServerConnection], Awaitable[None]], why: str
+) -> None:
+    """Only mark frames prove a connection."""
 
     async def behave(ws: ServerConnection, number: int) -> None:
         if number == 0:
-            await ws.send('{"result":null,"id":1}')
+            await first(ws)
             await ws.wait_closed()
         await tick(ws)
 
     async with exchange(behave) as (url, connections), feed(url) as feeding:
-        await eventually(lambda: len(feeding.latest.marks) == len(SYMBOLS))
-        assert endings(feeding, "mute") == 1
-        assert len(connections) == 2
+        await eventually(lambda: endings(feeding, why) == 1)
+        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
+        assert len(feeding.latest.marks) == len(SYMBOLS)
 
 
 @pytest.mark.parametrize(
     ("rows", "cause"),
     [
         ([mark_row("BTCUSDT", "1e5"), mark_row("ETHUSDT", "")], "bad_mark: BTCUSDT"),
-        ([mark_row("BTCUSDT"), mark_row("ETHUSDT")], "BTCUSDT is 0 s behind"),
+        ([mark_row("BTCUSDT"), mark_row("ETHUSDT")], " s behind"),
     ],
     ids=["new-form", "stands-still"],
 )
@@ -145,30 +164,6 @@ async def test_pings_are_answered_and_none_is_sent() -> None:
         assert ws.ping_interval is None
 
 
-async def test_tickers_alone_do_not_keep_a_connection_alive() -> None:
-    """Half of a feed looks lively; without marks it is worth nothing."""
-
-    async def behave(ws: ServerConnection, number: int) -> None:
-        while number == 0:
-            await ws.send(frame(stream="!miniTicker@arr").decode())
-            await asyncio.sleep(0.02)
-        await tick(ws)
-
-    async with exchange(behave) as (url, _), feed(url) as feeding:
-        await eventually(lambda: endings(feeding, "mute") == 1)
-        await eventually(lambda: len(feeding.latest.marks) == len(SYMBOLS))
-
-
-async def test_a_connection_that_falls_silent_is_ended() -> None:
-    async def behave(ws: ServerConnection, number: int) -> None:
-        await tick(ws, for_s=0.1 if number == 0 else 60)
-        await ws.wait_closed()
-
-    async with exchange(behave) as (url, connections), feed(url) as feeding:
-        await eventually(lambda: endings(feeding, "idle") == 1)
-        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
-
-
 async def test_a_half_mute_connection_is_ended_and_the_same_smaller_set_accepted() -> None:
     """No reconnect loop when the exchange really delists many: the second look at the same set is believed."""
 
@@ -183,28 +178,19 @@ async def test_a_half_mute_connection_is_ended_and_the_same_smaller_set_accepted
         assert len(connections) == 2
 
 
-async def test_a_server_that_accepts_and_drops_is_not_stormed() -> None:
-    """A handshake proves nothing, and resets no back-off."""
+@pytest.mark.parametrize("frames", [0, 1])
+async def test_a_server_that_accepts_and_drops_is_not_stormed(frames: int) -> None:
+    """Neither a handshake nor a frame resets the back-off: the exchange bans who opens too many connections."""
 
     async def behave(ws: ServerConnection, number: int) -> None:
+        for _ in range(frames):
+            await ws.send(now_frame().decode())
         await ws.close(1008, "Invalid request")
 
     async with exchange(behave) as (url, _), feed(url) as feeding:
         begun_s = time.monotonic()
         await eventually(lambda: endings(feeding, "closed") >= 4)
         assert time.monotonic() - begun_s >= FIRST_WAIT_S * (1 + 2 + 4) / 2  # at the least, with jitter
-
-
-async def test_a_server_that_sends_one_frame_and_drops_is_not_stormed() -> None:
-    """One frame proves little: reconnecting at once opened more connections than the exchange allows an address."""
-
-    async def behave(ws: ServerConnection, number: int) -> None:
-        await ws.send(now_frame().decode())
-
-    async with exchange(behave) as (url, _), feed(url) as feeding:
-        begun_s = time.monotonic()
-        await eventually(lambda: endings(feeding, "closed") >= 4)
-        assert time.monotonic() - begun_s >= FIRST_WAIT_S * (1 + 2 + 4) / 2
 
 
 async def test_a_connection_that_lasted_is_replaced_at_once_when_it_ends() -> None:
@@ -235,20 +221,11 @@ async def test_a_successor_that_is_refused_is_not_asked_for_again_and_again() ->
         assert feeding.live_connections == 1
 
 
-@pytest.mark.parametrize("status", [403, 429, 503])
-async def test_a_refused_handshake_is_tried_again_later(status: int) -> None:
-    """websockets' own reconnecting iterator ends for ever on 403 and 429."""
-
-    async def behave(ws: ServerConnection, number: int) -> None:
-        await tick(ws)
-
-    async with exchange(behave, refuse=status) as (url, _), feed(url) as feeding:
-        await eventually(lambda: endings(feeding, "refused") >= 2)
-
-
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "refused"),
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "refused"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n", "refused"),
         (b"HTTP/1.1 302 Found\r\nLocation: ws://a..b/\r\n\r\n", "refused"),
         (b"HTTP/1.1 301 Moved\r\nLocation: ws://127.0.0.1:1/\r\n\r\n", "refused"),
@@ -265,7 +242,10 @@ async def test_a_refused_handshake_is_tried_again_later(status: int) -> None:
     ids=lambda given: repr(given[:24]),
 )
 async def test_nothing_a_handshake_answers_raises(answer: bytes, why: str) -> None:
-    """A redirect with a broken Location ended the service; none is followed, and each ending is named."""
+    """A redirect with a broken Location ended the service; none is followed, and each ending is named.
+
+    websockets' own reconnecting iterator ends for ever on 403 and 429.
+    """
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -301,22 +281,6 @@ async def test_a_connection_near_its_end_is_replaced_before_it_is_closed() -> No
         assert (least_alive, overlapped >= 3) == (1, True)
 
 
-async def test_a_connection_without_volumes_is_replaced_while_it_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proof is per stream: the half that is silent here may flow on the next connection, and no mark is missed."""
-
-    async def behave(ws: ServerConnection, number: int) -> None:
-        while True:
-            await ws.send(now_frame().decode())
-            if number > 0:
-                await ws.send(frame(mini_row(), stream="!miniTicker@arr").decode())
-            await asyncio.sleep(0.02)
-
-    monkeypatch.setattr("services.ws_daemon.feed.VOLUMES_IDLE", 0.02)
-    async with exchange(behave) as (url, connections), feed(url, **PATIENT) as feeding:
-        await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
-        assert sum(endings(feeding, why) for why in ("closed", "idle", "mute", "coverage")) == 0
-
-
 def test_volumes_that_stop_ask_for_a_replacement_in_their_time() -> None:
     watch = Watch(volumes_within_s=60)
     for second in range(161):
@@ -328,16 +292,27 @@ def test_volumes_that_stop_ask_for_a_replacement_in_their_time() -> None:
     assert watch.why == "no volumes for 60 s, though it serves"
 
 
-async def test_an_announced_shutdown_is_obeyed_with_overlap() -> None:
-    async def behave(ws: ServerConnection, number: int) -> None:
-        if number == 0:
-            await ws.send(now_frame().decode())
-            await ws.send('{"e":"serverShutdown","E":1764720000000}')
-        await tick(ws)
+@pytest.mark.parametrize("why", ["shutdown", "no volumes"])
+async def test_a_connection_that_has_to_go_serves_until_the_next_does(
+    monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Its end was announced, or half of it is silent, which may flow on the next connection: no mark is missed."""
 
+    async def behave(ws: ServerConnection, number: int) -> None:
+        await ws.send(now_frame().decode())
+        if number == 0 and why == "shutdown":
+            await ws.send('{"e":"serverShutdown","E":1764720000000}')
+        while True:
+            await ws.send(now_frame().decode())
+            if number > 0:
+                await ws.send(frame(mini_row(), stream="!miniTicker@arr").decode())
+            await asyncio.sleep(0.02)
+
+    if why == "no volumes":
+        monkeypatch.setattr("services.ws_daemon.feed.VOLUMES_IDLE", 0.02)
     async with exchange(behave) as (url, connections), feed(url, **PATIENT) as feeding:
         await eventually(lambda: len(connections) == 2 and feeding.live_connections == 1)
-        assert sum(endings(feeding, why) for why in ("closed", "idle", "mute")) == 0
+        assert sum(endings(feeding, ending) for ending in ("closed", "idle", "mute", "coverage")) == 0
 
 
 async def test_a_bad_frame_does_not_end_the_connection() -> None:
