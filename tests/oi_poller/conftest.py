@@ -18,11 +18,12 @@ from shared.health import Health
 from shared.model import Sweep
 from shared.service import Service
 from shared.settings import load
-from shared.store import MARKS, VOLUMES, round_trip
+from shared.store import MARKS, SWEEPS, VOLUMES, round_trip
 from shared.sweeplog import SweepReader
 from tests.builders import mark, volume
 from tests.fakes import at_work
 from tests.oi_poller.venue import Venue
+from tests.waiting import eventually
 
 FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "30", "OI_MAX_REQ_PER_MIN": "100000", "HOST_ID": "host-a"}
 
@@ -63,3 +64,13 @@ async def sweeps(redis: Redis) -> list[Sweep]:
     """Every sweep in the stream, oldest first."""
     entries = await SweepReader(redis, f"test-{uuid4()}", "one").wait(1000, block_ms=1)
     return [entry.sweep for entry in entries if isinstance(entry.sweep, Sweep)]
+
+
+async def landed(redis: Redis, count: int = 1) -> list[Sweep]:
+    """Wait until so many sweeps are there; all there are then, oldest first."""
+
+    async def enough() -> bool:
+        return bool(await redis.xlen(SWEEPS) >= count)
+
+    await eventually(enough)
+    return await sweeps(redis)

@@ -20,7 +20,7 @@ from shared.store import BAN, CONTRACTS, SWEEPS, UNIVERSE, VOLUMES, round_trip
 from tests.builders import NOW_MS, volume
 from tests.fakes import sample
 from tests.oi_poller.clocks import FastClock
-from tests.oi_poller.conftest import Start, put_market, sweeps
+from tests.oi_poller.conftest import Start, landed, put_market, sweeps
 from tests.oi_poller.venue import TOO_MANY, Venue, serving
 from tests.waiting import eventually
 
@@ -42,9 +42,9 @@ async def test_sweeps_land_with_the_marks_of_their_moment(redis: Redis, start: S
     await put_market(redis, SYMBOLS)
     async with serving(Venue(SYMBOLS)) as venue, start(venue) as service:
         venue.values["ETHUSDT"] = "0.000"
-        await eventually(lambda: redis.xlen(SWEEPS))
+        first, *others = await landed(redis, 5)
 
-        first = (await sweeps(redis))[0]
+        assert first.sweep_id < others[0].sweep_id < others[1].sweep_id < others[2].sweep_id
         assert set(first.readings) == set(SYMBOLS)
         assert first.failures == {}
         assert first.readings["BTCUSDT"].open_interest.open_interest == Decimal("82345.123")
@@ -55,19 +55,6 @@ async def test_sweeps_land_with_the_marks_of_their_moment(redis: Redis, start: S
         assert service.facts["symbols"] == service.facts["fresh"] == "4"
         assert sample(service, "pipeline_universe_symbols") == 4
         assert sample(service, "pipeline_oi_requests_total", outcome="fresh") >= 4
-
-
-async def test_sweep_ids_sort_by_time_and_none_comes_twice(redis: Redis, start: Start) -> None:
-    await put_market(redis, SYMBOLS)
-    async with serving(Venue(SYMBOLS)) as venue, start(venue):
-        await eventually(lambda: redis.xlen(SWEEPS))
-
-        async def five() -> bool:
-            return bool(await redis.xlen(SWEEPS) >= 5)
-
-        await eventually(five)
-    ids = [one.sweep_id for one in await sweeps(redis)]
-    assert ids == sorted(set(ids))
 
 
 async def test_it_says_what_it_waits_for_until_volumes_are_known(redis: Redis, start: Start) -> None:
@@ -89,18 +76,13 @@ async def test_a_failed_symbol_carries_its_last_good_reading_over_a_restart(redi
     await put_market(redis, SYMBOLS)
     async with serving(Venue(SYMBOLS)) as venue:
         async with start(venue):
-            await eventually(lambda: redis.xlen(SWEEPS))
+            await landed(redis)
         good = (await sweeps(redis))[-1].readings["SOLUSDT"]
         venue.answers["SOLUSDT"] = (503, "Service Unavailable.", {})
         before = await redis.xlen(SWEEPS)
 
         async with start(venue) as service:
-
-            async def another() -> bool:
-                return bool(await redis.xlen(SWEEPS) > before)
-
-            await eventually(another)
-            record = (await sweeps(redis))[before]
+            record = (await landed(redis, before + 1))[before]
 
     assert record.failures == {"SOLUSDT": "server_error"}
     assert record.readings["SOLUSDT"] == good
@@ -114,7 +96,7 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
     async with serving(Venue(MANY, clock)) as venue:
         await put_market(redis, MANY, clock)
         async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
-            await eventually(lambda: redis.xlen(SWEEPS))
+            await landed(redis)
             venue.answers["S30USDT"] = (status, body, {"Retry-After": "1200"})  # a busy machine has 24 s
             await eventually(lambda: sample(service, "pipeline_ban_until_timestamp_seconds"))
             until_ms = int(await eventually(lambda: redis.get(f"{BAN}:host-a")))
@@ -125,11 +107,11 @@ async def test_a_ban_is_kept_to_the_end_and_over_a_restart(redis: Redis, start: 
 
         async with start(venue, clock, OI_MIN_INTERVAL_SEC="5", OI_IN_FLIGHT="8") as service:
             await eventually(lambda: "nothing may be sent" in service.health.report().detail)
-            landed = await redis.xlen(SWEEPS)
+            swept = await redis.xlen(SWEEPS)
             clock.set_speed(1000)
             while clock.now_ms() < until_ms:
                 assert venue.requests == sent
-                assert await redis.xlen(SWEEPS) == landed  # nor is there news to tell
+                assert await redis.xlen(SWEEPS) == swept  # nor is there news to tell
                 await asyncio.sleep(0.01)
             clock.set_speed(50)
 
@@ -151,13 +133,11 @@ async def test_a_sweep_takes_as_long_as_it_takes_though_the_clock_is_set(
     async with serving(venue), start(venue, clock, OI_MIN_INTERVAL_SEC="30") as service:
         await eventually(lambda: venue.under_way)
         clock.set_by_ms = set_by_s * 1000
-        await eventually(lambda: redis.xlen(SWEEPS))
-
         await eventually(lambda: "took_s" in service.facts)
         assert 0 < float(service.facts["took_s"]) < 60
         assert 0 < sample(service, "pipeline_sweep_duration_seconds_sum") < 60
-    (landed,) = await sweeps(redis)
-    assert 0 < landed.ended_ms - landed.started_ms < 60_000
+    (record,) = await sweeps(redis)
+    assert 0 < record.ended_ms - record.started_ms < 60_000
 
 
 async def test_a_ban_that_comes_with_a_handover_is_kept(redis: Redis, start: Start) -> None:
@@ -297,14 +277,9 @@ async def test_a_sweep_that_does_not_fit_begins_in_the_next_minute(redis: Redis,
         venue.other_used[minute] = 100
         await put_market(redis, MANY, clock)
         async with start(venue, clock, OI_WEIGHT_RESERVE="0"):
-            await eventually(lambda: redis.xlen(SWEEPS))
+            await landed(redis)
             clock.set_speed(60)
-
-            async def two() -> bool:
-                return bool(await redis.xlen(SWEEPS) >= 2)
-
-            await eventually(two)
-    first, second = (await sweeps(redis))[:2]
+            first, second = (await landed(redis, 2))[:2]
     assert (first.failures, second.failures) == ({}, {})
     assert (first.started_ms // 60_000, second.started_ms // 60_000) == (minute, minute + 1)
 
@@ -315,9 +290,7 @@ async def test_an_interval_that_cannot_be_kept_is_told_and_the_budget_wins(redis
     async with serving(Venue(few, clock)) as venue:
         await put_market(redis, few, clock)
         async with start(venue, clock, OI_MAX_REQ_PER_MIN="4", OI_IN_FLIGHT="4") as service:
-            await eventually(lambda: redis.xlen(SWEEPS))
-
-            assert (await sweeps(redis))[0].failures == {}
+            assert (await landed(redis))[0].failures == {}
             assert sample(service, "pipeline_sweep_interval_seconds") == 120.0
             assert sample(service, "pipeline_sweep_interval_over_max") == 1
             assert service.health.limit_s >= 360
@@ -329,7 +302,7 @@ async def test_one_look_at_redis_serves_a_whole_sweep(redis: Redis, start: Start
     await put_market(redis, MANY)
     await redis.config_resetstat()
     async with serving(Venue(MANY)) as venue, start(venue, OI_MIN_INTERVAL_SEC="20"):
-        await eventually(lambda: redis.xlen(SWEEPS))
+        await landed(redis)
     stats = await redis.info("commandstats")
 
     assert await redis.xlen(SWEEPS) == 1
