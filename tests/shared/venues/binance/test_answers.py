@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -13,10 +11,9 @@ from hypothesis import strategies as st
 
 from shared.errors import Banned, RateLimited, Refused, Rejected, Transient, WireError
 from shared.reply import Reply
-from shared.venues.binance.answers import ban_s, error_code, failure, used_weight
+from shared.venues.binance.answers import error_code, failure, used_weight
 from tests.builders import NOW_MS, reply
 
-RECORDED = Path(__file__).parents[5] / "shared" / "data" / "error_bodies.jsonl"
 DATE = "Wed, 03 Dec 2025 00:00:00 GMT"  # NOW_MS, as the exchange writes it
 DAY_S = 86_400.0
 
@@ -252,45 +249,3 @@ def test_any_answer_gets_a_verdict(status: int, headers: httpx.Headers, body: by
 def test_the_exchanges_own_count_is_read_from_the_header(headers: dict[str, str], weight: int | None) -> None:
     """It includes every other script on this address; a guess in its place would be 0, and a 429 would follow."""
     assert used_weight(reply(200, OPEN_INTEREST, **headers)) == weight
-
-
-# -- recorded bodies ------------------------------------------------------------------------------------------------
-
-
-def recorded(*statuses: int) -> list[Any]:
-    if not RECORDED.exists():
-        return [pytest.param({}, marks=pytest.mark.skip(reason=f"{RECORDED} is absent"))]
-    rows = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
-    return [
-        pytest.param(row, id=f"{row['status']} {row['when'][:40]}")
-        for row in rows
-        if not statuses or row["status"] in statuses
-    ]
-
-
-def expected(status: int, body: str) -> type[Exception]:
-    """The verdicts that the exchange's documentation and measurements call for."""
-    by_status = {418: Banned, 429: RateLimited, 403: Refused, 451: Refused, 503: Transient}
-    return Refused if "-1016" in body else by_status.get(status, Rejected)
-
-
-@pytest.mark.parametrize("row", recorded())
-def test_recorded_answers_get_the_right_verdict(row: dict[str, Any]) -> None:
-    """Bodies that real collectors logged, not bodies of our own making."""
-    error = failure(reply(row["status"], row["body"].encode()), NOW_MS)
-
-    assert type(error) is expected(row["status"], row["body"])
-    if isinstance(error, Rejected):
-        assert error.code == json.loads(row["body"])["code"]
-
-
-@pytest.mark.parametrize("row", recorded(418))
-def test_recorded_bans_are_read_to_the_millisecond(row: dict[str, Any]) -> None:
-    """Three wordings over the years, one of them with the address starred out."""
-    until_ms = int(row["body"].split("banned until ")[1][:13])
-    told_ms = until_ms - 300_500
-
-    assert ban_s(reply(418, row["body"].encode()), told_ms) == 300.5
-
-
-# -- over a socket --------------------------------------------------------------------------------------------------

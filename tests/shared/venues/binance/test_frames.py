@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ from shared.errors import WireError
 from shared.venues.binance import bodies, frames
 from tests.builders import NOW_MS
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row, ticker_row
-
-RECORDED = Path(__file__).parents[4].parent / "shared" / "data"
 
 
 def marks_of(blob: bytes) -> dict[str, str]:
@@ -224,54 +221,3 @@ def test_premium_index_reads_like_the_stream() -> None:
         "0.00000078",
     )
     assert len(bad) == 1
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="the recorded payloads are not beside this checkout")
-class TestRecorded:
-    def lines(self, name: str) -> list[bytes]:
-        return (RECORDED / name).read_bytes().splitlines()
-
-    def test_mark_frames(self) -> None:
-        blobs = self.lines("prod_ws_markPriceArr_2026-10_combined.jsonl")
-        blobs += self.lines("prod_ws_markPriceArr_2026-10-05_raw.jsonl")
-        blobs += self.lines("prod_ws_markPrice_single_frames.jsonl")
-        for blob in blobs:
-            rows, bad = frames.decode_frame(blob)
-            assert bad == []
-            assert rows
-            for row in rows:
-                assert Decimal(frames.mark_price(row, NOW_MS, []).mark_price) > 0
-                assert (row.st == frames.COIN_M) == ("USD_PERP" in row.s)
-
-    def test_a_delivery_row_of_old(self) -> None:
-        rows = frames.decode_frame(self.lines("prod_ws_markPrice_single_frames.jsonl")[-1]).rows
-        assert frames.mark_price(rows[0], NOW_MS, []).funding_rate is None
-
-    def test_tickers_never_become_marks(self) -> None:
-        for blob in self.lines("prod_ws_tickerArr_2026-10-07_combined.jsonl"):
-            rows, bad = frames.decode_frame(blob)
-            assert bad == []
-            assert {row.e for row in rows} <= {"24hrTicker", "24hrMiniTicker"}
-        assert frames.quote_volume(rows[0]).quote_volume == Decimal("15202373572.10")
-
-    def test_control_frames(self) -> None:
-        """Acknowledgements and errors are not rows."""
-        for line in self.lines("ws_control_frames.jsonl"):
-            item = json.loads(line)
-            if item["dir"] == "in":
-                assert frames.decode_frame(json.dumps(item["frame"]).encode()).rows == []
-
-    @pytest.mark.parametrize(
-        "name", ["prod_premiumIndex_2026-10-07_trimmed3.json", "prod_premiumIndex_2025-06-17_521rows.json"]
-    )
-    def test_premium_index(self, name: str) -> None:
-        body = (RECORDED / name).read_bytes()
-        rows, bad = bodies.premium_index(body)
-        assert (len(rows), bad) == (len(json.loads(body)), [])
-        assert all(Decimal(frames.mark_price(row, NOW_MS, []).mark_price) > 0 for row in rows)
-
-    def test_ticker_24h(self) -> None:
-        rows, bad = bodies.ticker_24h((RECORDED / "prod_ticker24hr_2026-10-07_trimmed3.json").read_bytes())
-        volumes = {row.s: frames.quote_volume(row).quote_volume for row in rows}
-        assert bad == []
-        assert volumes["币安人生USDT"] == Decimal("3427981.5502400")
