@@ -113,42 +113,37 @@ async def test_each_type_that_trades_in_numbers_and_is_left_out_is_named_once_a_
     assert said == [{"type": kind, "count": 20} for kind in kinds]
 
 
-async def test_a_delisted_symbol_is_dropped_at_once_and_the_list_asked_again(redis: Redis, start: Start) -> None:
-    """-4108 is for good: no retry, no stale row, and a look at what else changed, at most once a minute."""
+async def test_one_that_is_gone_is_dropped_at_once_all_of_them_are_not_and_the_list_is_asked(
+    redis: Redis, start: Start
+) -> None:
+    """openInterest alone is not believed of many at once. Of one -4108 is for good: no retry, no stale row.
+
+    Either way its symbol list, which goes on calling them TRADING, is asked what else changed, at most once a minute.
+    """
     clock = FastClock(speed=60)
     async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="3") as service:
         await put_market(redis, SYMBOLS, clock)
         await eventually(lambda: redis.hlen(CONTRACTS.key))
-        venue.answers["SOLUSDT"] = DELISTED  # the list goes on calling it TRADING
+        venue.answers = dict.fromkeys(SYMBOLS, INVALID)
         began_ms = clock.now_ms()
 
+        await eventually(lambda: "most symbols failed" in service.health.report().detail)
+        await eventually(lambda: venue.info_asked >= 2)
+        assert await universe(redis) == set(SYMBOLS)
+        assert sample(service, "pipeline_oi_requests_total", outcome="invalid_symbol") >= len(SYMBOLS)
+
+        venue.answers = {"SOLUSDT": DELISTED}
         await eventually(lambda: sample(service, "pipeline_oi_requests_total", outcome="not_trading"))
         await eventually(lambda: sample(service, "pipeline_universe_symbols") == 3)
         assert await universe(redis) == set(SYMBOLS) - {"SOLUSDT"}
         assert not await redis.hexists(CONTRACTS.key, "SOLUSDT")
+        assert service.health.report().healthy
 
         await eventually(lambda: venue.info_asked >= 3)
         minutes = (clock.now_ms() - began_ms) / 60_000
         assert venue.info_asked - 1 <= minutes + 1
         asked = sample(service, "pipeline_oi_requests_total", outcome="not_trading")
         assert asked <= venue.info_asked  # once after each list that still has it
-
-
-async def test_one_bad_answer_for_all_symbols_empties_nothing(redis: Redis, start: Start) -> None:
-    """openInterest alone is not believed of many at once; its symbol list goes on calling them TRADING."""
-    clock = FastClock(speed=100)
-    async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="3") as service:
-        await put_market(redis, SYMBOLS, clock)
-        await eventually(lambda: redis.hlen(CONTRACTS.key))
-        venue.answers = dict.fromkeys(SYMBOLS, INVALID)
-
-        await eventually(lambda: "most symbols failed" in service.health.report().detail)
-        await eventually(lambda: venue.info_asked >= 2)  # asked for a second witness
-
-        assert await universe(redis) == set(SYMBOLS)
-        assert sample(service, "pipeline_oi_requests_total", outcome="invalid_symbol") >= len(SYMBOLS)
-        venue.answers = {}
-        await eventually(lambda: service.health.report().healthy)
 
 
 async def test_a_relisted_ticker_starts_anew(redis: Redis, start: Start) -> None:
