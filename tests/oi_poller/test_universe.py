@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
@@ -20,14 +21,25 @@ def listing(symbol: str, status: str = "TRADING", onboard_ms: int = 1, kind: str
     return Listing(symbol, kind, quote, status, onboard_ms)
 
 
+def listed(*listings: Listing) -> dict[str, Listing]:
+    return {one.symbol: one for one in listings}
+
+
 def universe(*listings: Listing) -> Universe:
     made = Universe(RULES)
-    assert made.believe({one.symbol: one for one in listings}) is None
+    assert made.believe(listed(*listings)) is None
     return made
 
 
 def volumes(**quotes: int) -> dict[str, QuoteVolume]:
     return {symbol: volume(symbol, str(quote)) for symbol, quote in quotes.items()}
+
+
+def polling(symbols: Iterable[str], quote: int = 5_000_000) -> Universe:
+    """All these listed, and members."""
+    made = universe(*map(listing, symbols))
+    made.look(volumes(**dict.fromkeys(symbols, quote)), NOW_MS, 0.0)
+    return made
 
 
 def test_only_trading_contracts_of_the_chosen_kind_and_quote_enter() -> None:
@@ -74,45 +86,33 @@ def test_hysteresis_is_the_obvious_state_machine(history: list[int | None]) -> N
 
 
 def test_a_member_keeps_when_it_entered_and_is_seen_at_every_look() -> None:
-    polled = universe(listing("A"))
-    polled.look(volumes(A=5_000_000), NOW_MS, 0.0)
+    polled = polling("A")
     polled.look({}, NOW_MS + 1, 0.0)
 
     member = polled.members["A"]
     assert (member.entered_ms, member.last_seen_ms, member.quote_volume) == (NOW_MS, NOW_MS + 1, Decimal(5_000_000))
 
 
-def test_a_delisted_symbol_leaves_at_the_next_list() -> None:
-    polled = universe(listing("A"), listing("B"))
-    polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
-
-    polled.believe({"A": listing("A"), "B": listing("B", status="SETTLING")})
-
-    assert polled.look({}, NOW_MS, 0.0).left == ["B"]
-
-
 def test_who_left_because_the_exchange_says_so_is_told_apart() -> None:
     """The publisher holds back a universe that shrinks at once, but for these."""
-    polled = universe(listing("A"), listing("B"), listing("C"))
-    polled.look(volumes(A=9_000_000, B=9_000_000, C=9_000_000), NOW_MS, 0.0)
+    polled = polling("ABC")
     polled.drop({"C"})
-    polled.believe({one.symbol: one for one in (listing("A"), listing("B", status="SETTLING"))})
+    polled.believe(listed(listing("A"), listing("B", status="SETTLING")))
 
     assert polled.look(volumes(A=1_000_000), NOW_MS, 0.0).left == ["A", "B"]
     polled.departed.clear()  # written
     assert polled.look({}, NOW_MS, 0.0) == Change([], [], [])
 
     assert polled.delisted == {"B", "C"}
-    polled.believe({"C": listing("C"), "A": listing("A")})
+    polled.believe(listed(listing("C"), listing("A")))
     polled.look(volumes(C=9_000_000), NOW_MS, 0.0)
     assert polled.delisted == {"B"}
 
 
 def test_a_relisted_ticker_is_a_new_member_with_nothing_of_the_old() -> None:
     """The same four letters can be another coin: its history must not be continued."""
-    polled = universe(listing("LITUSDT", onboard_ms=1))
-    polled.look(volumes(LITUSDT=5_000_000), NOW_MS, 0.0)
-    polled.believe({"LITUSDT": listing("LITUSDT", onboard_ms=NOW_MS + 10)})
+    polled = polling(["LITUSDT"])
+    polled.believe(listed(listing("LITUSDT", onboard_ms=NOW_MS + 10)))
 
     change = polled.look({"LITUSDT": volume("LITUSDT", "5000000", event_ms=NOW_MS + 20)}, NOW_MS + 30, 0.0)
 
@@ -134,37 +134,33 @@ def test_a_volume_older_than_the_listing_is_of_the_dead_namesake() -> None:
 
 def test_a_dropped_symbol_stays_out_until_a_newer_list_has_it() -> None:
     """The exchange's list lags behind its own -4108; re-entering at each look would ask for it for ever."""
-    polled = universe(listing("A"), listing("B"))
-    polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
+    polled = polling("AB")
 
     assert polled.drop({"A"})
     polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
     assert set(polled.members) == {"B"}
 
-    polled.believe({"A": listing("A"), "B": listing("B")})
+    polled.believe(listed(listing("A"), listing("B")))
     assert polled.look(volumes(A=5_000_000), NOW_MS, 0.0).entered == ["A"]
     assert polled.departed == set()
 
 
 def test_an_absurd_list_changes_nothing() -> None:
     """An empty or halved answer of the exchange must not empty the dashboard."""
-    polled = universe(*(listing(s) for s in "ABCD"))
-    polled.look(volumes(A=5_000_000, B=5_000_000, C=5_000_000, D=5_000_000), NOW_MS, 0.0)
+    polled = polling("ABCD")
 
     assert "none of 0" in (polled.believe({}) or "")
-    assert "only 1 of 4" in (polled.believe({"A": listing("A"), "B": listing("B", status="SETTLING")}) or "")
+    assert "only 1 of 4" in (polled.believe(listed(listing("A"), listing("B", status="SETTLING"))) or "")
     assert polled.look({}, NOW_MS, 0.0).left == []
 
-    assert polled.believe({"A": listing("A"), "B": listing("B")}) is None
+    assert polled.believe(listed(listing("A"), listing("B"))) is None
     assert polled.look({}, NOW_MS, 0.0).left == ["C", "D"]
 
 
 def test_members_of_the_run_before_are_polled_before_the_list_is_known() -> None:
     """A restart while exchangeInfo is down goes on with what it knew."""
-    before = universe(listing("A"))
-    before.look(volumes(A=5_000_000), NOW_MS, 0.0)
     polled = Universe(RULES)
-    polled.members = dict(before.members)
+    polled.members = polling("A").members
 
     assert polled.look(volumes(A=1), NOW_MS, 0.0) == Change([], [], [])
     assert set(polled.members) == {"A"}
@@ -172,12 +168,10 @@ def test_members_of_the_run_before_are_polled_before_the_list_is_known() -> None
 
 def test_other_settings_do_not_make_the_list_look_absurd() -> None:
     """An operator who changes OI_QUOTE_ASSETS has members that are TRADING and no longer wanted."""
-    polled = universe(listing("A"), listing("B"))
-    polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
     dollars = Universe(Rules(frozenset({"PERPETUAL"}), frozenset({"USDC"}), 4_000_000, 2_000_000))
-    dollars.members = dict(polled.members)
+    dollars.members = polling("AB").members
 
-    assert dollars.believe({"A": listing("A"), "B": listing("B"), "C": listing("C", quote="USDC")}) is None
+    assert dollars.believe(listed(listing("A"), listing("B"), listing("C", quote="USDC"))) is None
     assert dollars.look(volumes(C=5_000_000), NOW_MS, 0.0).left == ["A", "B"]
     assert set(dollars.members) == {"C"}
 
@@ -187,15 +181,20 @@ MANY = [f"S{n:02}" for n in range(50)]
 
 def of_many(quote: int = 3_000_000) -> Universe:
     """Fifty members, all of them between the thresholds by now."""
-    made = universe(*map(listing, MANY))
-    made.look(volumes(**dict.fromkeys(MANY, 9_000_000)), NOW_MS, 0.0)
+    made = polling(MANY)
     made.look(volumes(**dict.fromkeys(MANY, quote)), NOW_MS, 0.0)
     made.departed.clear()
     return made
 
 
-def test_the_first_universe_waits_until_the_volumes_are_whole() -> None:
-    """A trickle of tickers would make a part of it, and the backend deletes whoever is not in the list."""
+@pytest.mark.parametrize(("waited_s", "known", "unknown"), [(WHOLE_WITHIN_S - 1, 49, 0), (WHOLE_WITHIN_S, 37, 13)])
+def test_the_first_universe_waits_until_the_volumes_are_whole_and_not_for_ever(
+    waited_s: float, known: int, unknown: int
+) -> None:
+    """A trickle of tickers would make a part of it, and the backend deletes whoever is not in the list.
+
+    Where the seeding fails, most of it is better than none.
+    """
     polled = universe(*map(listing, MANY))
     trickled = volumes(**dict.fromkeys(MANY[:37], 9_000_000))
 
@@ -204,20 +203,9 @@ def test_the_first_universe_waits_until_the_volumes_are_whole() -> None:
     assert polled.look(trickled, NOW_MS, 1000.0 + WHOLE_WITHIN_S - 1).waits
     assert polled.members == {}
 
-    change = polled.look(volumes(**dict.fromkeys(MANY[:49], 9_000_000)), NOW_MS, 1000.0 + WHOLE_WITHIN_S - 1)
+    change = polled.look(volumes(**dict.fromkeys(MANY[:known], 9_000_000)), NOW_MS, 1000.0 + waited_s)
 
-    assert (change.entered, change.unknown, change.waits) == (MANY[:49], 0, False)
-
-
-def test_the_first_universe_does_not_wait_for_ever() -> None:
-    """Where the seeding fails, most of it is better than none."""
-    polled = universe(*map(listing, MANY))
-    trickled = volumes(**dict.fromkeys(MANY[:37], 9_000_000))
-    polled.look(trickled, NOW_MS, 1000.0)
-
-    change = polled.look(trickled, NOW_MS, 1000.0 + WHOLE_WITHIN_S)
-
-    assert (change.entered, change.unknown, change.waits) == (MANY[:37], 13, False)
+    assert (change.entered, change.unknown, change.waits) == (MANY[:known], unknown, False)
 
 
 def test_members_of_the_run_before_wait_for_no_volume() -> None:
@@ -251,8 +239,7 @@ def test_volumes_that_came_back_begin_the_waiting_anew() -> None:
 
 def test_a_tenth_may_go_at_once_and_a_few_of_a_small_universe() -> None:
     assert of_many().look(volumes(**dict.fromkeys(MANY[:5], 1)), NOW_MS, 0.0).left == MANY[:5]
-    small = universe(*map(listing, "ABCD"))
-    small.look(volumes(**dict.fromkeys("ABCD", 9_000_000)), NOW_MS, 0.0)
+    small = polling("ABCD")
     assert len(small.look(volumes(**dict.fromkeys("ABC", 1)), NOW_MS, 0.0).left) == FEW
 
 
@@ -319,7 +306,7 @@ def test_a_contract_type_of_a_new_name_takes_no_member_away() -> None:
     polled = of_many()
     renamed = [listing(s, kind="LINEAR_PERPETUAL") for s in [*MANY, "NEW"]]
 
-    assert polled.believe({one.symbol: one for one in renamed}) is None
+    assert polled.believe(listed(*renamed)) is None
 
     assert polled.look(volumes(NEW=9_000_000), NOW_MS, 0.0) == Change([], [], [])
     assert polled.kinds.renamed == {"LINEAR_PERPETUAL": MANY}
@@ -343,10 +330,9 @@ def test_a_contract_type_of_a_new_name_takes_no_member_away() -> None:
 )
 def test_a_member_that_becomes_a_known_other_kind_leaves(kind: str) -> None:
     """It is delivered, or the exchange counts it among the quarterlies: nobody asked for that."""
-    polled = universe(listing("A"), listing("B"))
-    polled.look(volumes(A=5_000_000, B=5_000_000), NOW_MS, 0.0)
+    polled = polling("AB")
 
-    polled.believe({"A": listing("A", kind=kind), "B": listing("B")})
+    polled.believe(listed(listing("A", kind=kind), listing("B")))
 
     assert polled.look({}, NOW_MS, 0.0).left == ["A"]
 
