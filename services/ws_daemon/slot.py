@@ -40,22 +40,21 @@ class Slot:
         self._volumes_s = feed.volumes_idle_s
 
     async def keep(self) -> NoReturn:
-        watch = Watch(self._volumes_s)
-        current = self._open(watch)
+        current = self._open()
         try:
             while True:
-                if await self._due(current, watch):
-                    current, watch = await self._replace(current, watch)
-                    continue
-                wait_s = self._backoff.next_s()
-                self._feed.ended(self.source, current.result(), wait_s)
-                await asyncio.sleep(wait_s)
-                watch = Watch(self._volumes_s)
-                current = self._open(watch)
+                life_s, self._life_s = self._life_s, self._settings.lifetime_s
+                if await _until(current.outlived, current, life_s * (1 - JITTER * random.random())):
+                    current = await self._replace(current)
+                else:
+                    await asyncio.sleep(self._ended(current))
+                    current = self._open()
         finally:
             await _cancel(current)
 
-    def _open(self, watch: Watch) -> asyncio.Task[Ending]:
+    def _open(self) -> Watch:
+        watch = Watch(self._volumes_s)
+
         def handle(blob: bytes) -> Merged:
             merged = self._feed.take_stream(self.source, blob)
             if merged.marks and not watch.proved.is_set():
@@ -75,46 +74,43 @@ class Slot:
                 if watch.proved.is_set() and loop.time() - began_s >= s.idle_s:
                     self._backoff.reset()
 
-        return asyncio.create_task(life(), name=self.source)
+        watch.connection = asyncio.create_task(life(), name=self.source)
+        return watch
 
-    async def _due(self, current: asyncio.Task[Ending], watch: Watch) -> bool:
-        """Wait for the connection to end (False), or for the time to replace it (True)."""
-        told = asyncio.create_task(watch.outlived.wait())
-        life_s, self._life_s = self._life_s, self._settings.lifetime_s
-        try:
-            await asyncio.wait(
-                {current, told},
-                timeout=life_s * (1 - JITTER * random.random()),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            told.cancel()
-        return not current.done()
+    def _ended(self, watch: Watch) -> float:
+        """Tell why; returns how long to wait before the next is opened, in seconds."""
+        wait_s = self._backoff.next_s()
+        self._feed.ended(self.source, watch.connection.result(), wait_s)
+        return wait_s
 
-    async def _replace(self, old: asyncio.Task[Ending], old_watch: Watch) -> tuple[asyncio.Task[Ending], Watch]:
+    async def _replace(self, old: Watch) -> Watch:
         """Open the next connection beside the old one; let go of the old one when the next has delivered."""
         self._volumes_s = min(2 * self._volumes_s, LONGEST_VOLUMES_S)  # until volumes come again
-        watch = Watch(self._volumes_s)
-        successor = self._open(watch)
-        proof = asyncio.create_task(watch.proved.wait())
+        successor = self._open()
         try:
-            await asyncio.wait({successor, proof}, return_when=asyncio.FIRST_COMPLETED)
+            proved = await _until(successor.proved, successor)
         except asyncio.CancelledError:
             await _cancel(successor)
             raise
-        finally:
-            proof.cancel()
-        if successor.done():  # it did not deliver: the old one serves on, and we try again
-            wait_s = self._backoff.next_s()
-            self._feed.ended(self.source, successor.result(), wait_s)
-            self._life_s = wait_s
-            old_watch.outlived.clear()
-            return old, old_watch
-        log.info("connection replaced", connection=self.source, cause=old_watch.why or "its time was up")
+        if not proved:  # the old one serves on, and we try again
+            self._life_s = self._ended(successor)
+            old.outlived.clear()
+            return old
+        log.info("connection replaced", connection=self.source, cause=old.why or "its time was up")
         await _cancel(old)
-        return successor, watch
+        return successor
 
 
-async def _cancel(task: asyncio.Task[Ending]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+async def _until(event: asyncio.Event, watch: Watch, timeout_s: float | None = None) -> bool:
+    """Wait for the event, or for so long; False where the connection ended before."""
+    told = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({watch.connection, told}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+    return not watch.connection.done()
+
+
+async def _cancel(watch: Watch) -> None:
+    watch.connection.cancel()
+    await asyncio.wait({watch.connection})

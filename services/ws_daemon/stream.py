@@ -26,6 +26,8 @@ class Ending(NamedTuple):
 class Watch:
     """What the reader of one connection tells its keeper; the keeper says how long it may be without volumes."""
 
+    connection: asyncio.Task[Ending]
+
     def __init__(self, volumes_within_s: float = math.inf) -> None:
         self.volumes_within_s = volumes_within_s
         self.proved = asyncio.Event()  # a mark frame came
