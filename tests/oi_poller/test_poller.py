@@ -242,32 +242,6 @@ async def test_a_blocked_address_is_said_once_and_retried_slowly(redis: Redis, s
             await eventually(lambda: service.health.report().healthy)
 
 
-@pytest.mark.long
-async def test_minute_after_minute_the_exchange_never_has_to_say_stop(redis: Redis, start: Start) -> None:
-    """Six of its minutes, other scripts in three of them: no 429, our share kept, and back to pace by itself."""
-    clock = FastClock(speed=10)
-    async with serving(Venue(MANY, clock)) as venue:
-        venue.limit = 400  # 400 - 40 for us: six sweeps of 60 a minute, by ourselves
-        await put_market(redis, MANY, clock)
-        first = clock.now_ms() // 60_000
-        async with start(
-            venue, clock, OI_MIN_INTERVAL_SEC="1", OI_MAX_REQ_PER_MIN="330", OI_WEIGHT_RESERVE="40", OI_IN_FLIGHT="8"
-        ) as service:
-            while (minute := clock.now_ms() // 60_000) < first + 6:
-                if first + 1 <= minute <= first + 3:
-                    venue.other_used[minute] = int(150 * (clock.now_ms() % 60_000) / 60_000)
-                await asyncio.sleep(0.02)
-                if minute == first + 3:
-                    busy_s = sample(service, "pipeline_sweep_interval_seconds")
-            quiet_s = sample(service, "pipeline_sweep_interval_seconds")
-
-        assert venue.over_limit == 0
-        assert all(used <= 330 for used in venue.used.values())
-        assert venue.highest <= 400 - 40 + 20  # others are seen with each answer, not before
-        assert all(venue.used[first + n] >= 60 for n in range(6))
-        assert busy_s > quiet_s == 12.0
-
-
 async def test_a_sweep_that_does_not_fit_begins_in_the_next_minute(redis: Redis, start: Start) -> None:
     """Half a sweep is 30 symbols failed for nothing; the exchange's count says at once that there is no room."""
     clock = FastClock(speed=1, start_ms=NOW_MS + 10_000)

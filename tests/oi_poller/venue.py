@@ -21,7 +21,6 @@ DELISTED = (
     '{"code":-4108,"msg":"Symbol is on delivering or delivered or settling or closed or pre-trading."}',
     {},
 )
-UNKNOWN = (503, '{"code":-1000,"msg":"Unknown error, please check your request or try again later."}', {})
 TOO_MANY = '{"code":-1003,"msg":"Too many requests; current limit of IP(10.0.0.1) is 2400 requests per minute."}'
 HTML = "<!DOCTYPE HTML><HTML><HEAD><TITLE>ERROR</TITLE></HEAD><BODY>Request blocked.</BODY></HTML>"
 
@@ -57,9 +56,6 @@ class Venue:
         self.time_asked_ms: list[int] = []
         self.raw_queries: list[str] = []
         self.under_way = 0
-        self.most_under_way = 0
-        self.over_limit = 0
-        self.highest = 0  # count that a request of ours met
         self.origin = ""
 
     @property
@@ -76,9 +72,7 @@ class Venue:
         minute = now_ms // 60_000
         self.used[minute] += 1
         used = self.used[minute] + self.other_used[minute]
-        self.highest = max(self.highest, used)
         if used > self.limit:
-            self.over_limit += 1
             status, body, headers = 429, TOO_MANY, {"Retry-After": "30"}
         told = {"X-MBX-USED-WEIGHT-1M": str(used), "Date": formatdate(now_ms // 1000, usegmt=True)}
         kind = "application/json" if body[:1] in "{[" else "text/html"
@@ -99,7 +93,6 @@ class Venue:
         self.asked.append(symbol)
         self.raw_queries.append(request.rel_url.raw_query_string)
         self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             answer = self._answer(self.answers.get(symbol) or self.always or self._true(symbol))
             await asyncio.sleep(self.delay_s.get(symbol, 0.0))
