@@ -120,8 +120,8 @@ async def test_one_that_is_gone_is_dropped_at_once_all_of_them_are_not_and_the_l
 
     Either way its symbol list, which goes on calling them TRADING, is asked what else changed, at most once a minute.
     """
-    clock = FastClock(speed=60)
-    async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, OI_MIN_INTERVAL_SEC="3") as service:
+    clock, pace = FastClock(speed=60), {"OI_MIN_INTERVAL_SEC": "3", "OI_LISTINGS_INTERVAL_SEC": "3600"}
+    async with serving(Venue(SYMBOLS, clock)) as venue, start(venue, clock, **pace) as service:
         await put_market(redis, SYMBOLS, clock)
         await eventually(lambda: redis.hlen(CONTRACTS.key))
         venue.answers = dict.fromkeys(SYMBOLS, INVALID)
@@ -131,6 +131,7 @@ async def test_one_that_is_gone_is_dropped_at_once_all_of_them_are_not_and_the_l
         await eventually(lambda: venue.info_asked >= 2)
         assert await universe(redis) == set(SYMBOLS)
         assert sample(service, "pipeline_oi_requests_total", outcome="invalid_symbol") >= len(SYMBOLS)
+        assert sample(service, "pipeline_sweep_symbols", state="carried") == len(SYMBOLS)
 
         venue.answers = {"SOLUSDT": DELISTED}
         await eventually(lambda: sample(service, "pipeline_oi_requests_total", outcome="not_trading"))

@@ -36,9 +36,13 @@ class Exchange:
     timeout_s: float = 10.0
 
     async def get(
-        self, path: str, params: dict[str, str] | None = None, on_reply: Callable[[Reply], None] = lambda _: None
+        self,
+        path: str,
+        params: dict[str, str] | None = None,
+        on_reply: Callable[[Reply], None] = lambda _: None,
+        keeps: type[RateLimited] = RateLimited,
     ) -> bytes:
-        """The body of a good answer; raises what `failure` made of any other.
+        """The body of a good answer; raises what `failure` made of any other. One of ``keeps`` silences all services.
 
         ``on_reply`` gets the answer before it is judged, so that the used weight counts on refusals too.
         """
@@ -48,6 +52,6 @@ class Exchange:
         error = failure(reply, self.clock.now_ms())
         if error is None:
             return reply.body
-        if isinstance(error, RateLimited):
+        if isinstance(error, keeps):
             await self.ban.record(error)
         raise error

@@ -21,13 +21,11 @@ from shared.errors import Banned, RateLimited, Refused, Transient
 from shared.numbers import whole
 from shared.service import Service
 from shared.store import STATISTICS, redis_faults, round_trip
-from shared.venues.binance.answers import failure
-from shared.venues.binance.rest import OPEN_INTEREST_HIST
+from shared.venues.binance.rest import OPEN_INTEREST_HIST, Exchange
 
 MOST = 900
 MINUTES = 6  # five whole ones, and the one that has begun
 TIMEOUT_S = 5.0
-LONGEST_BODY = 1024 * 1024
 EVERY_S = 0.5
 BAN_NAP_S = 30.0
 NOT_NOW = "the exchange's statistic cannot be asked for now"
@@ -72,6 +70,7 @@ class Statistics:
 
     def __post_init__(self) -> None:
         self._clock, self._health = self.service.clock, self.service.health
+        self._exchange = Exchange(self.origin, http.getting(self.client), self.ban, self._clock, TIMEOUT_S)
         self._quota = Quota(self.service.unfenced, self._clock, self.ban.address)  # an address counts, whoever works
         self._backoff = Backoff(2.0, 300.0)
 
@@ -81,14 +80,7 @@ class Statistics:
         self.ban.check()
         await self._quota.take()
         params = {"symbol": symbol, "period": period, "limit": str(min(500, limit))}
-        request = self.client.build_request("GET", self.origin + OPEN_INTEREST_HIST, params=params)
-        reply = await http.send(self.client, request, timeout_s=TIMEOUT_S, max_bytes=LONGEST_BODY)
-        error = failure(reply, self._clock.now_ms())
-        if isinstance(error, Banned):
-            await self.ban.record(error)
-        if error is not None:
-            raise error
-        return reply.body
+        return await self._exchange.get(OPEN_INTEREST_HIST, params, keeps=Banned)
 
     async def after_an_answer(self) -> None:
         """Two symbols a second are asked for at most."""
