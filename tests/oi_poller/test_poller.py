@@ -252,7 +252,7 @@ async def test_a_sweep_that_does_not_fit_begins_in_the_next_minute(redis: Redis,
 
 async def test_an_interval_that_cannot_be_kept_is_told_and_the_budget_wins(redis: Redis, start: Start) -> None:
     """Six symbols at four a minute: two minutes a sweep, whatever OI_MAX_INTERVAL_SEC says."""
-    clock, few = FastClock(speed=60), MANY[:6]
+    clock, few = FastClock(speed=60, start_ms=NOW_MS + 45_000), MANY[:6]
     async with serving(Venue(few, clock)) as venue:
         await put_market(redis, few, clock)
         async with start(venue, clock, OI_MAX_REQ_PER_MIN="4", OI_IN_FLIGHT="4") as service:
