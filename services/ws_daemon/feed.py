@@ -23,8 +23,8 @@ AGAIN_S = 2.0  # within so long the other connection brings the same frame
 
 
 class Feed:
-    """``fresh`` is set whenever there is something Redis has not; ``last_stream_s`` (of marks) and
-    ``last_volumes_s`` are monotonic. ``coverages``: what is normal, for each connection that is kept.
+    """``fresh`` is set whenever there is something Redis has not; ``last_volumes_s`` (of the streams) is monotonic.
+    ``coverages``: what is normal, for each connection that is kept.
     """
 
     def __init__(self, settings: Settings, service: Service, metrics: Metrics) -> None:
@@ -39,7 +39,9 @@ class Feed:
         self._facts.update(connections="0", messagesReceived="0", reconnectAttempts="0")
         self.fresh = asyncio.Event()
         self.received_s = 0.0  # when the oldest frame not yet written came in
-        self.last_stream_s = self.last_volumes_s = self._clock.monotonic_s()
+        self.last_volumes_s = self._began_s = self._clock.monotonic_s()
+        self._idle_s = settings.idle_s
+        self._by_stream: dict[str, float] = {}  # symbol -> when a stream last brought its mark, of late
         self.volumes_idle_s = VOLUMES_IDLE * settings.idle_s
         self.coverages = [Coverage() for _ in range(settings.connections)]
 
@@ -54,6 +56,12 @@ class Feed:
     @property
     def live_connections(self) -> int:
         return len(self._delivering)
+
+    def streams_deliver(self) -> bool:
+        """Whether they brought most of the known marks within the idle time; at the start it is waited for."""
+        since_s = self._clock.monotonic_s() - self._idle_s
+        self._by_stream = {symbol: at_s for symbol, at_s in self._by_stream.items() if at_s >= since_s}
+        return 2 * len(self._by_stream) > len(self.latest.marks) or self._began_s >= since_s
 
     def take(self, source: str, frame: frames.Rows) -> Merged:
         """Merge rows from any source, count them, and wake the writer."""
@@ -90,8 +98,7 @@ class Feed:
         else:
             merged = self.take(source, frames.decode_frame(blob))
             self._frames.append((blob, now_s, merged))
-        if merged.marks:
-            self.last_stream_s = now_s
+        self._by_stream |= dict.fromkeys(merged.marks, now_s)
         if merged.volumes:
             self.last_volumes_s = now_s
         return merged

@@ -21,7 +21,7 @@ from shared.venues.binance.rest import PREMIUM_INDEX, TICKER_24H, Exchange
 log = EventLog("rest")
 RESEED_S = 300.0  # between two askings for all volumes while the stream brings none
 ROOM_S = 30.0  # into a minute of the exchange there is surely room for 40 of weight, whatever oi_poller has sent
-LATE_S = 50.0  # into a minute there is surely room for 10 once, until oi_poller has seen that somebody else sends
+LATE_S = 52.0  # into a minute there is surely room for 10 once, until oi_poller has seen that somebody else sends
 NO_VOLUMES = "the stream brings no 24 h volumes: asking ticker/24hr"
 FAILURES = (Transient, Refused, Rejected, WireError)
 
@@ -50,7 +50,7 @@ class Rest:
             await self._clock.sleep(await self.look_at_volumes())
 
     async def stand_in(self) -> NoReturn:
-        """While no stream has delivered for the idle time, fetch marks; never during a ban."""
+        """While the streams have not delivered for the idle time, fetch marks; never during a ban."""
         while True:
             await self._clock.sleep(await self.look_at_marks())
 
@@ -70,8 +70,8 @@ class Rest:
         return self.feed.volumes_idle_s / 4
 
     async def look_at_marks(self) -> float:
-        """Ask for them if no stream delivers; returns how long to wait before the next look."""
-        if self._clock.monotonic_s() - self.feed.last_stream_s <= self.settings.idle_s:
+        """Ask for them if the streams do not deliver; returns how long to wait before the next look."""
+        if self.feed.streams_deliver():
             self._marks_from("stream")
             return self.settings.idle_s / 4
         begins = self._marks_from("premiumIndex")
@@ -107,9 +107,9 @@ class Rest:
         self._facts["source"] = source
         self.metrics.fallback.set(source != "stream")
         if source == "stream":
-            log.info("a stream delivers again: premiumIndex is no longer asked")
+            log.info("the streams deliver again: premiumIndex is no longer asked")
         else:
-            log.info("no stream delivers marks: asking premiumIndex", every_s=self.settings.fallback_s)
+            log.info("no stream delivers most marks: asking premiumIndex", every_s=self.settings.fallback_s)
         return True
 
     async def _fetch(self, path: str, decode: Callable[[bytes], frames.Rows], source: str, retry: Backoff) -> float:

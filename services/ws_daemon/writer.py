@@ -95,7 +95,7 @@ class Writer:
 
     def _told(self, well: str) -> None:
         """Nothing of the last frame of a connection that just ended: the next, or premiumIndex, has the word."""
-        if self.feed.live_connections:
+        if self.feed.live_connections and self.feed.streams_deliver():
             self.service.health.good(well)
         elif self.service.facts.get("source") == "premiumIndex":
             self.service.health.bad("no stream delivers", f"{len(self.feed.latest.marks)} marks from premiumIndex")

@@ -117,25 +117,29 @@ async def test_volumes_are_asked_for_again_while_the_stream_brings_none(redis: R
         assert (len(it.asked), it.facts["volumes"]) == (2, "stream")
 
 
-async def test_marks_come_from_premium_index_while_streams_are_mute_or_stand_still(
-    redis: Redis, clock: FakeClock
+@pytest.mark.parametrize("goes_on", ["nothing", "the same", "one of three"])
+async def test_marks_come_from_premium_index_while_streams_do_not_bring_most_of_them(
+    redis: Redis, clock: FakeClock, goes_on: str
 ) -> None:
-    """A stuck edge goes on repeating its last frame: that is no feed, however many frames come."""
+    """A stuck edge repeats its last frame, or one of two frames comes no more: that is no feed, though frames come."""
+    three = ["ETHUSDT", "SOLUSDT", "XAUUSDT"]
+
+    def frame_of(symbols: list[str], second: int) -> bytes:
+        return frame(*(mark_row(symbol, event_ms=NOW_MS + 1000 * second) for symbol in symbols))
+
     async with bench(redis, clock) as it:
-        for second in range(6):
-            it.feed.take_stream("stream-1", frame(mark_row("ETHUSDT", event_ms=NOW_MS + 1000 * second)))
-            assert await it.rest.look_at_marks() == IDLE_S / 4
-            clock.advance(s=1)
-        for _ in range(12):
-            for number in (1, 2):
-                it.feed.take_stream(f"stream-{number}", frame(mark_row("ETHUSDT", event_ms=NOW_MS + 5000)))
+        for second in range(18):
+            sent = {"nothing": frame(), "the same": frame_of(three, 5), "one of three": frame_of(three[2:], second)}
+            for source in ("stream-1", "stream-2"):
+                it.feed.take_stream(source, frame_of(three, second) if second <= 5 else sent[goes_on])
             waits_s = await it.rest.look_at_marks()
+            assert second > 5 or waits_s == IDLE_S / 4
             clock.advance(s=1)
         assert (waits_s, it.facts["source"], set(it.asked)) == (FALLBACK_S, "premiumIndex", {PREMIUM_INDEX})
-        assert set(it.latest.marks) == {"BTCUSDT", "ETHUSDT"}
+        assert set(it.latest.marks) == {"BTCUSDT", *three}
         asked = len(it.asked)
 
-        it.feed.take_stream("stream-1", frame(mark_row("ETHUSDT", event_ms=NOW_MS + 20_000)))
+        it.feed.take_stream("stream-1", frame_of(three, 20))
         await it.rest.look_at_marks()
         assert (it.facts["source"], len(it.asked)) == ("stream", asked)
 

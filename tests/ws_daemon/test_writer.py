@@ -21,7 +21,6 @@ from shared.clock import SystemClock
 from shared.codec import encode_mark, encode_mark_text
 from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
-from shared.venues.binance.frames import decode_frame
 from tests.builders import NOW_MS, mark, volume
 from tests.fakes import service
 from tests.shared.venues.binance.rows import frame, mark_row, mini_row
@@ -44,7 +43,7 @@ class Bench:
 
     def give(self, *symbols: str, event_ms: int = NOW_MS, price: str = "1.50") -> None:
         rows = [mark_row(s, price, event_ms) for s in symbols] + [mini_row(s, event_ms=event_ms) for s in symbols]
-        self.feed.take("stream-1", decode_frame(frame(*rows)))
+        self.feed.take_stream("stream-1", frame(*rows))
 
     def written(self) -> float | None:
         """Frames that stand in Redis; with each the writer said how it stands."""
@@ -81,7 +80,9 @@ async def test_a_frame_stands_in_redis(redis: Redis) -> None:
     assert encode_mark(marks["BTCUSDT"]) == encode_mark_text(it.latest.marks["BTCUSDT"])
 
 
-async def test_the_last_frame_of_a_stream_that_ended_is_no_fallback(redis: Redis) -> None:
+async def test_the_last_frame_of_a_stream_that_ended_is_no_fallback(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both connections were closed, and are there again before premiumIndex was ever asked: nobody has to wake up."""
     async with bench(redis) as it:
         it.writer.service.facts["source"] = "stream"
@@ -94,6 +95,13 @@ async def test_the_last_frame_of_a_stream_that_ended_is_no_fallback(redis: Redis
 
         it.writer.service.facts["source"] = "premiumIndex"
         it.give("BTCUSDT", price="3.50", event_ms=NOW_MS + 2000)
+        await eventually(lambda: it.health.report().detail == "no stream delivers: 1 marks from premiumIndex")
+
+        it.feed.delivering(it.watch, on=True)
+        it.give("BTCUSDT", event_ms=NOW_MS + 3000)
+        await eventually(lambda: it.health.report().healthy)
+        monkeypatch.setattr(it.feed, "streams_deliver", lambda: False)  # frames come, and bring few of the marks
+        it.give("BTCUSDT", event_ms=NOW_MS + 4000)
         await eventually(lambda: it.health.report().detail == "no stream delivers: 1 marks from premiumIndex")
 
 
