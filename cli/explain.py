@@ -19,7 +19,7 @@ from cli.state import UNAUDITED, Snapshot
 from cli.venues import OverVenues
 from cli.words import FAILURES, LEFT_OUT, SERVED, VERDICTS, sentence
 from shared.clock import iso
-from shared.model import backend_key, notional
+from shared.model import Served, backend_key, notional
 
 NEAR = 0.05  # of what we sent, or would send now: another value at this moment is not ours
 SKEW_S = 10.0  # how far the publisher lets another machine's clock be off
@@ -76,7 +76,7 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
         _reply(symbol, seen, settings),
         _join(symbol, seen),
         _batch(symbol, seen),
-        msgspec.structs.replace(whole.delivery(seen, settings), hop="post"),
+        msgspec.structs.replace(whole.dated(whole.delivery(seen, settings), seen), hop="post"),
         _served(symbol, seen, settings, live),
     ]
     usd = live.values.get(backend_key(symbol)) if isinstance(live, Live) else _last_usd(symbol, seen)
@@ -127,7 +127,7 @@ def _price(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     counts = f"mark {mark.mark_price:f} at the exchange's {clock(iso(mark.event_ms))}"
     if (seen.now_ms - mark.received_ms) / 1000 <= settings.mark_max_age_s < abs(when) - SKEW_S:
         cause = f"the exchange stamps its price {age(abs(when))} {'ago' if when > 0 else 'ahead'}: clocks differ"
-        return Hop("price", DOWN, when, counts, None, cause)
+        return Hop("price", DOWN, when, counts, cause)
     return Hop("price", GOOD, when, counts)
 
 
@@ -142,7 +142,7 @@ def _mark(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     of_all, fresh = whole.marks(seen, settings), len(seen.universe) - len(stale_marks(seen, settings))
     cause = trouble(seen, "ws_daemon") or (of_all.cause if of_all.state == DOWN else "")
     cause = cause or f"the stream sends no usable price for it (no row, or malformed), while {fresh} others are fresh"
-    return Hop("mark", DOWN, when, "", None, f"{what}: {cause}")
+    return Hop("mark", DOWN, when, cause=f"{what}: {cause}")
 
 
 def last_failure(symbol: str, seen: Snapshot) -> tuple[str, int] | None:
@@ -168,7 +168,7 @@ def _universe(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
         why = f"its 24 h volume of ${money(float(volume.quote_volume))} is under the ${money(limit)} it takes to {verb}"
     else:
         why = "the exchange lists it as not TRADING, or OI_CONTRACT_TYPES or OI_QUOTE_ASSETS leaves out its kind"
-    return Hop("universe", DOWN, None, "", None, f"it is not polled: {why}")
+    return Hop("universe", DOWN, cause=f"it is not polled: {why}")
 
 
 def _threshold(symbol: str, seen: Snapshot, settings: Settings) -> float:
@@ -186,17 +186,17 @@ def _reply(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     if seen.ban_ms:
         cause = whole.budget(seen, settings).cause
     if reading is None:
-        return Hop("reply", UNKNOWN if symbol not in seen.universe else DOWN, None, "", None, cause or "not swept yet")
+        return Hop("reply", UNKNOWN if symbol not in seen.universe else DOWN, cause=cause or "not swept yet")
     oi = reading.open_interest
     when = seen.age_s(oi.received_ms)
     counts = f"{oi.open_interest:f} contracts, last changed {age(seen.age_s(oi.changed_ms))} ago"
     if when is not None and when > settings.oi_max_age_s:
         cause = cause or "no sweep has brought it since"
-        return Hop("reply", DOWN, when, counts, None, f"its open interest is {age(when)} old: {cause}")
+        return Hop("reply", DOWN, when, counts, f"its open interest is {age(when)} old: {cause}")
     if oi.open_interest <= 0:
-        return Hop("reply", DOWN, when, counts, None, LEFT_OUT["zero_open_interest"])
+        return Hop("reply", DOWN, when, counts, LEFT_OUT["zero_open_interest"])
     if cause:
-        return Hop("reply", DEGRADED, when, counts, None, f"{cause}; its last good value is carried")
+        return Hop("reply", DEGRADED, when, counts, f"{cause}; its last good value is carried")
     return Hop("reply", GOOD, when, counts)
 
 
@@ -204,9 +204,9 @@ def _join(symbol: str, seen: Snapshot) -> Hop:
     why = seen.left_out.get(symbol)
     when = seen.age_s(seen.batch_ms)
     if why:
-        return Hop("join", DOWN, when, why, None, sentence(LEFT_OUT, why))
+        return Hop("join", DOWN, when, why, sentence(LEFT_OUT, why))
     if symbol not in seen.universe:
-        return Hop("join", UNKNOWN, when, "", None, "nothing to join")
+        return Hop("join", UNKNOWN, when, cause="nothing to join")
     return Hop("join", GOOD, when, "open interest met a fresh mark price")
 
 
@@ -215,12 +215,12 @@ def _batch(symbol: str, seen: Snapshot) -> Hop:
     if when is None:
         return Hop("batch", UNKNOWN, cause=trouble(seen, "publisher") or "no batch has gone out yet")
     if seen.is_unaudited and symbol not in seen.left_out:
-        return Hop("batch", UNKNOWN, when, "", None, VERDICTS[UNAUDITED])
+        return Hop("batch", UNKNOWN, when, cause=VERDICTS[UNAUDITED])
     if row is None or row.verdict in {"kept", "ghost"}:
         member = seen.universe.get(symbol)
         new = member and not row and seen.now_ms - member.entered_ms < PATIENCE_MS
         cause = "it entered the universe a moment ago" if new else "it was not in the last batch"
-        return Hop("batch", UNKNOWN if symbol not in seen.left_out else DOWN, when, "", None, cause)
+        return Hop("batch", UNKNOWN if symbol not in seen.left_out else DOWN, when, cause=cause)
     return Hop("batch", GOOD, when, f"in the batch of {clock(iso(seen.batch_ms or 0))}")
 
 
@@ -234,24 +234,28 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
     counts += f"; {live.cache}" if isinstance(live, Live) and live.cache else ""
     if isinstance(live, Live) and backend_key(symbol) not in live.values:
         cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if right else ""
-        return Hop("served", DOWN, when, "", None, cause or (sentence(SERVED, row.verdict) if row else "not served"))
-    if seen.is_unaudited:
-        return Hop("served", UNKNOWN, None, counts, None, VERDICTS[UNAUDITED])
+        return Hop("served", DOWN, when, cause=cause or (sentence(SERVED, row.verdict) if row else "not served"))
     if row is None:
-        return Hop("served", DOWN, None, counts, None, "no audit has seen it served")
+        state, cause = (UNKNOWN, VERDICTS[UNAUDITED]) if seen.is_unaudited else (DOWN, "no audit has seen it served")
+        return Hop("served", state, None, counts, cause)
+    cause = _distrust(symbol, seen, row, live)
+    if not cause and (when is None or when > settings.verified_max_age_s):
+        cause = f"what is served is {age(when)} old"
+    if row.verdict == "missing" and not seen.is_unseen:
+        return Hop("served", DOWN, when, counts, cause)
+    return Hop("served", DEGRADED if cause else GOOD, when, counts, cause, iso(row.since_ms))
+
+
+def _distrust(symbol: str, seen: Snapshot, row: Served, live: Live | str | None) -> str:
+    """Why the value that is served is not taken for the one that was sent; empty where it is."""
     if seen.is_unseen:
-        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), whole.why_unseen(seen))
-    if row.verdict == "missing":
-        return Hop("served", DOWN, when, counts, None, SERVED["missing"])
+        return whole.why_unseen(seen)
     if row.verdict != "verified":
-        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), sentence(SERVED, row.verdict))
+        return sentence(SERVED, row.verdict)
     now_usd = live.values[backend_key(symbol)] if isinstance(live, Live) and live.cached_s is None else row.usd
-    if not any(now_usd and near(now_usd, ours) for ours in (row.usd, _worth(symbol, seen))):
-        cause = f"${money(now_usd)} is served at this moment, and nobody here sent that"
-        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), cause)
-    if when is None or when > settings.verified_max_age_s:
-        return Hop("served", DEGRADED, when, counts, iso(row.since_ms), f"what is served is {age(when)} old")
-    return Hop("served", GOOD, when, counts, iso(row.since_ms))
+    if any(now_usd and near(now_usd, ours) for ours in (row.usd, _worth(symbol, seen))):
+        return ""
+    return f"${money(now_usd)} is served at this moment, and nobody here sent that"
 
 
 def _worth(symbol: str, seen: Snapshot) -> float | None:

@@ -8,25 +8,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, Hop, age
 from cli.state import UNVERIFIED, Snapshot, stamp_ms
 from cli.words import VERDICTS, sentence
-from shared.agreed import FOREIGN_S, stalled_s
+from shared.agreed import FOREIGN_S, METRICS_PORTS, stalled_s
 from shared.clock import iso
 
 NAMES = 3
 LONGEST_WHY = 300  # characters of the publisher's reason: it may quote what the backend answered
 ASTRAY = {"FOREIGN", "HELD_BACK", "IN_DOUBT"}  # the publisher's words for a universe that is not served as it is here
-UNITS = {
-    "ws_daemon": "oi-ws-daemon",
-    "oi_poller": "oi-poller",
-    "publisher": "oi-publisher",
-    "oi_alerter": "oi-alerter",
-    "funding_api": "oi-funding-api",
-    "oi_keeper": "oi-keeper",
-    "venue_poller": "oi-venue-poller",
+UNITS = {service: "oi-" + service.removeprefix("oi_").replace("_", "-") for service in METRICS_PORTS}
+TOLD_BY = {  # hop -> the service that says of itself since when it is so; of the others nobody keeps it
+    "feed": "ws_daemon",
+    "sweep": "oi_poller",
+    "delivery": "publisher",
+    "served": "publisher",
+    "alerts": "oi_alerter",
+    "funding": "funding_api",
+    "history": "oi_keeper",
+    "venues": "venue_poller",
 }
+
+
+def dated(hop: Hop, seen: Snapshot) -> Hop:
+    """The hop with ``since``, where its service says the same of itself: well while it is good, ill while it is not."""
+    service = TOLD_BY.get(hop.hop, "")
+    agrees = (seen.fact(service, "state") == "ok") == (hop.state == GOOD)
+    return msgspec.structs.replace(hop, since=seen.fact(service, "since") or None) if agrees else hop
 
 
 def names(symbols: Iterable[str]) -> str:
@@ -43,7 +54,7 @@ def trouble(seen: Snapshot, service: str) -> str:
     beat = seen.beats.get(service)
     if beat is None:
         return silent(service)
-    return "" if beat.get("state") == "ok" else beat.get("detail", beat.get("state", ""))
+    return "" if beat.get("state") == "ok" else beat.get("detail") or f"{service} does not say what it waits for"
 
 
 def why_unseen(seen: Snapshot) -> str:
@@ -66,12 +77,8 @@ def feed(seen: Snapshot, settings: Settings) -> Hop:
     elif seen.fact("ws_daemon", "volumes") == "ticker24h":
         state, cause = DEGRADED, "the stream brings no 24 h volumes: they are asked for by REST, every five minutes"
     newest = max((mark.received_ms for mark in seen.marks.values()), default=None)
-    counts = (
-        f"{live or 'no'} connections, marks by {source}{_through(seen, 'ws_daemon')}"
-        if "ws_daemon" in seen.beats
-        else ""
-    )
-    return Hop("feed", state, seen.age_s(newest), counts, seen.since("ws_daemon", good=state is GOOD), cause)
+    told = f"{live or 'no'} connections, marks by {source}{_through(seen, 'ws_daemon')}"
+    return Hop("feed", state, seen.age_s(newest), told if "ws_daemon" in seen.beats else "", cause)
 
 
 def stale_marks(seen: Snapshot, settings: Settings) -> list[str]:
@@ -81,15 +88,14 @@ def stale_marks(seen: Snapshot, settings: Settings) -> list[str]:
 
 
 def marks(seen: Snapshot, settings: Settings) -> Hop:
+    if not seen.listed:
+        return Hop("marks", DOWN, cause="there is no mark price in Redis")
     total, stale = len(seen.universe), stale_marks(seen, settings)
     oldest = min((seen.marks[s].received_ms for s in seen.universe if s in seen.marks), default=None)
     counts = f"{total - len(stale)} of {total} fresh, {len(seen.listed)} in Redis"
-    if not seen.listed:
-        return Hop("marks", DOWN, cause="there is no mark price in Redis")
-    if not stale:
-        return Hop("marks", GOOD, seen.age_s(oldest), counts)
-    cause = f"no fresh mark price for {names(stale)}"
-    return Hop("marks", DOWN if 2 * len(stale) > total else DEGRADED, seen.age_s(oldest), counts, None, cause)
+    state = DOWN if 2 * len(stale) > total else DEGRADED if stale else GOOD
+    cause = f"no fresh mark price for {names(stale)}" if stale else ""
+    return Hop("marks", state, seen.age_s(oldest), counts, cause)
 
 
 def _foreign_s(seen: Snapshot, fact: str) -> float | None:
@@ -115,7 +121,7 @@ def universe(seen: Snapshot, settings: Settings) -> Hop:
     looked = max((member.last_seen_ms for member in seen.universe.values()), default=None)
     counts = f"{len(seen.universe)} symbols"
     if not seen.universe:
-        return Hop("universe", DOWN, None, counts, None, trouble(seen, "oi_poller") or "no symbol is liquid and listed")
+        return Hop("universe", DOWN, None, counts, trouble(seen, "oi_poller") or "no symbol is liquid and listed")
     left_alone = (seen.age_s(looked) or 0) > stalled_s(settings.max_interval_s)
     causes = ["not looked at"] if left_alone else []
     if seen.fact("publisher", "universeVerdict") in ASTRAY:
@@ -123,7 +129,7 @@ def universe(seen: Snapshot, settings: Settings) -> Hop:
         causes.append("at the backend " + ": ".join(said))
     elif (foreign_s := replaced_s(seen)) is not None:
         causes.append(f"another writer replaced it at the backend {age(foreign_s)} ago, and it was put back")
-    return Hop("universe", DEGRADED if causes else GOOD, seen.age_s(looked), counts, None, "; ".join(causes))
+    return Hop("universe", DEGRADED if causes else GOOD, seen.age_s(looked), counts, "; ".join(causes))
 
 
 def by_reason(reasons: Mapping[str, str]) -> str:
@@ -146,20 +152,17 @@ def sweep(seen: Snapshot, settings: Settings) -> Hop:
     if state is GOOD and (seen.age_s(last.ended_ms) or 0) > stalled_s(settings.max_interval_s):
         state, cause = DEGRADED, "no sweep has landed lately"
     cause = "; ".join(part for part in (cause, by_reason(last.failures) if state is not GOOD else "") if part)
-    return Hop("sweep", state, seen.age_s(last.ended_ms), counts, seen.since("oi_poller", good=state is GOOD), cause)
+    return Hop("sweep", state, seen.age_s(last.ended_ms), counts, cause)
 
 
 def join(seen: Snapshot, _: Settings) -> Hop:
     out = {symbol: why for symbol, why in seen.left_out.items() if why != "not_in_universe"}
     total = seen.count("publisher", "universe") or len(seen.universe)
     counts = f"{total - len(seen.left_out)} of {total} fit to be published"
-    when = seen.age_s(seen.batch_ms)
+    state, cause = DOWN if 2 * len(out) > total else DEGRADED if out else GOOD, by_reason(out)
     if "publisher" not in seen.beats:
-        return Hop("join", UNKNOWN, when, counts, None, "the publisher joins, and it is silent")
-    if not out:
-        return Hop("join", GOOD, when, counts)
-    state = DOWN if 2 * len(out) > total else DEGRADED
-    return Hop("join", state, when, counts, None, by_reason(out))
+        state, cause = UNKNOWN, "the publisher joins, and it is silent"
+    return Hop("join", state, seen.age_s(seen.batch_ms), counts, cause)
 
 
 def _blocked(seen: Snapshot) -> str:
@@ -182,10 +185,19 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     state = (DOWN if old or "publisher" not in seen.beats else DEGRADED) if cause else GOOD
     if state is GOOD and waiting > 2:
         state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered"
-    return Hop("delivery", state, when, counts, seen.since("publisher", good=state is GOOD), cause)
+    return Hop("delivery", state, when, counts, cause)
 
 
-def _served_counts(seen: Snapshot, verdict: str) -> str:
+def served(seen: Snapshot, settings: Settings) -> Hop:
+    when = seen.age_s(seen.batch_ms)
+    state, cause = _served(seen, settings, when)
+    if state is GOOD:
+        when = seen.age_s(stamp_ms(seen.fact("publisher", "lastSuccess")) or seen.batch_ms)
+    return Hop("served", state, when, _served_counts(seen), cause)
+
+
+def _served_counts(seen: Snapshot) -> str:
+    verdict = seen.fact("publisher", "verdict")
     right, total, ghosts = (seen.count("publisher", name) for name in ("served", "universe", "ghosts"))
     counts = f"{verdict}: {'?' if right is None else right} of {total} served as sent, {ghosts or 0} ghosts"
     cached = seen.fact("publisher", "cacheAgeS")
@@ -193,53 +205,50 @@ def _served_counts(seen: Snapshot, verdict: str) -> str:
     return (counts if verdict else "") + cache
 
 
-def served(seen: Snapshot, settings: Settings) -> Hop:
+def _served(seen: Snapshot, settings: Settings, when: float | None) -> tuple[str, str]:
+    """State and cause. ``when``: the age of the last batch that was judged."""
     verdict = seen.fact("publisher", "verdict")
-    right, total = seen.count("publisher", "served"), seen.count("publisher", "universe")
-    when, since, counts = seen.age_s(seen.batch_ms), seen.since("publisher", good=False), _served_counts(seen, verdict)
-    if when is None:
-        return Hop("served", UNKNOWN, None, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
-    if when > settings.verified_max_age_s:
-        return Hop("served", DOWN, when, counts, since, f"what is served is {age(when)} old")
-    if not verdict:
-        return Hop("served", UNKNOWN, when, counts, since, trouble(seen, "publisher") or "no cycle has ended yet")
+    if when is not None and when > settings.verified_max_age_s:
+        return DOWN, f"what is served is {age(when)} old"
+    if when is None or not verdict:
+        return UNKNOWN, trouble(seen, "publisher") or "no cycle has ended yet"
     if seen.is_unaudited:
-        return Hop("served", UNKNOWN, when, counts, since, VERDICTS[verdict])
+        return UNKNOWN, VERDICTS[verdict]
     odd = {s: row.verdict for s, row in seen.served.items() if row.verdict not in {"verified", "kept", "ghost"}}
     why = why_unseen(seen) if seen.is_unseen else by_reason(odd) or seen.fact("publisher", "why")[:LONGEST_WHY]
+    right, total = seen.count("publisher", "served"), seen.count("publisher", "universe")
     if right is not None and 2 * right < (total or 0):
         cause = "most of the universe is not served as it should be"
-        return Hop("served", DOWN, when, counts, since, f"{cause}: {why}" if why else cause)
-    if verdict != "VERIFIED":
-        if seen.count("publisher", "sent") == 0:
-            return Hop("served", DEGRADED, when, counts, since, "nothing was fit to be sent: what is served grows old")
-        return Hop("served", DEGRADED, when, counts, since, why or sentence(VERDICTS, verdict))
-    foreign = overwritten(seen)
-    if foreign:
-        return Hop("served", DEGRADED, when, counts, since, foreign)
-    confirmed_ms = stamp_ms(seen.fact("publisher", "lastSuccess"))
-    since = seen.since("publisher", good=True)
-    return Hop("served", GOOD, seen.age_s(confirmed_ms or seen.batch_ms), counts, since)
+        return DOWN, f"{cause}: {why}" if why else cause
+    if verdict == "VERIFIED":
+        foreign = overwritten(seen)
+        return DEGRADED if foreign else GOOD, foreign
+    if seen.count("publisher", "sent") == 0:
+        return DEGRADED, "nothing was fit to be sent: what is served grows old"
+    return DEGRADED, why or sentence(VERDICTS, verdict)
 
 
 def alerts(seen: Snapshot, _: Settings) -> Hop:
     if "oi_alerter" not in seen.beats and "oi_alerter" not in seen.groups:
         return Hop("alerts", OFF, cause="oi_alerter has not run here")
-    cause = trouble(seen, "oi_alerter")
     counts = f"{seen.alerts} in a day, {seen.alerts_waiting} waiting, {seen.fact('oi_alerter', 'watched') or 0} watched"
     if seen.learnt.alerts_in_doubt:
         counts += f", {seen.learnt.alerts_in_doubt} in doubt and not sent again"
-    newest = stamp_ms(seen.fact("oi_alerter", "lastSuccess"))
-    state = GOOD if not cause else DEGRADED if "oi_alerter" in seen.beats else DOWN
-    return Hop("alerts", state, seen.age_s(newest), counts, seen.since("oi_alerter", good=state is GOOD), cause)
+    return _as_told("alerts", seen, stamp_ms(seen.fact("oi_alerter", "lastSuccess")), counts)
+
+
+def _as_told(hop: str, seen: Snapshot, newest_ms: int | None, counts: str) -> Hop:
+    """A hop beside the way of the numbers, as well as its one service says."""
+    service = TOLD_BY[hop]
+    cause = trouble(seen, service)
+    state = GOOD if not cause else DEGRADED if service in seen.beats else DOWN
+    return Hop(hop, state, seen.age_s(newest_ms), counts, cause)
 
 
 def budget(seen: Snapshot, settings: Settings) -> Hop:
     if seen.ban_ms:
-        left = age((seen.ban_ms - seen.now_ms) / 1000)
-        cause = (
-            f"nothing may be sent to the exchange for {left} more, until {iso(seen.ban_ms)}: banned, or asked to wait"
-        )
+        left, until = age((seen.ban_ms - seen.now_ms) / 1000), iso(seen.ban_ms)
+        cause = f"nothing may be sent to the exchange for {left} more, until {until}: banned, or asked to wait"
         return Hop("budget", DOWN, cause=cause)
     beat = seen.beats.get("oi_poller")
     if beat is None:
@@ -250,25 +259,21 @@ def budget(seen: Snapshot, settings: Settings) -> Hop:
     except ValueError:
         stretched = False
     cause = "sweeps are spaced wider than OI_MAX_INTERVAL_SEC: others use up the address's weight" if stretched else ""
-    return Hop("budget", DEGRADED if stretched else GOOD, None, counts, None, cause)
+    return Hop("budget", DEGRADED if stretched else GOOD, None, counts, cause)
 
 
 def funding(seen: Snapshot, _: Settings) -> Hop:
-    beat = seen.beats.get("funding_api")
-    if beat is None:
+    if "funding_api" not in seen.beats:
         return Hop("funding", OFF, cause="funding_api does not run: scripts on this host get no answer from it")
-    cause = trouble(seen, "funding_api")
-    when = seen.age_s(stamp_ms(beat.get("lastSuccess", "")))
-    return Hop("funding", DEGRADED if cause else GOOD, when, beat.get("address", ""), beat.get("since"), cause)
+    newest_ms = stamp_ms(seen.fact("funding_api", "lastSuccess"))
+    return _as_told("funding", seen, newest_ms, seen.fact("funding_api", "address"))
 
 
 def history(seen: Snapshot, _: Settings) -> Hop:
     if "oi_keeper" not in seen.beats and not any(group.startswith("keeper") for group in seen.groups):
         return Hop("history", OFF, cause="oi_keeper has not run here: the past is not kept")
-    cause = trouble(seen, "oi_keeper")
     series, size = (seen.count("oi_keeper", name) for name in ("series", "bytes"))
     oldest_ms, newest_ms = (seen.instant_ms("oi_keeper", name) for name in ("oldest_ms", "newest_ms"))
     counts = "" if series is None else f"{series} series, {(size or 0) / 1e6:.1f} MB"
     counts += f", since {iso(oldest_ms)[:16]}Z" if oldest_ms else ""
-    state = GOOD if not cause else DEGRADED if "oi_keeper" in seen.beats else DOWN
-    return Hop("history", state, seen.age_s(newest_ms), counts, seen.since("oi_keeper", good=state is GOOD), cause)
+    return _as_told("history", seen, newest_ms, counts)

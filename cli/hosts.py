@@ -97,11 +97,11 @@ def hop(found: list[Share]) -> Hop:
     causes += [f"no standby: {', '.join(lonely)}"] if lonely else []
     causes += [f"silent: {', '.join(gone)}"] if gone and causes else []
     state = DOWN if idle else DEGRADED if lonely else GOOD
-    return Hop("hosts", state, None, counts, None, "; ".join(causes))
+    return Hop("hosts", state, counts=counts, cause="; ".join(causes))
 
 
 def table(found: list[Share]) -> Table:
-    shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    shown = show.plain_table()
     for column in ("service", "works", "stands by", "last handover"):
         shown.add_column(column, overflow="fold")
     for share in found:

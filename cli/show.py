@@ -33,8 +33,8 @@ class Hop(msgspec.Struct, frozen=True, rename="camel"):
     state: str
     age_s: float | None = None
     counts: str = ""
-    since: str | None = None  # ISO 8601, of the state
     cause: str = ""
+    since: str | None = None  # ISO 8601, of the state
 
 
 def console() -> Console:
@@ -102,8 +102,13 @@ def mark(state: str) -> Text:
     return Text(f"{DOT[state]} {state}", STYLE[state])
 
 
+def plain_table() -> Table:
+    """Columns of text under dim titles, without lines."""
+    return Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+
+
 def hop_table(hops: list[Hop]) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    table = plain_table()
     table.add_column("hop", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
@@ -121,3 +126,11 @@ def say(*parts: RenderableType) -> None:
     out = console()
     for part in parts:
         out.print(part)
+
+
+def report(json: bool, document: Any, *parts: RenderableType) -> None:
+    """What a command found: the document for a program, else the parts for a person."""
+    if json:
+        emit(document)
+    else:
+        say(*parts)

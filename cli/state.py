@@ -88,10 +88,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     def count(self, service: str, name: str) -> int | None:
         return whole(self.fact(service, name))
 
-    def since(self, service: str, *, good: bool) -> str | None:
-        """Since when a hop is as it is, where its service says the same of itself; else nobody keeps it."""
-        return self.fact(service, "since") or None if (self.fact(service, "state") == "ok") == good else None
-
     def instant_ms(self, service: str, name: str) -> int | None:
         return _instant(self.count(service, name))
 

@@ -44,11 +44,10 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def status(seen: Snapshot, settings: Settings, source: str, shares: Sequence[Share] = ()) -> Status:
-    found = [judge(seen, settings) for judge in JUDGED]
-    found += [beside] if (beside := venues.hop(seen)) else []
     sharing = list(shares) if hosts.several(shares) else []
-    if sharing:
-        found.append(hosts.hop(sharing))
+    where_used = (venues.hop(seen), hosts.hop(sharing) if sharing else None)
+    found = [hops.dated(judge(seen, settings), seen) for judge in JUDGED]
+    found += [hops.dated(hop, seen) for hop in where_used if hop]
     return Status(overall(found), iso(seen.now_ms), source, found, sharing)
 
 
@@ -67,6 +66,6 @@ def without_redis(cause: str, health: Mapping[str, Mapping[str, str] | None], at
             found.append(Hop(name, UNKNOWN, cause="does not answer on its health port"))
             continue
         state = GOOD if said.get("state") == "ok" else DOWN
-        found.append(Hop(name, state, None, said.get("detail", ""), said.get("since")))
+        found.append(Hop(name, state, counts=said.get("detail", ""), since=said.get("since")))
     publisher = next((hop.state for hop in found if hop.hop == "publisher"), UNKNOWN)
     return Status(DOWN if publisher == DOWN else UNKNOWN, iso(at_ms), source, found)

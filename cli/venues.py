@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.hops import silent
-from cli.show import DEGRADED, DOWN, GOOD, NONE, STYLE, Hop, age, money
+from cli.show import DEGRADED, DOWN, GOOD, NONE, STYLE, Hop, age, money, plain_table
 from cli.state import Snapshot
 from cli.words import DOUBTS, sentence
 from shared.aggregate import age_s, why_out
@@ -58,8 +58,7 @@ def hop(seen: Snapshot) -> Hop | None:
     refused = sum(len(line.refused) for line in lines)
     counts = f"{len(chosen)} venues, {sum(line.rows for line in lines)} contracts, {refused} not believed"
     newest = max((line.at for line in lines if line.at), default=None)
-    since = seen.since("venue_poller", good=state is GOOD)
-    return Hop("venues", state, seen.age_s(newest), counts, since, "; ".join(troubles))
+    return Hop("venues", state, seen.age_s(newest), counts, "; ".join(troubles))
 
 
 def _trouble(seen: Snapshot, line: VenueLine | None) -> str:
@@ -98,7 +97,7 @@ def over_venues(symbol: str, told: AllVenues, now_ms: int) -> OverVenues | None:
 
 
 def table(found: OverVenues) -> Table:
-    shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    shown = plain_table()
     for name in ("venue", "contract", found.coin, "USD", "sides", "age"):
         right, named = name in {found.coin, "USD", "age"}, name in {"venue", "contract"}
         # Where it is narrow a name goes on in the next line; a number that was cut would be another number.
