@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -17,7 +16,7 @@ from cli.show import DEGRADED, DOWN, GOOD, STYLE, Hop
 from cli.state import texts
 from shared.agreed import METRICS_PORTS
 from shared.clock import Clock
-from shared.errors import Refused, Transient
+from shared.errors import UNREADABLE, Refused, Transient
 from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
 
 SHARED = tuple(service for service in METRICS_PORTS if service != "funding_api")  # each works on one host at a time
@@ -25,15 +24,15 @@ MOVED_WITHIN_S = 20.0
 SILENT_S = 10.0  # since its last sign, before a process counts as gone
 
 
-class Present(msgspec.Struct, frozen=True, rename="camel"):
-    """One process, as it last signed in. ``standby`` is empty where it works."""
+class Present(msgspec.Struct, frozen=True):
+    """One process, as it last signed in. ``standby`` is empty where it works; host and service name its row."""
 
-    host: str
-    service: str
-    beat_ms: int
+    beat_ms: int = msgspec.field(name="beat")
     standby: str
-    version: str
-    settings: dict[str, str]
+    version: str = ""
+    settings: dict[str, str] = {}
+    host: str = ""
+    service: str = ""
 
 
 class Share(msgspec.Struct, frozen=True, rename="camel"):
@@ -51,15 +50,9 @@ def signed_in(rows: Mapping[bytes, bytes]) -> list[Present]:
     found = []
     for name, blob in rows.items():
         host, _, service = name.decode(errors="replace").partition(" ")
-        try:
-            said: Any = json.loads(blob)
-            settings = {str(key): str(value) for key, value in said.get("settings", {}).items()}
-            present = Present(
-                host, service, int(said["beat"]), str(said["standby"]), str(said.get("version", "")), settings
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-            continue
-        found.append(present)
+        with contextlib.suppress(*UNREADABLE):
+            sign = msgspec.json.decode(blob, type=Present)
+            found.append(msgspec.structs.replace(sign, host=host, service=service))
     return sorted(found, key=lambda present: (present.service, present.host))
 
 
