@@ -228,22 +228,21 @@ async def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) 
     count
         end after so many; 0: never
     """
-    from cli.tail import Tail
+    from cli.tail import cycles
 
     if count < 0:
         raise SettingsError(f"--count {count}: must be a number of cycles, or 0 for no end")
-    out, said = show.console(), 0
+    out = show.console()
     async with opened(env_file) as (_, redis):
-        cycles = Tail(redis, SystemClock())
-        while True:
-            found = await cycles.next()
+        async for found in cycles(redis, SystemClock()):
             if json:
                 show.emit(found, indent=0)
             else:
                 out.print(found.line(), soft_wrap=True)
-            said += 1
-            if said == count:
-                return found.exit_status
+            count -= 1
+            if count == 0:
+                break
+    return found.exit_status
 
 
 @app.command

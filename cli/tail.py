@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping
+from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -58,28 +58,22 @@ def cycle(beat: Mapping[str, str], now_ms: int) -> Cycle:
     return msgspec.convert({"detail": silent("publisher"), **beat, **judged}, Cycle)
 
 
-class Tail:
-    """``next`` waits for the next thing to say: a new cycle, or a change of what is wrong."""
+async def cycles(redis: Redis, clock: Clock) -> AsyncIterator[Cycle]:
+    """Each new cycle, and each change of what is wrong, without an end."""
+    said: tuple[str, ...] = ()
+    while True:
+        found = await _look(redis, clock.now_ms())
+        what = (found.batch, found.verdict, found.state)
+        if what != said:
+            yield found
+        said = what
+        await clock.sleep(LOOK_EVERY_S)
 
-    def __init__(self, redis: Redis, clock: Clock) -> None:
-        self._redis = redis
-        self._clock = clock
-        self._said: Any = None
 
-    async def next(self) -> Cycle:
-        while True:
-            found = await self._look()
-            what = (found.batch, found.verdict, found.state)
-            if what != self._said:
-                self._said = what
-                return found
-            await self._clock.sleep(LOOK_EVERY_S)
-
-    async def _look(self) -> Cycle:
-        now_ms = self._clock.now_ms()
-        try:
-            async with redis_faults():
-                fields = cast("dict[bytes, bytes]", await self._redis.hgetall(STATUS + "publisher"))
-        except Transient as e:
-            return Cycle(iso(now_ms), UNKNOWN, str(e))
-        return cycle(texts(fields), now_ms)
+async def _look(redis: Redis, now_ms: int) -> Cycle:
+    try:
+        async with redis_faults():
+            fields = cast("dict[bytes, bytes]", await redis.hgetall(STATUS + "publisher"))
+    except Transient as e:
+        return Cycle(iso(now_ms), UNKNOWN, str(e))
+    return cycle(texts(fields), now_ms)

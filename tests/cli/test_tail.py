@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from cli.tail import Tail, cycle
+from cli.tail import cycle, cycles
 from shared.clock import iso
 from shared.store import STATUS
 from tests.builders import NOW_MS
@@ -19,10 +19,10 @@ WELL = {"state": "ok", "detail": "VERIFIED: 3 of 3", "verdict": "VERIFIED", "ser
 
 
 async def test_each_cycle_is_said_once(redis: Redis, clock: FakeClock) -> None:
-    tail = Tail(redis, clock)
+    told = cycles(redis, clock)
     await redis.hset(STATUS + "publisher", mapping={**WELL, "batch": iso(NOW_MS)})
-    first = await tail.next()
-    waiting = asyncio.create_task(tail.next())
+    first = await anext(told)
+    waiting = asyncio.ensure_future(anext(told))
     await eventually(lambda: len(clock.slept) >= 3)
     await redis.hset(STATUS + "publisher", mapping={**WELL, "batch": iso(NOW_MS + 10_000)})
     second = await waiting
@@ -33,7 +33,7 @@ async def test_each_cycle_is_said_once(redis: Redis, clock: FakeClock) -> None:
 
 
 async def test_silence_is_said_too(redis: Redis, clock: FakeClock) -> None:
-    found = await Tail(redis, clock).next()
+    found = await anext(cycles(redis, clock))
     assert found.exit_status == 2
     assert "publisher is not running" in found.line().plain
 
