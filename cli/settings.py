@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from shared import agreed, sentinel
 from shared.errors import SettingsError
@@ -95,13 +95,17 @@ class Settings:
         return f"{host}:{url.port or 6379}{url.path}"
 
 
-class Given(NamedTuple):
+class Given(msgspec.Struct, frozen=True):
+    """``source``: where the settings come from, for people.
+
+    Of the file ``strangers`` are names that are no setting, each with the nearest that is, or ""; ``exported`` those that
+    a shell alone would read, for the word before them.
+    """
+
     settings: Settings
-    source: str  # where they come from, for people
-    strangers: Mapping[str, str] = MappingProxyType(
-        {}
-    )  # names in the file that are no setting -> the nearest that is, or ""
-    exported: tuple[str, ...] = ()  # names in the file that a shell alone would read, for the word before them
+    source: str
+    strangers: dict[str, str] = {}
+    exported: tuple[str, ...] = ()
 
 
 def parse_env(content: str) -> dict[str, str]:
