@@ -17,6 +17,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from redis.asyncio import Redis
+from rich.console import RenderableType
 from rich.text import Text
 
 from cli import show
@@ -43,23 +44,19 @@ async def status(*, json: Json = False, env_file: EnvFile = None) -> int:
     """One screen: each hop from the exchange to what is served, how it stands, since when, and why."""
     from cli import hosts
     from cli.outside import health
-    from cli.state import read_or_none
+    from cli.state import read_or_why
     from cli.status import status, without_redis
 
     async with opened(env_file) as (given, redis):
-        seen, why = await read_or_none(redis, egress=given.settings.egress)
-        if seen is None:
-            said = await health(given.settings.health)
-            found = without_redis(why, said, SystemClock().now_ms(), given.source)
+        seen, why = await read_or_why(redis, egress=given.settings.egress)
+        if why:
+            found = without_redis(why, await health(given.settings.health), seen.now_ms, given.source)
         else:
             found = status(seen, given.settings, given.source, await hosts.read(redis, seen.now_ms))
-    if json:
-        show.emit(found)
-    else:
-        head = Text.assemble("oi-pipeline ", show.mark(found.state), f"  {show.clock(found.at)} UTC  ")
-        show.say(head.append(f"{given.settings.redis_shown}, {found.source}", "dim"), "", show.hop_table(found.hops))
-        if found.hosts:
-            show.say("", hosts.table(found.hosts))
+    head = Text.assemble("oi-pipeline ", show.mark(found.state), f"  {show.clock(found.at)} UTC  ")
+    head.append(f"{given.settings.redis_shown}, {found.source}", "dim")
+    beside = ("", hosts.table(found.hosts)) if found.hosts else ()
+    show.report(json, found, head, "", show.hop_table(found.hops), *beside)
     return found.exit_status
 
 
@@ -126,16 +123,14 @@ async def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = Non
     found = explaining.explain(meant, seen, settings, live) if meant else explaining.unknown(symbol, near)
     over = venues.over_venues(meant, told, seen.now_ms) if meant and told else None
     found = msgspec.structs.replace(found, venues=over)
-    if json:
-        show.emit(found)
-        return found.exit_status
-    show.say(Text(found.answer, show.STYLE[found.state]))
+    parts: list[RenderableType] = [Text(found.answer, show.STYLE[found.state])]
     if found.hops:
-        show.say("", show.hop_table(found.hops))
+        parts += ["", show.hop_table(found.hops)]
     if found.venues:
-        show.say("", venues.table(found.venues))
+        parts += ["", venues.table(found.venues)]
     if found.look:
-        show.say("", Text(f"look  {found.look}", "dim"))
+        parts += ["", Text(f"look  {found.look}", "dim")]
+    show.report(json, found, *parts)
     return found.exit_status
 
 
@@ -249,15 +244,12 @@ async def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) 
 async def doctor(*, json: Json = False, env_file: EnvFile = None) -> int:
     """Checks from the outside in, heaviest finding first, each with its fix. Safe beside production."""
     from cli import doctor
-    from cli.state import read_or_none
+    from cli.state import read_or_why
 
     async with opened(env_file) as (given, redis), http.client(connections=2) as client:
-        seen, why = await read_or_none(redis, egress=given.settings.egress)
+        seen, why = await read_or_why(redis, egress=given.settings.egress)
         findings = await doctor.examine(doctor.Patient(given, redis, client, seen, why))
-    if json:
-        show.emit({"findings": findings})
-    else:
-        show.say(*(doctor.shown(finding) for finding in findings))
+    show.report(json, {"findings": findings}, *(doctor.shown(finding) for finding in findings))
     return doctor.exit_status(findings)
 
 

@@ -42,43 +42,42 @@ from shared.venuelines import VENUE_LINES, VENUES, VenueLine
 UNAUDITED = "UNAUDITED"  # the publisher's verdict with BACKEND_AUDIT=off
 UNVERIFIED = "UNVERIFIED"  # the same where what is served cannot be read
 SWEEPS_READ = 20  # an explanation looks this far back for why a symbol failed
-Beat = Mapping[str, str]
 
 
 class Learnt(NamedTuple):
     """What the publisher remembers of the backend, out of ``oi:publisher``."""
 
-    delivered_ms: int | None  # when the newest delivered sweep landed
-    max_rows: int  # in one POST; 0: no limit is known
-    refused_ms: int  # when one was last too large
-    merges: str  # whether a POST adds to what is served: yes, no, unknown
-    post_s: float
-    post_status: int  # of HTTP, its answer; 0: none came back
+    delivered_ms: int | None = None  # when the newest delivered sweep landed
+    max_rows: int = 0  # in one POST; 0: no limit is known
+    refused_ms: int = 0  # when one was last too large
+    merges: str = "unknown"  # whether a POST adds to what is served: yes, no, unknown
+    post_s: float = 0.0
+    post_status: int = 0  # of HTTP, its answer; 0: none came back
     alerts_in_doubt: int = 0  # that may have arrived, could not be looked for, and were not sent again
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Marks: of the universe and of ``wanted``. ``sweeps``: newest first.
+    """What Redis holds; but for the time empty where it cannot be read. Marks: of the universe and of ``wanted``. ``sweeps``: newest first.
 
     ``served``: by the backend's spelling; empty while nobody audits: what an audit saw before is not what is served.
     """
 
     now_ms: int
-    beats: Mapping[str, Beat]
-    universe: dict[str, Member]
-    marks: dict[str, MarkPrice]
-    listed: frozenset[str]  # every symbol with a mark price, traded or not
-    contracts: dict[str, Reading]
-    volumes: dict[str, QuoteVolume]
-    served: dict[str, Served]
-    left_out: dict[str, str]
-    sweeps: list[Sweep]
-    ban_ms: int
-    learnt: Learnt
-    groups: frozenset[str]  # who reads the sweeps
-    alerts: int
-    alerts_waiting: int
-    unreadable: int
+    beats: dict[str, dict[str, str]] = {}
+    universe: dict[str, Member] = {}
+    marks: dict[str, MarkPrice] = {}
+    listed: frozenset[str] = frozenset()  # every symbol with a mark price, traded or not
+    contracts: dict[str, Reading] = {}
+    volumes: dict[str, QuoteVolume] = {}
+    served: dict[str, Served] = {}
+    left_out: dict[str, str] = {}
+    sweeps: list[Sweep] = []
+    ban_ms: int = 0
+    learnt: Learnt = Learnt()
+    groups: frozenset[str] = frozenset()  # who reads the sweeps
+    alerts: int = 0
+    alerts_waiting: int = 0
+    unreadable: int = 0
     changes: dict[str, Changes] = {}  # as the keeper tells them
     venues: dict[str, VenueLine] = {}  # how other venues stand; empty: none is read
 
@@ -214,9 +213,9 @@ def _learnt(fields: Mapping[str, str]) -> Learnt:
     )
 
 
-async def read_or_none(redis: Redis, **options: Any) -> tuple[Snapshot | None, str]:
-    """The snapshot, or None and why there is none."""
+async def read_or_why(redis: Redis, **options: Any) -> tuple[Snapshot, str]:
+    """The snapshot; or an empty one, and why Redis cannot be read."""
     try:
         return await read(redis, **options), ""
     except Transient as e:
-        return None, str(e)
+        return Snapshot(now_ms=time.time_ns() // 1_000_000), str(e)

@@ -17,15 +17,17 @@ __all__ = ["Finding", "Patient", "examine", "exit_status", "shown"]
 CHECKS: tuple[Check, ...] = (
     inside.told_settings,
     inside.redis,
-    inside.keeping,
-    inside.services,
     inside.history,
-    hosts.sharing,
     hosts.sentinels,
-    hosts.replica,
     exchange.rest,
     backend.serving,
     backend.key,
+)
+OF_REDIS: tuple[Check, ...] = (  # of what it holds: not made where it cannot be read
+    inside.keeping,
+    inside.services,
+    hosts.sharing,
+    hosts.replica,
     backend.sizes,
     backend.cache,
     backend.writers,
@@ -36,7 +38,7 @@ async def examine(patient: Patient) -> list[Finding]:
     """All checks, the stream beside the others; the heaviest finding first."""
     listening = asyncio.create_task(_made(exchange.stream, patient))
     found: list[Finding] = []
-    for check in CHECKS:
+    for check in CHECKS if patient.why else CHECKS + OF_REDIS:
         found += await _made(check, patient)
     found += await listening
     return sorted(found, key=lambda finding: ORDER.index(finding.state))

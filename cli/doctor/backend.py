@@ -77,8 +77,6 @@ async def _post_nothing(p: Patient) -> Reply:
 
 
 async def sizes(p: Patient) -> list[Finding]:
-    if p.seen is None:
-        return []
     learnt = p.seen.learnt
     if learnt.max_rows and p.seen.now_ms - learnt.refused_ms < LEARNT_MS:
         fix = "raise the body limit of the backend or of the proxy before it (nginx: client_max_body_size)"
@@ -89,8 +87,6 @@ async def sizes(p: Patient) -> list[Finding]:
 
 async def cache(p: Patient) -> list[Finding]:
     """Replace or merge, as the publisher learned from its own batches."""
-    if p.seen is None:
-        return []
     merges = p.seen.fact("publisher", "backendMerges") or p.seen.learnt.merges
     if merges == "no":
         fix = "none needed: whole batches are sent in one POST; keep the body limit above that"
@@ -102,8 +98,6 @@ async def cache(p: Patient) -> list[Finding]:
 
 
 async def writers(p: Patient) -> list[Finding]:
-    if p.seen is None:
-        return []
     if not p.given.settings.audit or not p.seen.served:
         return [Finding("writers", UNKNOWN, "who else writes cannot be told: nothing was audited", "BACKEND_AUDIT")]
     foreign = [] if p.seen.is_unseen else [key for key, row in p.seen.served.items() if row.verdict == "foreign"]

@@ -53,7 +53,7 @@ async def stream(p: Patient) -> list[Finding]:
 
 async def rest(p: Patient) -> list[Finding]:
     """One request of weight 1; a ban it meets is told to the services, as they tell each other."""
-    if p.seen is None:
+    if p.why:
         return [Finding("rest", UNKNOWN, "nothing is sent to the exchange: whether a ban is in force cannot be read")]
     if p.seen.ban_ms:
         left = age((p.seen.ban_ms - p.seen.now_ms) / 1000)

@@ -31,12 +31,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 @dataclass
 class Patient:
-    """What the checks work with. ``seen`` is None while Redis cannot be read, for the reason in ``why``."""
+    """What the checks work with. ``why`` Redis cannot be read; empty where it can, and ``seen`` is empty else."""
 
     given: Given
     redis: Redis
     client: httpx.AsyncClient
-    seen: Snapshot | None
+    seen: Snapshot
     why: str
 
 

@@ -26,8 +26,6 @@ LAG_S = 5.0
 
 async def sharing(p: Patient) -> list[Finding]:
     """Who works and who stands by; what differs between the hosts; their clocks."""
-    if p.seen is None:
-        return []
     found = await hosts.read(p.redis, p.seen.now_ms)
     if not hosts.several(found):
         return []
@@ -116,7 +114,7 @@ def judged(name: str, answers: list[Mapping[str, Any]], silent: list[str]) -> li
 
 async def replica(p: Patient) -> list[Finding]:
     """Where there are Sentinels, whether a replica keeps up."""
-    if p.seen is None or not isinstance(p.redis.connection_pool, SentinelConnectionPool):
+    if not isinstance(p.redis.connection_pool, SentinelConnectionPool):
         return []
     async with redis_faults():
         info: dict[str, Any] = await p.redis.info("replication")

@@ -36,7 +36,7 @@ async def redis(p: Patient) -> list[Finding]:
     old = too_old(version)
     if old:
         return [Finding("redis", DOWN, old, where, "upgrade it; no service starts on it")]
-    if p.seen is None:
+    if p.why:
         fix = "start Redis, or correct REDIS_URL; the services go on by themselves once it answers"
         return [Finding("redis", DOWN, "Redis cannot be read", f"{where}: {p.why}", fix)]
     if p.seen.unreadable:
@@ -47,8 +47,6 @@ async def redis(p: Patient) -> list[Finding]:
 
 async def keeping(p: Patient) -> list[Finding]:
     """Whether what the services rely on may be thrown away or lost. Most managed servers let nobody ask."""
-    if p.seen is None:
-        return []
     async with redis_faults():
         info: dict[str, Any] = await p.redis.info()
     found = []
@@ -74,8 +72,6 @@ async def _saves(redis: Redis) -> bool:
 
 
 async def services(p: Patient) -> list[Finding]:
-    if p.seen is None:
-        return []
     found = []
     for service, unit in UNITS.items():
         beat = p.seen.beats.get(service)
@@ -94,13 +90,13 @@ async def services(p: Patient) -> list[Finding]:
 
 async def history(p: Patient) -> list[Finding]:
     """The whole file of the past, read as SQLite checks it; seconds where a year is in it."""
-    keeps = p.seen is None or "oi_keeper" in p.seen.beats
+    keeps = bool(p.why) or "oi_keeper" in p.seen.beats
     found = [await asyncio.to_thread(_examined, p.given.settings.history_path, keeps)]
-    differing = p.seen.fact("oi_keeper", "differing") if p.seen else ""
+    differing = p.seen.fact("oi_keeper", "differing")
     if differing:
         what = f"open interest kept of {differing.replace(',', ', ')} differs from the exchange's own statistic"
         fix = "compare GET /history/SYMBOL with openInterestHist; one of the two is wrong"
-        compared = f"by more than 0.5 %, of {p.seen.fact('oi_keeper', 'compared') if p.seen else '?'} compared"
+        compared = f"by more than 0.5 %, of {p.seen.fact('oi_keeper', 'compared')} compared"
         found.append(Finding("history", DEGRADED, what, compared, fix))
     return found
 

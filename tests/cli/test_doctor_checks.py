@@ -16,7 +16,7 @@ from cli.doctor import backend, exchange, inside
 from cli.doctor.finding import Check, Finding, Patient
 from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
-from cli.state import read_or_none
+from cli.state import Snapshot, read_or_why
 from services.oi_keeper.schema import open_to_write
 from shared import store
 from shared.clock import SystemClock, iso
@@ -35,7 +35,7 @@ def served_now(**changes: object) -> dict[str, object]:
 async def found(check: Check, answer: Answer, **environ: str) -> Finding:
     given = find({**ENVIRON, **environ})
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        (finding,) = await check(Patient(given, Redis(), client, None, ""))
+        (finding,) = await check(Patient(given, Redis(), client, Snapshot(0), ""))
     return finding
 
 
@@ -256,7 +256,7 @@ async def test_a_server_that_is_too_old_is_named_with_what_is_needed() -> None:
     async with ScriptedRedis({}, otherwise=b"-ERR unknown command `HELLO`\r\n") as old, httpx.AsyncClient() as client:
         given = find({"REDIS_URL": old.url})
         async with store.connect(old.url) as redis:
-            seen, why = await read_or_none(redis)
+            seen, why = await read_or_why(redis)
             (finding,) = await inside.redis(Patient(given, redis, client, seen, why))
     assert finding.state == DOWN
     assert finding.what == "Redis 5 or older is there, and 6.2 or newer is needed, or Valkey"

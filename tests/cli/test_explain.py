@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from cli.explain import Explained, explain, resolve, unknown
 from cli.outside import Live
 from cli.settings import find
-from cli.state import Learnt, Snapshot
+from cli.state import Snapshot
 from cli.status import status
 from shared.model import Sweep
 from tests.cli.world import World
@@ -254,9 +254,8 @@ async def test_an_unknown_symbol_gets_the_nearest_names(redis: Redis) -> None:
     assert "did you mean ETHUSDT" in found.answer
 
 
-NOTHING_LEARNT = Learnt(None, 0, 0, "unknown", 0, 0)
 LISTED = frozenset({"BTCUSDT", ETH})
-KNOWN = Snapshot(0, {}, {}, {}, LISTED, {}, {}, {}, {}, [], 0, NOTHING_LEARNT, frozenset(), 0, 0, 0)
+KNOWN = Snapshot(0, listed=LISTED)
 
 
 @given(st.text())
