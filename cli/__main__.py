@@ -104,17 +104,16 @@ async def explain(symbol: str, /, *, json: Json = False, env_file: EnvFile = Non
 
     from cli import explain as explaining
     from cli import outside, venues
+    from cli.spelling import spellings
     from cli.state import SWEEPS_READ, read
     from shared.venuelines import read_venues
 
     async with opened(env_file) as (given, redis), http.client(connections=1) as client:
         settings = given.settings
-        seen = await read(redis, sweeps=1, egress=settings.egress)
+        seen = await read(redis, wanted=spellings(symbol), sweeps=SWEEPS_READ, egress=settings.egress)
         meant, near = explaining.resolve(symbol, seen)
         live: outside.Live | str | None = None
         told = await read_venues(redis, lambda _: None) if seen.venues else None
-        if meant:
-            seen = await read(redis, wanted=[meant], sweeps=SWEEPS_READ, egress=settings.egress)
         if meant and settings.backend_url:
             try:
                 live = await outside.served(client, settings.backend_url)
