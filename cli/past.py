@@ -19,7 +19,7 @@ from cli.spelling import spellings
 from shared.clock import from_iso, iso
 from shared.errors import Refused, SettingsError, Transient
 from shared.history.block import Row
-from shared.history.file import DAY_MS, Series, all_series, file_faults, open_to_read
+from shared.history.file import DAY_MS, all_series, file_faults, open_to_read
 from shared.history.read import rows_of, series_of
 
 HEIGHT = 10  # lines of a drawing
@@ -182,11 +182,7 @@ def export(path: str, span: Span, to: Path) -> int:
 def _all_lines(db: sqlite3.Connection, span: Span) -> Iterator[tuple[str | None, ...]]:
     for number, series in sorted(all_series(db).items(), key=lambda item: item[1]):
         for row in rows_of(db, number, span.from_ms, span.to_ms):
-            yield _exported(series, row)
-
-
-def _exported(series: Series, row: Row) -> tuple[str | None, ...]:
-    return series.symbol, iso(series.onboard_ms), *msgspec.structs.astuple(_line(row))
+            yield series.symbol, iso(series.onboard_ms), *msgspec.structs.astuple(_line(row))
 
 
 def _write_parquet(to: Path, lines: Iterator[tuple[str | None, ...]]) -> int:

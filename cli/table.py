@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from shared.changes import Change, Changes
 from shared.model import backend_key
 
 HEAD_AND_FOOT = 4
+Cell = tuple[str, str, bool, int]  # text, style, whether it stands at the left, how wide
 LONG = 125  # the screen from which on changes over more than an hour are shown
 TOLD_LATELY_S = 180.0  # twice a minute
 
@@ -223,63 +225,64 @@ def spark_width(total: int) -> int:
     return next(width for column, width in widths(total) if column.title == "1 h")
 
 
+@dataclass(frozen=True)
 class Screen:
     """One frame, exactly as wide and as high as the console. Rich's own tables would take fifteen times the CPU."""
 
-    def __init__(self, table: list[Row], view: View, status: Status, note: str) -> None:
-        self._table = table
-        self._view = view
-        self._status = status
-        self._note = note
+    table: list[Row]
+    view: View
+    status: Status
+    note: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         width, height = options.max_width, options.height or console.height
-        picked = chosen(self._table, self._view)
+        picked, columns = chosen(self.table, self.view), widths(width)
         room = page(height)
-        top = max(0, min(self._view.top, len(picked) - room))
+        top = max(0, min(self.view.top, len(picked) - room))
         yield from self._head(width, len(picked))
         for row in picked[top : top + room]:
-            yield from _line([(c.cell(row), c.style(row), c.left, w) for c, w in widths(width)], width)
+            yield from _line([(c.cell(row), c.style(row), c.left, w) for c, w in columns], width)
         for _ in range(room - len(picked)):
             yield Segment.line()
         yield from self._foot(width)
 
     def _head(self, width: int, count: int) -> Iterator[Segment]:
-        total = money(sum(row.usd or 0 for row in self._table))
-        state = self._status.state
-        says = f"{self._status.at[11:19]} UTC  {count} of {len(self._table)} symbols  ${total} open interest"
+        total = money(sum(row.usd or 0 for row in self.table))
+        state = self.status.state
+        says = f"{self.status.at[11:19]} UTC  {count} of {len(self.table)} symbols  ${total} open interest"
         yield from _line([(f"{DOT[state]} {state}", STYLE[state], True, 11), (says, "", True, width - 12)], width)
-        hops = [(f"{DOT[hop.state]} {hop.hop}", STYLE[hop.state], True, len(hop.hop) + 2) for hop in self._status.hops]
+        hops = [_sign(f"{DOT[hop.state]} {hop.hop}", hop.state) for hop in self.status.hops]
         yield from _line(hops if sum(hop[3] + 1 for hop in hops) <= width else self._few(), width)
         titles = [(self._title(c), "bold" if self._sorted(c) else "dim", c.left, w) for c, w in widths(width)]
         yield from _line(titles, width)
 
-    def _few(self) -> list[tuple[str, str, bool, int]]:
+    def _few(self) -> list[Cell]:
         """On a narrow screen: the hops that are not well, and how many are."""
-        odd = [hop for hop in self._status.hops if hop.state != GOOD]
-        well = f"{DOT[GOOD]} {len(self._status.hops) - len(odd)} hops good"
-        return [(well, STYLE[GOOD], True, len(well))] + [
-            (f"{DOT[hop.state]} {hop.hop}", STYLE[hop.state], True, len(hop.hop) + 2) for hop in odd
-        ]
+        odd = [hop for hop in self.status.hops if hop.state != GOOD]
+        well = f"{DOT[GOOD]} {len(self.status.hops) - len(odd)} hops good"
+        return [_sign(well, GOOD), *(_sign(f"{DOT[hop.state]} {hop.hop}", hop.state) for hop in odd)]
 
     def _sorted(self, column: Column) -> bool:
-        return COLUMNS[self._view.sort] is column
+        return COLUMNS[self.view.sort] is column
 
     def _title(self, column: Column) -> str:
-        return column.title + (("▼" if self._view.down else "▲") if self._sorted(column) else "")
+        return column.title + (("▼" if self.view.down else "▲") if self._sorted(column) else "")
 
     def _foot(self, width: int) -> Iterator[Segment]:
         keys = "←→ sort  r reverse  / filter  ↑↓ scroll  q quit"
-        text = f"/{self._view.pattern}" + ("▏" if self._view.typing else "") if self._searching() else keys
-        note = self._note or next((hop.cause for hop in self._status.hops if hop.state in {DOWN, DEGRADED}), "")
+        searching = self.view.typing or self.view.pattern
+        text = f"/{self.view.pattern}" + ("▏" if self.view.typing else "") if searching else keys
+        note = self.note or next((hop.cause for hop in self.status.hops if hop.state in {DOWN, DEGRADED}), "")
         line = f"{text}   {note}" if note else text
         yield Segment(set_cell_size(line, width), Style.parse("dim" if not note else "yellow"))
 
-    def _searching(self) -> bool:
-        return self._view.typing or bool(self._view.pattern)
+
+def _sign(text: str, state: str) -> Cell:
+    return text, STYLE[state], True, len(text)
 
 
-def _line(cells: list[tuple[str, str, bool, int]], width: int) -> Iterator[Segment]:
+def _line(cells: list[Cell], width: int) -> Iterator[Segment]:
+    """Side by side with a blank between, as far as there is room."""
     used = 0
     for n, (text, style, left, wide) in enumerate(cells):
         gap = 1 if n else 0
