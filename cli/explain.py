@@ -23,7 +23,7 @@ from shared.model import Served, backend_key, notional
 
 NEAR = 0.05  # of what we sent, or would send now: another value at this moment is not ours
 SKEW_S = 10.0  # how far the publisher lets another machine's clock be off
-HANDS = {"price": "ws_daemon", "mark": "ws_daemon", "universe": "oi_poller", "reply": "oi_poller"}
+DONE_BY = {"price": "ws_daemon", "mark": "ws_daemon", "universe": "oi_poller", "reply": "oi_poller"}
 PATIENCE_MS = 15_000  # a symbol that entered so lately may not have been swept and delivered yet
 
 
@@ -111,7 +111,7 @@ def _held(symbol: str, seen: Snapshot, usd: float, last: Hop) -> str:
 
 
 def _look(symbol: str, fault: Hop) -> str:
-    return f"journalctl -u {UNITS[HANDS.get(fault.hop, 'publisher')]} -g {symbol} -n 5, and docs/runbook.md"
+    return f"journalctl -u {UNITS[DONE_BY.get(fault.hop, 'publisher')]} -g {symbol} -n 5, and docs/runbook.md"
 
 
 def _last_usd(symbol: str, seen: Snapshot) -> float | None:

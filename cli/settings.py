@@ -98,8 +98,8 @@ class Settings:
 class Given(msgspec.Struct, frozen=True):
     """``source``: where the settings come from, for people.
 
-    Of the file ``strangers`` are names that are no setting, each with the nearest that is, or ""; ``exported`` those that
-    a shell alone would read, for the word before them.
+    Of the file ``strangers`` are names that are no setting, each with the nearest that is, or ""; ``exported`` those
+    that a shell alone would read, for the word before them.
     """
 
     settings: Settings

@@ -57,8 +57,9 @@ class Learnt(NamedTuple):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What Redis holds; but for the time empty where it cannot be read. Marks: of the universe and of ``wanted``. ``sweeps``: newest first.
+    """What Redis holds; empty, but for the time, where it cannot be read.
 
+    Marks: of the universe and of ``wanted``. ``sweeps``: newest first.
     ``served``: by the backend's spelling; empty while nobody audits: what an audit saw before is not what is served.
     """
 

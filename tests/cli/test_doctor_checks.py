@@ -133,38 +133,32 @@ async def test_a_limit_of_rows_is_told_while_it_is_new(redis: Redis) -> None:
     assert "at most 150 rows a POST" in size.evidence
 
 
-async def test_another_writer_is_named(redis: Redis) -> None:
-    world = World()
-    world.served["ETHUSDT"] = "foreign"
-    writers = (await of_world(backend.writers, world, redis))["writers"]
-    assert (writers.state, writers.evidence) == (DOWN, "1 symbols: ETHUSDT")
+def foreign(world: World, fact: str, ago_s: int) -> None:
+    world.beats["publisher"] |= {fact: iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
 
 
-@pytest.mark.parametrize(("ago_s", "state"), [(21, DOWN), (1000, GOOD)])
-async def test_another_writer_that_was_seen_between_two_batches_is_named(redis: Redis, ago_s: int, state: str) -> None:
+WALLED = {"verdict": "UNVERIFIED", "why": "could not read back: a bot wall"}
+WRITERS: list[tuple[str, Callable[[World], object], str, str]] = [
+    ("nobody", lambda _: None, GOOD, "nobody else writes (4 symbols served, all sent from here)"),
+    ("a value", lambda w: w.served.update(ETHUSDT="foreign"), DOWN, "nobody here sent (1 symbols: ETHUSDT)"),
+    ("between two batches", lambda w: foreign(w, "foreignAt", 21), DOWN, "of 3 symbols"),
+    ("long ago", lambda w: foreign(w, "foreignAt", 1000), GOOD, "nobody else writes"),
+    ("the universe", lambda w: foreign(w, "universeForeignAt", 21), DEGRADED, "replaces the universe"),
+    ("the universe long ago", lambda w: foreign(w, "universeForeignAt", 1000), GOOD, "nobody else writes"),
+    ("not read back", lambda w: w.beats["publisher"].update(WALLED), UNKNOWN, f"cannot be told ({WALLED['why']})"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "state", "says"), [case[1:] for case in WRITERS], ids=[case[0] for case in WRITERS])
+async def test_another_writer_is_named(redis: Redis, spoil: Callable[[World], object], state: str, says: str) -> None:
+    """The old timer replaces the universe every five minutes, which is a writer too. While nothing can be read back the
+    rows of ``oi:served`` are of an earlier look, and another writer may have come since.
+    """
     world = World()
-    world.beats["publisher"] |= {"foreignAt": iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
+    spoil(world)
     writers = (await of_world(backend.writers, world, redis))["writers"]
     assert writers.state == state
-    assert ("of 3 symbols" in writers.evidence) is (state == DOWN)
-
-
-@pytest.mark.parametrize(("ago_s", "state"), [(21, DEGRADED), (1000, GOOD)])
-async def test_another_writer_of_the_universe_is_a_writer(redis: Redis, ago_s: int, state: str) -> None:
-    """The old timer replaces the universe every five minutes; nobody else writing is not what that is called."""
-    world = World()
-    world.beats["publisher"] |= {"universeVerdict": "VERIFIED", "universeForeignAt": iso(world.now_ms - ago_s * 1000)}
-    writers = (await of_world(backend.writers, world, redis))["writers"]
-    assert writers.state == state
-    assert ("replaces the universe" in writers.what) is (state == DEGRADED)
-
-
-async def test_who_else_writes_is_not_known_while_nothing_can_be_read_back(redis: Redis) -> None:
-    """The rows of ``oi:served`` are then of an earlier look, and another writer may have come since."""
-    world = World()
-    world.beats["publisher"] |= {"verdict": "UNVERIFIED", "why": "could not read back: a bot wall"}
-    writers = (await of_world(backend.writers, world, redis))["writers"]
-    assert (writers.state, writers.evidence) == (UNKNOWN, "could not read back: a bot wall")
+    assert says in f"{writers.what} ({writers.evidence})"
 
 
 async def test_a_ban_silences_it_too(redis: Redis) -> None:
@@ -190,12 +184,8 @@ async def test_a_silent_service_is_named_with_its_unit(redis: Redis) -> None:
 
 async def test_a_venue_poller_is_missed_only_where_venues_are_wanted(redis: Redis) -> None:
     assert set(await of_world(inside.services, World(), redis)) == {"services"}
-
-    async with httpx.AsyncClient() as client:
-        patient = Patient(find({**ENVIRON, "VENUES": "okx"}), redis, client, await World().seen(redis), "")
-        (finding,) = await inside.services(patient)
-
-    assert (finding.check, finding.state) == ("venue_poller", DEGRADED)
+    wanted = await of_world(inside.services, World(), redis, VENUES="okx")
+    assert {name: finding.state for name, finding in wanted.items()} == {"venue_poller": DEGRADED}
 
 
 async def test_a_check_that_cannot_be_made_costs_itself(redis: Redis, redis_url: str) -> None:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from cli import hosts
 from cli.doctor.hosts import clocks, differences, judged
 from cli.hosts import SHARED, Present, Share, shares, signed_in
+from cli.settings import find
 from cli.show import DEGRADED, DOWN, GOOD
 from cli.status import status
 from shared import agreed
@@ -28,6 +29,7 @@ from tests.shared.test_lease import Host
 from tests.waiting import eventually
 
 NOW_MS = 1_764_720_000_000
+SETTINGS = find({"REDIS_URL": "redis://h"}).settings
 
 
 def there(host: str, service: str = "publisher", *, standby: str = "", age_s: float = 1.0, **said: str) -> Present:
@@ -215,18 +217,10 @@ async def test_a_service_without_a_standby_keeps_no_other_from_moving(redis: Red
 async def test_status_shows_the_hosts_where_there_are_two(redis: Redis) -> None:
     world = World()
     seen = await world.seen(redis)
-    settings = hosts_settings()
-    assert status(seen, settings, "here").hosts == []
-    found = status(seen, settings, "here", both(there("host-a"), there("host-b", standby="x")))
+    assert status(seen, SETTINGS, "here").hosts == []
+    found = status(seen, SETTINGS, "here", both(there("host-a"), there("host-b", standby="x")))
     assert [hop.hop for hop in found.hops][-1] == "hosts"
     assert [share.service for share in found.hosts] == ["publisher"]  # the others are not used here
-
-
-def hosts_settings():  # type: ignore[no-untyped-def]
-    from cli.settings import Settings
-    from shared.settings import load
-
-    return load(Settings, {})
 
 
 def test_digests_tell_settings_apart_and_hold_no_secret() -> None:

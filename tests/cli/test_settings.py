@@ -98,21 +98,24 @@ def test_a_file_that_was_named_and_cannot_be_read_is_an_error(nowhere: Path) -> 
         find({}, nowhere / "missing.env")
 
 
-def test_a_name_nobody_reads_is_noticed_with_the_one_that_was_meant() -> None:
-    example = (ROOT / ".env.example").read_text()
-    assert strangers(example + "\nBACKEND_ULR=https://x\nREDIS_URL=redis://h\n") == {"BACKEND_ULR": "BACKEND_URL"}
-    assert strangers("BACKEND_ULR=https://x\n") == {}
+OF_ITS_DAY = (ROOT / ".env.example").read_text().replace("#HISTORY_BACKFILL=on\n", "")
 
 
-def test_a_setting_that_came_with_an_upgrade_is_no_stranger() -> None:
-    """The file was made of the example of its day, and is never overwritten."""
-    of_its_day = (ROOT / ".env.example").read_text().replace("#HISTORY_BACKFILL=on\n", "")
-    assert strangers(of_its_day + "\nHISTORY_BACKFILL=off\n") == {}
-
-
-def test_a_setting_that_was_uncommented_is_no_stranger() -> None:
-    """As the head of the file asks for."""
-    assert strangers((ROOT / ".env.example").read_text().replace("#HISTORY_BACKFILL=on", "HISTORY_BACKFILL=off")) == {}
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (OF_ITS_DAY + "BACKEND_ULR=https://x\nREDIS_URL=redis://h\n", {"BACKEND_ULR": "BACKEND_URL"}),
+        ("BACKEND_ULR=https://x\n", {}),  # not made of the example: it may be another program's, too
+        (OF_ITS_DAY + "HISTORY_BACKFILL=off\n", {}),  # it came with an upgrade, which overwrites no settings
+        (
+            (ROOT / ".env.example").read_text().replace("#HISTORY_BACKFILL=on", "HISTORY_BACKFILL=off"),
+            {},
+        ),  # uncommented
+    ],
+    ids=["mistyped", "not ours", "newer", "uncommented"],
+)
+def test_a_name_nobody_reads_is_noticed_with_the_one_that_was_meant(content: str, found: dict[str, str]) -> None:
+    assert strangers(content) == found
 
 
 def test_a_line_for_a_shell_is_noticed(nowhere: Path) -> None:

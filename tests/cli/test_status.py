@@ -14,9 +14,10 @@ from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, age, money
 from cli.state import Snapshot, read
 from cli.status import Status, status, without_redis
 from shared.clock import iso
-from tests.cli.world import SERVICES, World
+from tests.cli.world import SERVICES, SYMBOLS, World
 
 SETTINGS = find({"REDIS_URL": "redis://h"}).settings
+Spoil = Callable[[World], object]
 
 
 async def judged(world: World, redis: Redis) -> Status:
@@ -35,19 +36,19 @@ async def test_all_is_well(redis: Redis) -> None:
     assert len(found.hops) == 11
 
 
-def kill(service: str) -> Callable[[World], object]:
+def kill(service: str) -> Spoil:
     return lambda world: world.beats.pop(service)
 
 
-def says(service: str, **fields: str) -> Callable[[World], object]:
+def says(service: str, **fields: str) -> Spoil:
     return lambda world: world.beats[service].update(fields)
 
 
-def judges(verdict: str, served: str) -> Callable[[World], object]:
+def judges(verdict: str, served: str) -> Spoil:
     return says("publisher", state="degraded", detail=f"{verdict}: {served} served", verdict=verdict, served=served)
 
 
-def change(**parts: object) -> Callable[[World], object]:
+def change(**parts: object) -> Spoil:
     return lambda world: [setattr(world, name, value) for name, value in parts.items()]
 
 
@@ -61,7 +62,7 @@ TOLD_BY = {
     "history": "oi_keeper",
 }
 
-CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
+CASES: list[tuple[str, Spoil, dict[str, str], str]] = [
     ("feed dead", kill("ws_daemon"), {"feed": DOWN}, DEGRADED),
     ("by REST", says("ws_daemon", state="degraded", source="premiumIndex"), {"feed": DEGRADED}, DEGRADED),
     ("mute", says("ws_daemon", state="stalled", detail="mute"), {"feed": DOWN}, DEGRADED),
@@ -98,9 +99,7 @@ CASES: list[tuple[str, Callable[[World], object], dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("spoil", "expected", "overall"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
-async def test_the_hop_at_fault_is_named(
-    redis: Redis, spoil: Callable[[World], object], expected: dict[str, str], overall: str
-) -> None:
+async def test_the_hop_at_fault_is_named(redis: Redis, spoil: Spoil, expected: dict[str, str], overall: str) -> None:
     world = World()
     spoil(world)
 
@@ -112,92 +111,62 @@ async def test_the_hop_at_fault_is_named(
     for hop in found.hops:  # a time at which another state began would be read as that of this one
         told = world.beats.get(TOLD_BY.get(hop.hop, ""), {}).get("state", "")
         assert (hop.since is not None) == (told != "" and (told == "ok") == (hop.state == GOOD)), hop
-    for beat in world.beats.values():
-        beat["detail"] = "FOREIGN: no sweep has landed; waiting for Redis: banned"
-    assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
+    for prose in ("FOREIGN: no sweep has landed; waiting for Redis: banned", ""):
+        for beat in world.beats.values():
+            beat["detail"] = prose
+        assert hops(await judged(world, redis)) == hops(found), "what a service says in prose changed a verdict"
 
 
-async def test_where_nothing_was_sent_no_other_is_blamed_for_what_is_served(redis: Redis) -> None:
+def all_of(*spoils: Spoil) -> Spoil:
+    return lambda world: [spoil(world) for spoil in spoils]
+
+
+def all_served(word: str) -> Spoil:
+    return change(served=dict.fromkeys(SYMBOLS, word))
+
+
+def banned(world: World) -> None:
+    world.ban_ms = world.now_ms + 60_000
+
+
+def foreign(fact: str, ago_s: int) -> Spoil:
+    return lambda world: world.beats["publisher"].update(
+        {fact: iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
+    )
+
+
+UNSTORED = "served, not stored: the backend's database took 0 of 4 rows"
+UNREADABLE = "4 unreadable (BTCUSDT, ETHUSDT, SOLUSDT and 1 more)"
+UNSENT = "nothing was fit to be sent: what is served grows old"
+SHRANK = {"universeVerdict": "HELD_BACK", "universeWhy": "it shrank"}
+WALLED = "could not read back: the public GET is stopped by a bot wall"
+TOLD: list[tuple[str, Spoil, str, str, str]] = [
+    ("not stored", all_of(judges("PARTIAL", "4"), says("publisher", why=UNSTORED)), "served", DEGRADED, UNSTORED),
+    ("walled", all_of(judges("UNVERIFIED", "unknown"), says("publisher", why=WALLED)), "served", DEGRADED, WALLED),
+    ("unreadable", all_of(judges("PARTIAL", "0"), all_served("unreadable")), "served", DOWN, UNREADABLE),
+    ("nothing sent", all_of(judges("PARTIAL", "unknown"), says("publisher", sent="0")), "served", DEGRADED, UNSENT),
+    ("cached", says("publisher", cacheAgeS="7"), "served", GOOD, "what is served comes from a cache, 7 s old"),
+    ("overwritten", foreign("foreignAt", 300), "served", DEGRADED, "another writer's values were served, of 3 symbols"),
+    ("overwritten long ago", foreign("foreignAt", 1000), "served", GOOD, "VERIFIED"),
+    ("replaced", foreign("universeForeignAt", 300), "universe", DEGRADED, "another writer replaced it at the backend"),
+    ("replaced long ago", foreign("universeForeignAt", 1000), "universe", GOOD, "4 symbols"),
+    ("held back", says("publisher", **SHRANK), "universe", DEGRADED, "at the backend HELD_BACK: it shrank"),
+    ("in doubt", change(learnt={"alerts_in_doubt": "2"}), "alerts", GOOD, "2 in doubt and not sent again"),
+    ("banned", banned, "budget", DOWN, "nothing may be sent to the exchange"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "hop", "state", "told"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD])
+async def test_what_is_wrong_is_told(redis: Redis, spoil: Spoil, hop: str, state: str, told: str) -> None:
+    """A wrong reason, such as "not everything is served" beside "4 of 4 served", sends a person to the wrong place."""
     world = World()
-    judges("PARTIAL", "unknown")(world)
-    says("publisher", sent="0")(world)
-    served = next(hop for hop in (await judged(world, redis)).hops if hop.hop == "served")
+    spoil(world)
 
-    assert (served.state, served.cause) == (DEGRADED, "nothing was fit to be sent: what is served grows old")
-
-
-@pytest.mark.parametrize(("ago_s", "state"), [(300, DEGRADED), (1000, GOOD)])
-async def test_another_writer_of_the_universe_is_told_of_while_it_may_come_again(
-    redis: Redis, ago_s: int, state: str
-) -> None:
-    world = World()
-    world.beats["publisher"] |= {"universeVerdict": "VERIFIED", "universeForeignAt": iso(world.now_ms - ago_s * 1000)}
-
-    found = {hop.hop: hop for hop in (await judged(world, redis)).hops}
-
-    assert found["universe"].state == state
-    assert ("another writer" in found["universe"].cause) is (state == DEGRADED)
-
-
-async def test_what_the_publisher_says_of_universe_and_alerts_is_told(redis: Redis) -> None:
-    world = World()
-    world.beats["publisher"] |= {"universeVerdict": "HELD_BACK", "universeWhy": "it shrank from 40 to 35"}
-    world.learnt["alerts_in_doubt"] = "2"
-
-    found = {hop.hop: hop for hop in (await judged(world, redis)).hops}
-
-    assert found["universe"].cause == "at the backend HELD_BACK: it shrank from 40 to 35"
-    assert "2 in doubt and not sent again" in found["alerts"].counts
-
-
-@pytest.mark.parametrize(("ago_s", "state"), [(300, DEGRADED), (1000, GOOD)])
-async def test_another_writer_between_two_batches_is_told_of_while_it_may_come_again(
-    redis: Redis, ago_s: int, state: str
-) -> None:
-    world = World()
-    world.beats["publisher"] |= {"foreignAt": iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
-
-    found = next(hop for hop in (await judged(world, redis)).hops if hop.hop == "served")
+    found = next(found for found in (await judged(world, redis)).hops if found.hop == hop)
 
     assert found.state == state
-    assert ("another writer's values were served, of 3 symbols" in found.cause) is (state == DEGRADED)
-
-
-WHYS = [
-    ("PARTIAL", "4", {}, "served, not stored: the backend's database took 0 of 4 rows"),
-    ("UNVERIFIED", "unknown", {}, "could not read back: the public GET is stopped by a bot wall"),
-    (
-        "PARTIAL",
-        "0",
-        dict.fromkeys(World().universe, "unreadable"),
-        "4 unreadable (BTCUSDT, ETHUSDT, SOLUSDT and 1 more)",
-    ),
-]
-
-
-@pytest.mark.parametrize(("verdict", "served", "rows", "told"), WHYS, ids=["not stored", "walled", "unreadable"])
-async def test_why_a_cycle_is_not_verified_is_told(
-    redis: Redis, verdict: str, served: str, rows: dict[str, str], told: str
-) -> None:
-    """ "Not everything is served as it was sent" beside "4 of 4 served as sent" sends a person to the wrong place."""
-    world = World()
-    world.served |= rows
-    judges(verdict, served)(world)
-    world.beats["publisher"]["why"] = told
-
-    hop = next(hop for hop in (await judged(world, redis)).hops if hop.hop == "served")
-
-    assert hop.state == (DOWN if rows else DEGRADED)
-    assert told in hop.cause
-
-
-async def test_a_ban_is_told_with_its_end(redis: Redis) -> None:
-    world = World()
-    world.ban_ms = world.now_ms + 60_000
-    found = await judged(world, redis)
-
-    assert hops(found)["budget"] == DOWN
-    assert "nothing may be sent to the exchange" in next(hop.cause for hop in found.hops if hop.hop == "budget")
+    assert told in f"{found.counts}; {found.cause}"
+    assert bool(found.cause) == (state != GOOD)
 
 
 async def test_an_empty_redis_is_no_reason_to_fail(redis: Redis) -> None:

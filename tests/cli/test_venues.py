@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -25,85 +26,73 @@ from tests.venue_poller.told import told
 SETTINGS = find({"REDIS_URL": "redis://h", "VENUES": "okx,gate"}).settings
 
 
-async def hop_of(world: World, redis: Redis, lines: dict[str, VenueLine]) -> Hop | None:
-    await world.write(redis)
-    async with round_trip(redis) as pipe:
-        VENUE_LINES.put(pipe, lines)
-    found = status(await read(redis), SETTINGS, "tests")
-    return next((hop for hop in found.hops if hop.hop == "venues"), None)
-
-
-def reading(world: World) -> World:
-    world.beats["venue_poller"] = {"state": "ok", "detail": "well", "venues": "okx,gate"}
-    return world
-
-
 def line(world: World, age_s: float = 2.0, **changes: Any) -> VenueLine:
     at_ms = int(world.now_ms - age_s * 1000)
     return VenueLine(**{"at": at_ms, "asked": world.now_ms, "rows": 300, "coins": 290, **changes})
 
 
-async def test_there_is_a_hop_only_where_venues_are_read(redis: Redis) -> None:
-    world = World()
-    assert await hop_of(world, redis, {}) is None
-    world.beats["venue_poller"] = {"state": "ok", "detail": "idle", "venues": ""}
-    assert await hop_of(world, redis, {"okx": line(world, 9999)}) is None
+Lines = Callable[[World], dict[str, VenueLine]]
+COUNTS = "2 venues, 600 contracts, 0 not believed"
+HTML = {"trouble": "403 <html>"}
+OLD = "not believed for 90s"
+AWAY = f"okx: {OLD}, 403 <html>"
+NONE = "okx: never believed; gate: not read yet"
+SILENT = "venue_poller is not running, or cannot reach Redis: no heartbeat (systemctl status oi-venue-poller)"
+APART = "BTC in 10 min: binance +0.0%"
+BOTH = f"okx: {OLD}; gate: {OLD}; {APART}"
 
-    hop = await hop_of(reading(World()), redis, {"okx": line(world), "gate": line(world)})
+
+def two(okx_s: float = 2, gate_s: float = 2, **more: dict[str, Any]) -> Lines:
+    """Lines of okx and gate, so many seconds old, and of others."""
+    return lambda w: {
+        "okx": line(w, okx_s),
+        "gate": line(w, gate_s),
+        **{n: line(w, **told) for n, told in more.items()},
+    }
+
+
+def kept_away(world: World) -> dict[str, VenueLine]:
+    return two(okx={**HTML, "age_s": 90, "until": world.now_ms + 400_000})(world)
+
+
+# Which venues the poller reads, None without one; what stands in Redis; how the hop stands, its counts, its cause.
+HOPS: list[tuple[str, str | None, Lines, str, str, str]] = [
+    ("well", "okx,gate", two(), GOOD, COUNTS, ""),
+    ("refused", "okx,gate", two(okx={**HTML, "age_s": 90}), DEGRADED, COUNTS, AWAY),
+    ("kept away", "okx,gate", kept_away, DEGRADED, COUNTS, f"{AWAY}, asked again in 7m"),
+    ("nothing read", "okx,gate", lambda w: {"okx": line(w, at=0)}, DOWN, COUNTS.replace("600", "300"), NONE),
+    ("no process", None, two(), DOWN, COUNTS, SILENT),
+    ("no longer chosen", "okx,gate", two(bybit={"age_s": 9999, "rows": 700}), GOOD, COUNTS, ""),
+    ("a warning", "okx,gate", two(binance={"warning": APART}), DEGRADED, COUNTS, APART),
+    ("and one ill", "okx,gate", two(90, binance={"warning": APART}), DEGRADED, COUNTS, f"okx: {OLD}; {APART}"),
+    ("and both ill", "okx,gate", two(90, 90, binance={"warning": APART}), DOWN, COUNTS, BOTH),
+]  # fmt: skip
+
+
+async def hop_of(world: World, redis: Redis, reads: str | None, lines: Lines) -> Hop | None:
+    if reads is not None:
+        world.beats["venue_poller"] = {"state": "ok", "detail": "well", "venues": reads}
+    await world.write(redis)
+    async with round_trip(redis) as pipe:
+        VENUE_LINES.put(pipe, lines(world))
+    found = status(await read(redis), SETTINGS, "tests")
+    return next((hop for hop in found.hops if hop.hop == "venues"), None)
+
+
+@pytest.mark.parametrize(
+    ("reads", "lines", "state", "counts", "cause"), [case[1:] for case in HOPS], ids=[case[0] for case in HOPS]
+)
+async def test_how_other_venues_stand(
+    redis: Redis, reads: str | None, lines: Lines, state: str, counts: str, cause: str
+) -> None:
+    hop = await hop_of(World(), redis, reads, lines)
     assert hop is not None
-    assert (hop.state, hop.counts) == (GOOD, "2 venues, 600 contracts, 0 not believed")
+    assert (hop.state, hop.counts, hop.cause) == (state, counts, cause)
 
 
-async def test_a_venue_that_is_not_believed_is_named_with_its_trouble(redis: Redis) -> None:
-    world = reading(World())
-
-    hop = await hop_of(world, redis, {"okx": line(world, 90, trouble="403 <html>"), "gate": line(world)})
-
-    assert hop is not None
-    assert (hop.state, hop.cause) == (DEGRADED, "okx: not believed for 90s, 403 <html>")
-
-    kept_away = line(world, 90, trouble="403 <html>", until=world.now_ms + 400_000)
-    hop = await hop_of(world, redis, {"okx": kept_away, "gate": line(world)})
-    assert hop is not None
-    assert hop.cause == "okx: not believed for 90s, 403 <html>, asked again in 7m"
-
-
-async def test_nothing_read_at_all(redis: Redis) -> None:
-    world = reading(World())
-    hop = await hop_of(world, redis, {"okx": line(world, at=0, trouble="away")})
-    assert hop is not None
-    assert (hop.state, hop.cause) == (DOWN, "okx: never believed, away; gate: not read yet")
-
-
-async def test_without_its_process_no_venue_is_read(redis: Redis) -> None:
-    """However many were: as of every other service that is dead."""
-    hop = await hop_of(World(), redis, {"okx": line(World()), "gate": line(World())})
-    assert hop is not None
-    assert hop.state == DOWN
-    assert "no heartbeat" in hop.cause
-
-
-async def test_a_venue_that_is_no_longer_chosen_is_not_counted(redis: Redis) -> None:
-    """Its line stays in Redis."""
-    world = reading(World())
-    lines = {"okx": line(world), "gate": line(world), "bybit": line(world, 9999, rows=700)}
-
-    hop = await hop_of(world, redis, lines)
-
-    assert hop is not None
-    assert (hop.state, hop.counts) == (GOOD, "2 venues, 600 contracts, 0 not believed")
-
-
-@pytest.mark.parametrize(("ill", "state"), [(0, DEGRADED), (1, DEGRADED), (2, DOWN)])
-async def test_a_warning_takes_no_venue_for_ill(redis: Redis, ill: int, state: str) -> None:
-    world = reading(World())
-    lines = {name: line(world, 90 if n < ill else 2) for n, name in enumerate(("okx", "gate"))}
-
-    hop = await hop_of(world, redis, {**lines, "binance": line(world, warning="BTC in 10 min: binance +0.0%")})
-
-    assert hop is not None
-    assert hop.state == state
-    assert hop.cause.endswith("BTC in 10 min: binance +0.0%")
+@pytest.mark.parametrize(("reads", "lines"), [(None, lambda _: {}), ("", lambda w: {"okx": line(w, 9999)})])
+async def test_there_is_a_hop_only_where_venues_are_read(redis: Redis, reads: str | None, lines: Lines) -> None:
+    assert await hop_of(World(), redis, reads, lines) is None
 
 
 async def test_each_venue_s_row_of_a_coin_and_why_one_is_not_in_the_sum(redis: Redis) -> None:
