@@ -99,6 +99,31 @@ def test_a_week_is_drawn_and_a_part_of_it_shown_larger(page: Page, backend: Back
     assert (line.get_attribute("d") or "").count("L") < 150
 
 
+def test_who_lets_go_outside_the_chart_is_shown_the_part_and_keeps_the_drawer(page: Page, backend: Backend) -> None:
+    """Nothing came of it to the right, and below it the drawer closed: the click was then the drawer's own."""
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    page.locator('tr[data-symbol="BTCUSDT"] button').click()
+    page.locator('[data-range="7d"]').click()
+    chart, line = page.locator("#drawer .chart"), page.locator("#drawer .chart path.oi")
+    expect(line).to_be_attached()
+    box = chart.bounding_box()
+    assert box
+    for x, y in ((box["width"] + 5, 100), (300, 420)):
+        chart.dblclick(position={"x": 100, "y": 100})
+        assert (line.get_attribute("d") or "").count("L") > 170
+        page.mouse.move(box["x"] + 200, box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+        page.mouse.up()
+        assert (line.get_attribute("d") or "").count("L") < 170, (x, y)
+
+    page.mouse.click(box["x"] + 300, 790)
+    expect(chart).to_be_visible()
+    page.mouse.click(100, 400)
+    expect(chart).to_be_hidden()
+
+
 def test_where_nobody_keeps_the_past_there_are_dashes(page: Page, start_backend: Callable[..., Backend]) -> None:
     backend = start_backend()
     backend.ingest([BTC], ago(1))

@@ -32,7 +32,7 @@ export class Chart {
     this.box.onpointermove = (event) => this.point(event);
     this.box.onpointerleave = this.box.onblur = () => this.pick(-1);
     this.box.onkeydown = (event) => this.step(event);
-    this.box.onpointerdown = (event) => (this.from = this.cross ? this.at(event) : null);
+    this.box.onpointerdown = (event) => this.drawFrom(event);
     this.box.onpointerup = (event) => this.drawnOver(event);
     this.box.ondblclick = () => this.zoom(null);
     new ResizeObserver(() => this.draw()).observe(box);
@@ -56,6 +56,12 @@ export class Chart {
     this.window = part;
     this.draw();
     this.pick(-1);
+  }
+
+  /** What follows is the chart's own, also where it ends outside. */
+  drawFrom(event) {
+    this.from = this.cross ? this.at(event) : null;
+    this.box.setPointerCapture(event.pointerId);
   }
 
   drawnOver(event) {

@@ -50,7 +50,8 @@ export class Drawer {
     this.ranges = [...dialog.querySelectorAll('[data-range]')];
     for (const button of this.ranges) button.onclick = () => this.choose(button.dataset.range);
     find('.close').onclick = () => dialog.close();
-    dialog.onclick = (event) => event.target === dialog && dialog.close(); // beside the drawer
+    const beside = (event) => event.target === dialog && event.clientX < dialog.getBoundingClientRect().left;
+    dialog.onclick = (event) => beside(event) && dialog.close();
     dialog.onclose = () => (this.symbol = null);
   }
 
