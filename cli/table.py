@@ -128,7 +128,7 @@ def _percents(
 COLUMNS = (
     Column("symbol", 12, lambda r: r.symbol, lambda r: r.symbol, lambda _: "bold", grow=6, left=True),
     Column("OI USD", 7, lambda r: money(r.usd), lambda r: r.usd, _trust, grow=2),
-    Column("contracts", 9, lambda r: money(r.contracts), lambda r: r.contracts, wide=100),
+    Column("contracts", 10, lambda r: money(r.contracts), lambda r: r.contracts, wide=100),
     Column("mark", 9, lambda r: _price(r.mark), lambda r: r.mark, grow=2),
     _percents("fund%", lambda r: r.funding, 4, 7, grow=1),
     _percents("Δ5m%", lambda r: r.change_5m, 2, grow=1),

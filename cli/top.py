@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import termios
 import tty
@@ -32,12 +33,14 @@ KEYS = {
     "\x1b[5~": "pgup",
     "\x1b[6~": "pgdn",
     "\x1b[H": "home",
+    "\x1b[1~": "home",
     "\x1b[F": "end",
+    "\x1b[4~": "end",
     "\x1b": "esc",
     "\r": "enter",
     "\n": "enter",
     "\x7f": "back",
-    "\x03": "q",
+    "\x08": "back",
 }
 
 
@@ -84,33 +87,38 @@ async def live(latest: Latest, console: Console) -> None:
                 view = await _until(deadline_s, view, pressed, latest, screen)
 
 
-async def _until(deadline_s: float, view: View, pressed: asyncio.Queue[str], latest: Latest, screen: Live) -> View:
-    """Draw, and draw again with each key, until it is time to read anew."""
+async def _until(
+    deadline_s: float, view: View, pressed: asyncio.Queue[list[str]], latest: Latest, screen: Live
+) -> View:
+    """Draw, and draw again when keys were pressed, until it is time to read anew."""
     while not view.left:
         screen.update(Screen(latest.rows, view, latest.status, latest.note), refresh=True)
         try:
             async with asyncio.timeout_at(deadline_s):
-                key = await pressed.get()
+                keys = await pressed.get()
         except TimeoutError:
             break
-        view = press(view, key, page(screen.console.height), len(chosen(latest.rows, view)))
+        for key in keys:
+            view = press(view, key, page(screen.console.height), len(chosen(latest.rows, view)))
     return view
 
 
 @contextlib.asynccontextmanager
-async def keys() -> AsyncIterator[asyncio.Queue[str]]:
+async def keys() -> AsyncIterator[asyncio.Queue[list[str]]]:
     """Keys as they are pressed, by name; the terminal is put back as it was, whatever happens."""
-    queue: asyncio.Queue[str] = asyncio.Queue(64)
+    queue: asyncio.Queue[list[str]] = asyncio.Queue(64)
     loop, fd = asyncio.get_running_loop(), sys.stdin.fileno()
 
     def come() -> None:
-        for key in split(os.read(fd, 256).decode(errors="ignore")):
-            if not queue.full():
-                queue.put_nowait(key)
+        pressed = [*split(os.read(fd, 256).decode(errors="ignore"))]
+        if not queue.full():
+            queue.put_nowait(pressed)
 
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
     loop.add_reader(fd, come)
+    loop.add_signal_handler(signal.SIGCONT, tty.setcbreak, fd)  # after Ctrl-Z the shell has set it otherwise
+    loop.add_signal_handler(signal.SIGTERM, queue.put_nowait, ["esc", "q"])
     try:
         yield queue
     finally:

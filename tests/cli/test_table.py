@@ -113,6 +113,11 @@ async def test_what_is_served_besides_the_universe_is_shown(redis: Redis) -> Non
     assert [row.state for row in table if row.symbol == "SOLUSDT"] == ["degraded"]
 
 
+def test_the_arrow_of_the_order_fits_beside_every_title() -> None:
+    """Over `contracts` there was none."""
+    assert [column.title for column in COLUMNS if len(column.title) >= column.width] == []
+
+
 @given(st.integers(20, 400))
 def test_columns_fit_whatever_the_width(total: int) -> None:
     fitted = widths(total)
@@ -180,6 +185,8 @@ def test_a_filter_is_typed_and_taken_back() -> None:
     [
         ("\x1b[A", ["up"]),
         ("\x1b[6~j", ["pgdn", "j"]),
+        ("\x1b[1~\x1b[4~", ["home", "end"]),  # of tmux and screen
+        ("e\x08", ["e", "back"]),
         ("\x1b", ["esc"]),
         ("\x1b[15~q", ["q"]),
         ("/é\r", ["/", "é", "enter"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import struct
 import sys
 import termios
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from tests.cli.world import World
 from tests.pipeline.harness import ROOT
 from tests.shared.test_imports import modules, within
+from tests.waiting import eventually
 
 WITHIN_S = 30.0
 
@@ -34,8 +36,11 @@ def until(fd: int, wanted: bytes, within_s: float = WITHIN_S) -> bytes:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("rows", "columns"), [(24, 80), (60, 200)])
-async def test_a_person_looks_filters_and_leaves(redis: Redis, redis_url: str, rows: int, columns: int) -> None:
+@pytest.mark.parametrize(("rows", "columns", "ended"), [(24, 80, False), (60, 200, True)])
+async def test_a_person_looks_filters_goes_away_comes_back_and_leaves(
+    redis: Redis, redis_url: str, rows: int, columns: int, ended: bool
+) -> None:
+    """Away by Ctrl-Z: it was deaf then. ``ended`` by SIGTERM, which left the terminal as the screen needs it."""
     await World().write(redis)
     terminal, inner = os.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -47,7 +52,12 @@ async def test_a_person_looks_filters_and_leaves(redis: Redis, redis_url: str, r
         first = await asyncio.to_thread(until, terminal, b"quit")
         os.write(terminal, b"/eth\r")
         await asyncio.to_thread(until, terminal, b"/ETH")
-        os.write(terminal, b"q")
+        termios.tcsetattr(inner, termios.TCSANOW, before)  # as the shell does, when it has the terminal again
+        process.send_signal(signal.SIGCONT)
+        await eventually(lambda: not termios.tcgetattr(inner)[3] & termios.ICANON)
+        os.write(terminal, b"/sol")
+        await asyncio.to_thread(until, terminal, b"/ETHSOL")
+        process.terminate() if ended else os.write(terminal, b"\rq")
         left = await asyncio.to_thread(until, terminal, b"\x1b[?1049l")  # it cannot leave before it is read
         async with asyncio.timeout(WITHIN_S):
             status = await process.wait()
