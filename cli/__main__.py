@@ -7,6 +7,7 @@ Exit status of every command: 0 good, 1 degraded, 2 down, 3 cannot tell.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -29,7 +30,7 @@ from shared.errors import Refused, SettingsError, Transient
 CANNOT_TELL = show.EXIT[show.UNKNOWN]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON instead of text")]
 EnvFile = Annotated[Path | None, Parameter(name="--env-file", help="settings, instead of those found by themselves")]
-app = App(name="oi", help=__doc__, version_flags=[], help_format="plaintext")
+app = App(name="oi", help=__doc__, version_flags=[], help_format="plaintext", suppress_keyboard_interrupt=False)
 
 
 @asynccontextmanager
@@ -226,17 +227,18 @@ async def tail(*, count: int = 0, json: Json = False, env_file: EnvFile = None) 
 
     if count < 0:
         raise SettingsError(f"--count {count}: must be a number of cycles, or 0 for no end")
-    out = show.console()
+    out, status = show.console(), CANNOT_TELL
     async with opened(env_file) as (_, redis):
-        async for found in cycles(redis, SystemClock()):
-            if json:
-                show.emit(found, indent=0)
-            else:
-                out.print(found.line(), soft_wrap=True)
-            count -= 1
-            if count == 0:
-                break
-    return found.exit_status
+        with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C
+            async for found in cycles(redis, SystemClock()):
+                if json:
+                    show.emit(found, indent=0)
+                else:
+                    out.print(found.line(), soft_wrap=True)
+                status, count = found.exit_status, count - 1
+                if count == 0:
+                    break
+    return status
 
 
 @app.command

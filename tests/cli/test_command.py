@@ -5,10 +5,14 @@ A process of its own is started only for what a process shows: the link, the loc
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from redis.asyncio import Redis
@@ -75,6 +79,27 @@ async def test_an_instant_that_no_calendar_has_ends_no_command(
     assert said.exit_status in {0, 1, 2, 3}
     assert said.err == ""
     assert said.out.strip()
+
+
+async def test_ctrl_c_ends_a_tail_with_the_status_of_the_last_cycle(redis: Redis, redis_url: str) -> None:
+    await World().write(redis)
+    command = [sys.executable, "-m", "cli", "tail", "--json"]
+    tail = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=told(redis_url), stdout=subprocess.PIPE)
+    assert tail.stdout
+    async with asyncio.timeout(60):
+        assert json.loads(await tail.stdout.readline())["state"] == "good"
+        tail.send_signal(signal.SIGINT)
+        assert await tail.wait() == 0
+
+
+def test_ctrl_c_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 3 said that it could not be told."""
+
+    def interrupted(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.__main__.find", interrupted)
+    assert main(["status"]) == 130
 
 
 async def test_help_names_the_commands() -> None:
