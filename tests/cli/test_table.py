@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from cli.settings import find
 from cli.state import read
 from cli.status import Status, status
 from cli.table import COLUMNS, Row, Screen, View, chosen, press, rows, spark_width, widths
-from cli.top import Latest, split
+from cli.top import KEYS, Latest, split
 from shared.ban import ban_key
 from shared.changes import changes
 from shared.history.block import Row as Seen
@@ -45,13 +46,6 @@ async def test_a_frame_fills_the_screen_and_no_more(redis: Redis, width: int, he
 
     assert len(lines) == height
     assert max(map(cell_len, lines)) <= width
-
-
-async def test_a_row_that_the_last_audit_could_not_see_is_not_verified(redis: Redis) -> None:
-    world = World()
-    world.beats["publisher"] |= {"verdict": "UNVERIFIED"}
-    table, _ = await shown(world, redis)
-    assert {(row.verdict, row.state) for row in table} == {("unverified", "degraded")}
 
 
 async def test_a_row_shows_what_is_served_and_a_missing_one_why(redis: Redis) -> None:
@@ -88,29 +82,28 @@ async def test_changes_of_a_day_are_the_keeper_s_and_those_of_long_ago_are_none(
     assert "Δ7d%" not in "".join(narrow)
 
 
-async def test_what_was_verified_long_ago_is_not_shown_as_good(redis: Redis) -> None:
-    """While the publisher is away contracts stay young, and what is served grows old: `oi status` says down."""
-    world = World()
-    world.batch_age_s = 3600
-    table, found = await shown(world, redis)
-
-    assert found.state == "down"
-    assert {row.state for row in table} == {"degraded"}
-
-
-async def test_where_nobody_audits_no_row_is_verified(redis: Redis) -> None:
-    world = World()
-    world.beats["publisher"] |= {"verdict": "UNAUDITED", "served": "unknown"}
-    table, _ = await shown(world, redis)
-    assert {(row.usd, row.verdict, row.state) for row in table} == {(None, "", "unknown")}
-
-
-async def test_what_is_served_besides_the_universe_is_shown(redis: Redis) -> None:
-    world = World()
+def ghost(world: World) -> None:
     world.universe.remove("SOLUSDT")
     world.served["SOLUSDT"] = "ghost"
-    table, _ = await shown(world, redis)
-    assert [row.state for row in table if row.symbol == "SOLUSDT"] == ["degraded"]
+
+
+VERDICTS: list[tuple[str, Callable[[World], object], str, str]] = [
+    ("well", lambda _: None, "verified", "good"),
+    ("not read back", lambda w: w.beats["publisher"].update(verdict="UNVERIFIED"), "unverified", "degraded"),
+    ("verified long ago", lambda w: setattr(w, "batch_age_s", 3600), "verified", "degraded"),  # `oi status` says down
+    ("nobody audits", lambda w: w.beats["publisher"].update(verdict="UNAUDITED"), "", "unknown"),
+    ("served besides the universe", ghost, "ghost", "degraded"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "verdict", "state"), [row[1:] for row in VERDICTS], ids=[row[0] for row in VERDICTS])
+async def test_a_row_is_good_only_while_it_is_verified(
+    redis: Redis, spoil: Callable[[World], object], verdict: str, state: str
+) -> None:
+    world = World()
+    spoil(world)
+    row = next(row for row in (await shown(world, redis))[0] if row.symbol == "SOLUSDT")
+    assert (row.verdict, row.state, row.usd is None) == (verdict, state, state == "unknown")
 
 
 def test_the_arrow_of_the_order_fits_beside_every_title() -> None:
@@ -139,28 +132,10 @@ def test_what_is_not_known_stands_last_whichever_way(
         assert known == sorted(known, reverse=down)
 
 
-KEYS = [
-    "up",
-    "down",
-    "left",
-    "right",
-    "pgup",
-    "pgdn",
-    "home",
-    "end",
-    "enter",
-    "esc",
-    "back",
-    "/",
-    "r",
-    "q",
-    "s",
-    "x",
-    "é",
-]
+PRESSED = sorted({*KEYS.values(), *"/rqsxé"})
 
 
-@given(st.lists(st.sampled_from(KEYS)), st.integers(0, 500))
+@given(st.lists(st.sampled_from(PRESSED)), st.integers(0, 500))
 def test_no_key_leads_off_the_table(pressed: list[str], count: int) -> None:
     view = View()
     for key in pressed:
