@@ -116,7 +116,7 @@ say 'docker-compose config and hadolint have nothing to say'
 wait $base
 use_base
 say 'base image made'
-compose build -q ws_daemon # first: a builder without BuildKit would build the same image five times at once
+compose build -q ws_daemon # first: a builder without BuildKit would build the same image seven times at once
 compose build -q exchange backend
 say "images built; the services': $(docker image inspect -f '{{.Size}}' oi-pipeline | awk -v base="$(docker image inspect -f '{{.Size}}' localhost/oi-base)" '{ printf "%.0f MB on top of the base", ($1 - base) / 1e6 }')"
 compose up --detach --wait --wait-timeout 180
@@ -130,7 +130,7 @@ curl -fsS "http://127.0.0.1:$PAGE_PORT/api/market/open-interest" | grep -q '"BTC
 curl -fsS http://127.0.0.1:8888/funding/BTCUSDT | grep -q '"fundingRate"'
 curl -fsS 'http://127.0.0.1:8888/history/BTCUSDT?step=1m' | grep -q '"markPrice"'
 say 'the page and the funding API answer on their published ports'
-until_true 30 'Prometheus scrapes all five' scrapes_all
+until_true 30 'Prometheus scrapes all' scrapes_all
 say 'Prometheus scrapes them all'
 killed_comes_back publisher
 killed_comes_back redis
