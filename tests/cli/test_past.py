@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -29,16 +30,22 @@ NOW_MS = SystemClock().now_ms()
 DAY = NOW_MS // DAY_MS
 
 
-@pytest.fixture
-def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An hour of BTCUSDT in minutes, and one row of a week ago that the exchange told; 龙虾USDT has nothing lately."""
-    path = tmp_path / "history.db"
+    path = tmp_path_factory.mktemp("kept") / "history.db"
     writer = Writer(open_to_write(str(path)))
     btc = Series("BTCUSDT", 5)
     writer.add(Reading(btc, Row(NOW_MS - n * 60_000, f"{1000 + n}.50", "93041.10")) for n in range(1, 61))
     writer.told(btc, [Row(NOW_MS - 6 * DAY_MS, "500.0", None, ours=False)], NOW_MS)
     writer.add([Reading(Series("龙虾USDT", 5), Row(NOW_MS - 3 * DAY_MS, "7", None))])
     writer.db.close()
+    return path
+
+
+@pytest.fixture
+def env(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = shutil.copy(kept, tmp_path / "history.db")
     monkeypatch.setenv("REDIS_URL", "redis://h")
     monkeypatch.setenv("HISTORY_PATH", str(path))
     monkeypatch.setenv("COLUMNS", "100")
