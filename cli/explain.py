@@ -10,12 +10,12 @@ import difflib
 import msgspec
 
 from cli import hops as whole
-from cli.hops import UNITS, stale_marks, trouble
+from cli.hops import UNITS, trouble
 from cli.outside import Live
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, EXIT, GOOD, UNKNOWN, Hop, age, clock, money
 from cli.spelling import spellings
-from cli.state import UNAUDITED, Snapshot
+from cli.state import UNAUDITED, Snapshot, older
 from cli.venues import OverVenues
 from cli.words import FAILURES, LEFT_OUT, SERVED, VERDICTS, sentence
 from shared.clock import iso
@@ -125,7 +125,7 @@ def _price(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
         return Hop("price", UNKNOWN, cause="no price of the exchange is known here")
     when = (seen.now_ms - mark.event_ms) / 1000
     counts = f"mark {mark.mark_price:f} at the exchange's {clock(iso(mark.event_ms))}"
-    if (seen.now_ms - mark.received_ms) / 1000 <= settings.mark_max_age_s < abs(when) - SKEW_S:
+    if whole.is_fresh(symbol, seen, settings) and settings.mark_max_age_s < abs(when) - SKEW_S:
         cause = f"the exchange stamps its price {age(abs(when))} {'ago' if when > 0 else 'ahead'}: clocks differ"
         return Hop("price", DOWN, when, counts, cause)
     return Hop("price", GOOD, when, counts)
@@ -134,12 +134,12 @@ def _price(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
 def _mark(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
     mark = seen.marks.get(symbol)
     when = seen.age_s(mark.received_ms) if mark else None
-    if mark and when is not None and when <= settings.mark_max_age_s:
+    if mark and whole.is_fresh(symbol, seen, settings):
         return Hop("mark", GOOD, when, f"mark {mark.mark_price:f} in Redis")
     if symbol not in seen.universe:
         return Hop("mark", DEGRADED, when, cause="it is no longer updated" if mark else "there is none")
     what = f"its mark price is {age(when)} old" if mark else "it has no mark price"
-    of_all, fresh = whole.marks(seen, settings), len(seen.universe) - len(stale_marks(seen, settings))
+    of_all, fresh = whole.marks(seen, settings), sum(whole.is_fresh(s, seen, settings) for s in seen.universe)
     cause = trouble(seen, "ws_daemon") or (of_all.cause if of_all.state == DOWN else "")
     cause = cause or f"the stream sends no usable price for it (no row, or malformed), while {fresh} others are fresh"
     return Hop("mark", DOWN, when, cause=f"{what}: {cause}")
@@ -202,7 +202,7 @@ def _reply(symbol: str, seen: Snapshot, settings: Settings) -> Hop:
 
 def _join(symbol: str, seen: Snapshot) -> Hop:
     why = seen.left_out.get(symbol)
-    when = seen.age_s(seen.batch_ms)
+    when = seen.batch_s
     if why:
         return Hop("join", DOWN, when, why, sentence(LEFT_OUT, why))
     if symbol not in seen.universe:
@@ -211,7 +211,7 @@ def _join(symbol: str, seen: Snapshot) -> Hop:
 
 
 def _batch(symbol: str, seen: Snapshot) -> Hop:
-    when, row = seen.age_s(seen.batch_ms), seen.served.get(backend_key(symbol))
+    when, row = seen.batch_s, seen.served.get(backend_key(symbol))
     if when is None:
         return Hop("batch", UNKNOWN, cause=trouble(seen, "publisher") or "no batch has gone out yet")
     if seen.is_unaudited and symbol not in seen.left_out:
@@ -227,7 +227,7 @@ def _batch(symbol: str, seen: Snapshot) -> Hop:
 def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | None) -> Hop:
     row = seen.served.get(backend_key(symbol))
     fresh = row is not None and not seen.is_unseen and row.verdict not in {"kept", "ghost", "outdated"}
-    when = seen.age_s(seen.batch_ms) if fresh else seen.age_s(row.since_ms) if row else None
+    when = seen.batch_s if fresh else seen.age_s(row.since_ms) if row else None
     right = row is not None and row.verdict == "verified" and not seen.is_unseen
     counts = f"${money(row.usd)}{', served as sent' if right else ''}" if row and row.usd is not None else ""
     counts += f"; the backend cannot be asked now: {live}" if isinstance(live, str) else ""
@@ -239,7 +239,7 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
         state, cause = (UNKNOWN, VERDICTS[UNAUDITED]) if seen.is_unaudited else (DOWN, "no audit has seen it served")
         return Hop("served", state, None, counts, cause)
     cause = _distrust(symbol, seen, row, live)
-    if not cause and (when is None or when > settings.verified_max_age_s):
+    if not cause and older(when, settings.verified_max_age_s):
         cause = f"what is served is {age(when)} old"
     if row.verdict == "missing" and not seen.is_unseen:
         return Hop("served", DOWN, when, counts, cause)

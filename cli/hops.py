@@ -12,7 +12,7 @@ import msgspec
 
 from cli.settings import Settings
 from cli.show import DEGRADED, DOWN, GOOD, OFF, UNKNOWN, Hop, age
-from cli.state import UNVERIFIED, Snapshot, stamp_ms
+from cli.state import UNVERIFIED, Snapshot, older, stamp_ms
 from cli.words import VERDICTS, sentence
 from shared.agreed import FOREIGN_S, METRICS_PORTS, stalled_s
 from shared.clock import iso
@@ -81,16 +81,16 @@ def feed(seen: Snapshot, settings: Settings) -> Hop:
     return Hop("feed", state, seen.age_s(newest), told if "ws_daemon" in seen.beats else "", cause)
 
 
-def stale_marks(seen: Snapshot, settings: Settings) -> list[str]:
-    """Symbols of the universe without a mark price young enough to be published."""
-    oldest_ms = seen.now_ms - settings.mark_max_age_s * 1000
-    return [s for s in seen.universe if s not in seen.marks or seen.marks[s].received_ms < oldest_ms]
+def is_fresh(symbol: str, seen: Snapshot, settings: Settings) -> bool:
+    """Whether there is a mark price of it that is young enough to be published."""
+    mark = seen.marks.get(symbol)
+    return mark is not None and not older(seen.age_s(mark.received_ms), settings.mark_max_age_s)
 
 
 def marks(seen: Snapshot, settings: Settings) -> Hop:
     if not seen.listed:
         return Hop("marks", DOWN, cause="there is no mark price in Redis")
-    total, stale = len(seen.universe), stale_marks(seen, settings)
+    total, stale = len(seen.universe), [s for s in seen.universe if not is_fresh(s, seen, settings)]
     oldest = min((seen.marks[s].received_ms for s in seen.universe if s in seen.marks), default=None)
     counts = f"{total - len(stale)} of {total} fresh, {len(seen.listed)} in Redis"
     state = DOWN if 2 * len(stale) > total else DEGRADED if stale else GOOD
@@ -162,7 +162,7 @@ def join(seen: Snapshot, _: Settings) -> Hop:
     state, cause = DOWN if 2 * len(out) > total else DEGRADED if out else GOOD, by_reason(out)
     if "publisher" not in seen.beats:
         state, cause = UNKNOWN, "the publisher joins, and it is silent"
-    return Hop("join", state, seen.age_s(seen.batch_ms), counts, cause)
+    return Hop("join", state, seen.batch_s, counts, cause)
 
 
 def _blocked(seen: Snapshot) -> str:
@@ -181,7 +181,7 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     counts += ", the backend replaces its cache" if learnt.merges == "no" else ""
     cause = _blocked(seen)
     when = seen.age_s(learnt.delivered_ms)
-    old = when is None or when > settings.verified_max_age_s
+    old = older(when, settings.verified_max_age_s)
     state = (DOWN if old or "publisher" not in seen.beats else DEGRADED) if cause else GOOD
     if state is GOOD and waiting > 2:
         state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered"
@@ -189,8 +189,8 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
 
 
 def served(seen: Snapshot, settings: Settings) -> Hop:
-    when = seen.age_s(seen.batch_ms)
-    state, cause = _served(seen, settings, when)
+    when = seen.batch_s
+    state, cause = _served(seen, settings)
     if state is GOOD:
         when = seen.age_s(stamp_ms(seen.fact("publisher", "lastSuccess")) or seen.batch_ms)
     return Hop("served", state, when, _served_counts(seen), cause)
@@ -205,9 +205,9 @@ def _served_counts(seen: Snapshot) -> str:
     return (counts if verdict else "") + cache
 
 
-def _served(seen: Snapshot, settings: Settings, when: float | None) -> tuple[str, str]:
-    """State and cause. ``when``: the age of the last batch that was judged."""
-    verdict = seen.fact("publisher", "verdict")
+def _served(seen: Snapshot, settings: Settings) -> tuple[str, str]:
+    """State and cause."""
+    verdict, when = seen.fact("publisher", "verdict"), seen.batch_s
     if when is not None and when > settings.verified_max_age_s:
         return DOWN, f"what is served is {age(when)} old"
     if when is None or not verdict:

@@ -109,6 +109,15 @@ class Snapshot(msgspec.Struct, frozen=True):
         """The time of the last batch whose cycle was judged, else of the newest sweep delivered."""
         return stamp_ms(self.fact("publisher", "batch")) or self.learnt.delivered_ms
 
+    @property
+    def batch_s(self) -> float | None:
+        return self.age_s(self.batch_ms)
+
+
+def older(age_s: float | None, than_s: float) -> bool:
+    """Also where it is not known how old it is."""
+    return age_s is None or age_s > than_s
+
 
 def stamp_ms(text: str) -> int | None:
     try:

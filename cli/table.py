@@ -15,7 +15,7 @@ from rich.style import Style
 from cli.history import History
 from cli.settings import Settings
 from cli.show import DEGRADED, DOT, DOWN, GOOD, NONE, STYLE, UNKNOWN, age, money
-from cli.state import Snapshot
+from cli.state import Snapshot, older
 from cli.status import Status
 from shared.changes import Change, Changes
 from shared.model import backend_key
@@ -57,8 +57,8 @@ def _row(symbol: str, seen: Snapshot, settings: Settings, history: History, spar
     served, mark, reading = seen.served.get(backend_key(symbol)), seen.marks.get(symbol), seen.contracts.get(symbol)
     usd = served.usd if served else None
     verdict = seen.left_out.get(symbol) or ("unverified" if seen.is_unseen else served.verdict if served else "")
-    old_s, batch_s = seen.age_s(reading.open_interest.received_ms) if reading else None, seen.age_s(seen.batch_ms)
-    old = old_s is None or old_s > settings.oi_max_age_s or batch_s is None or batch_s > settings.verified_max_age_s
+    old_s = seen.age_s(reading.open_interest.received_ms) if reading else None
+    old = older(old_s, settings.oi_max_age_s) or older(seen.batch_s, settings.verified_max_age_s)
     state = GOOD if verdict == "verified" and not old else DOWN if usd is None else DEGRADED
     return Row(
         symbol,

@@ -8,6 +8,7 @@ from cli import outside
 from cli.doctor.finding import Finding, Patient
 from cli.hops import names, overwritten, replaced_s, why_unseen
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
+from cli.state import older
 from shared import http
 from shared.agreed import unfit_key
 from shared.clock import iso
@@ -38,7 +39,7 @@ async def serving(p: Patient) -> list[Finding]:
     if live.unreadable:
         what = f"{live.unreadable} symbols are served in a form that is no number"
         return [Finding("backend", DEGRADED, what, said, "look at the backend: GET " + outside.OPEN_INTEREST)]
-    if not live.values or old_s is None or old_s > p.given.settings.verified_max_age_s:
+    if not live.values or older(old_s, p.given.settings.verified_max_age_s):
         return [Finding("backend", DEGRADED, "what the backend serves is old or nothing", said, "oi status says why")]
     return [Finding("backend", GOOD, "the backend serves", said)]
 
