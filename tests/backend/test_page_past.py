@@ -99,6 +99,33 @@ def test_a_week_is_drawn_and_a_part_of_it_shown_larger(page: Page, backend: Back
     assert (line.get_attribute("d") or "").count("L") < 150
 
 
+def test_the_keys_stay_in_the_part_that_is_shown(page: Page, backend: Backend) -> None:
+    """Arrows read points out that were not drawn, and + showed the newest part in place of a part of the part."""
+    backend.ingest([BTC], ago(1))
+    page.goto(backend.url)
+    page.locator('tr[data-symbol="BTCUSDT"] button').click()
+    page.locator('[data-range="7d"]').click()
+    chart, line, reading = (
+        page.locator("#drawer .chart"),
+        page.locator("#drawer .chart path.oi"),
+        page.locator(".reading"),
+    )
+    expect(line).to_be_attached()
+    chart.drag_to(chart, source_position={"x": 100, "y": 100}, target_position={"x": 200, "y": 100})
+    part = (line.get_attribute("d") or "").count("L")
+    assert 10 < part < 100
+
+    chart.focus()
+    page.keyboard.press("+")
+    assert 4 < (line.get_attribute("d") or "").count("L") < part
+    for key in ("ArrowLeft", "ArrowRight"):
+        page.keyboard.press(key)
+        expect(reading).to_contain_text("as the exchange tells it")
+    for _ in range(part):
+        page.keyboard.press("ArrowLeft")
+    assert float(page.locator(".cross line").get_attribute("x1") or 0) >= 52
+
+
 def test_who_lets_go_outside_the_chart_is_shown_the_part_and_keeps_the_drawer(page: Page, backend: Backend) -> None:
     """Nothing came of it to the right, and below it the drawer closed: the click was then the drawer's own."""
     backend.ingest([BTC], ago(1))

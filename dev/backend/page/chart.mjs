@@ -178,15 +178,16 @@ export class Chart {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by || !this.cross) return;
     event.preventDefault();
-    const from = this.picked < 0 ? this.points.length : this.picked;
-    this.pick(Math.min(this.points.length - 1, Math.max(0, from + by)));
+    const [first, last] = [this.points.indexOf(this.seen[0]), this.points.indexOf(this.seen.at(-1))];
+    const from = this.picked < 0 ? last + 1 : this.picked;
+    this.pick(Math.min(last, Math.max(first, from + by)));
   }
 
-  /** Half of what is seen around the picked point, or its right end; for - twice as much; for 0 all. */
+  /** Half of what is seen around the picked point, or its newest; for - twice as much; for 0 all. */
   nearer(key) {
     if (key === '0' || (key === '-' && this.window === null)) return null;
     const half = ((this.last - this.first) / 4) * (key === '+' ? 1 : 4);
-    const middle = this.points.at(this.picked)[0];
+    const middle = (this.points[this.picked] ?? this.seen.at(-1))?.[0] ?? this.last;
     const to = Math.min(this.nowMs, middle + half);
     return key === '-' && this.spanMs !== null && 2 * half >= this.spanMs ? null : [to - 2 * half, to];
   }
