@@ -79,20 +79,24 @@ async def test_what_can_be_no_key_is_not_sent(key: str, says: str) -> None:
     assert key not in finding.evidence
 
 
-async def test_an_answer_out_of_a_cache_is_said_with_its_age() -> None:
-    served = httpx.Response(200, json=served_now(), headers={"Age": "9", "X-Cache": "HIT"})
-    finding = await found(backend.serving, lambda _: served)
-    assert finding.state == DEGRADED
-    assert finding.what.startswith("what is served comes from a cache, 9.0s old")
-    assert (await found(backend.serving, lambda _: httpx.Response(200, json=served_now()))).state == GOOD
+SERVING: list[tuple[dict[str, object], dict[str, str], str, str]] = [
+    ({}, {}, GOOD, "the backend serves"),
+    ({}, {"Age": "9", "X-Cache": "HIT"}, DEGRADED, "what is served comes from a cache, 9.0s old: that old is what"),
+    ({"data": {"A": "8,370,000.10", "B": "1,200"}}, {}, DEGRADED, "2 symbols are served in a form that is no number"),
+    ({"data": {}}, {}, DEGRADED, "what the backend serves is old or nothing"),
+    ({"asOf": 1}, {}, DEGRADED, "what the backend serves is old or nothing"),
+    ({"asOf": None}, {}, DEGRADED, "what the backend serves is old or nothing"),
+]
 
 
-async def test_values_that_are_no_numbers_are_not_called_old() -> None:
-    finding = await found(
-        backend.serving,
-        lambda _: httpx.Response(200, json=served_now(data={"BTCUSDT": "8,370,000.10", "ETHUSDT": "1,200"})),
-    )
-    assert (finding.state, finding.what) == (DEGRADED, "2 symbols are served in a form that is no number")
+@pytest.mark.parametrize(("changes", "headers", "state", "what"), SERVING)
+async def test_what_the_backend_serves_is_looked_at(
+    changes: dict[str, object], headers: dict[str, str], state: str, what: str
+) -> None:
+    answer = httpx.Response(200, json=served_now(**changes), headers=headers)
+    finding = await found(backend.serving, lambda _: answer)
+    assert finding.state == state
+    assert finding.what.startswith(what)
 
 
 async def test_what_is_no_number_costs_only_its_symbol() -> None:
