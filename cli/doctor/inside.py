@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from cli.doctor.finding import Finding, Patient
-from cli.hops import UNITS, silent
+from cli.hops import UNITS, trouble
 from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from shared.errors import Transient
 from shared.history.file import integrity, is_there
@@ -74,17 +74,14 @@ async def _saves(redis: Redis) -> bool:
 async def services(p: Patient) -> list[Finding]:
     found = []
     for service, unit in UNITS.items():
-        beat = p.seen.beats.get(service)
-        if beat is None and service == "venue_poller" and not p.given.settings.venues:
-            continue  # it would do nothing
-        if beat is None:
-            state = DOWN if service in {"ws_daemon", "oi_poller", "publisher"} else DEGRADED
-            found.append(
-                Finding(service, state, silent(service), fix=f"systemctl restart {unit}; journalctl -u {unit}")
-            )
-        elif beat.get("state") != "ok":
-            fix = f"docs/runbook.md; journalctl -u {unit} -p warning"
-            found.append(Finding(service, DEGRADED, beat.get("detail", ""), f"since {beat.get('since', '?')}", fix))
+        gone, cause = service not in p.seen.beats, trouble(p.seen, service)
+        if not cause or (gone and service == "venue_poller" and not p.given.settings.venues):
+            continue  # it does its job, or would do nothing
+        state = DOWN if gone and service in {"ws_daemon", "oi_poller", "publisher"} else DEGRADED
+        since = "" if gone else f"since {p.seen.fact(service, 'since') or '?'}"
+        fix = f"systemctl restart {unit}; journalctl -u {unit}"
+        fix = fix if gone else f"docs/runbook.md; journalctl -u {unit} -p warning"
+        found.append(Finding(service, state, cause, since, fix))
     return found or [Finding("services", GOOD, f"all {len(UNITS.keys() & p.seen.beats.keys())} services do their job")]
 
 
