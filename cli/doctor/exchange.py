@@ -9,10 +9,11 @@ import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cli.doctor.finding import Finding, Patient
-from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN, age
+from cli.hops import budget
+from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from shared import http
 from shared.ban import Ban
-from shared.clock import SystemClock, iso
+from shared.clock import SystemClock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 from shared.numbers import whole
 from shared.reply import Reply
@@ -56,9 +57,8 @@ async def rest(p: Patient) -> list[Finding]:
     if p.why:
         return [Finding("rest", UNKNOWN, "nothing is sent to the exchange: whether a ban is in force cannot be read")]
     if p.seen.ban_ms:
-        left = age((p.seen.ban_ms - p.seen.now_ms) / 1000)
         fix = "wait; send nothing from this address, and do not delete oi:ban: requests make it longer"
-        return [Finding("ban", DOWN, f"banned, or asked to wait, for {left} more", f"until {iso(p.seen.ban_ms)}", fix)]
+        return [Finding("ban", DOWN, budget(p.seen, p.given.settings).cause, fix=fix)]
     heard: list[Reply] = []
     clock, told = SystemClock(), p.given.settings
     sent_ms = clock.now_ms()
