@@ -19,6 +19,7 @@ from tests.deploy.exported import EVERYONE, Exported, all_series, exported
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
+RULE_TESTS = sorted((ROOT / "tests/deploy/prometheus").glob("*.test.yml"))
 BOARD = ROOT / "deploy/grafana/boards/oi-pipeline.json"
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool (apt: prometheus)")
 SERIES = re.compile(r"\b(?:pipeline[_:][a-z0-9_:]+|process_[a-z_]+|up)\b")
@@ -109,7 +110,7 @@ def test_each_alert_has_its_entry_in_the_runbook_and_each_entry_its_alert() -> N
 
 
 def test_each_alert_has_a_test_that_fires_it() -> None:
-    text = (ROOT / "tests/deploy/prometheus/alerts.test.yml").read_text()
+    text = "".join(file.read_text() for file in RULE_TESTS)
     fired = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n\s+- exp_labels", text))
     quiet = set(re.findall(r"alertname: (\w+), exp_alerts: \[\]", text))
     assert fired == quiet == set(alerts())
@@ -137,7 +138,7 @@ def test_promtool_accepts_configuration_and_rules() -> None:
 
 @needs_promtool
 def test_promtool_runs_the_tests_of_the_rules() -> None:
-    promtool("test", "rules", ROOT / "tests/deploy/prometheus/alerts.test.yml")
+    promtool("test", "rules", *RULE_TESTS)
 
 
 def board_expressions() -> list[str]:
