@@ -52,7 +52,7 @@ def shown(finding: Finding) -> Table:
     """What was found, with its evidence, and what mends it; long lines stay in their column."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=NAME_WIDTH, no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     evidence = (f"  ({finding.evidence})" if finding.evidence else "", "dim")
     table.add_row(
         Text(f"{DOT[finding.state]} {finding.check}", STYLE[finding.state]), Text.assemble(finding.what, evidence)
