@@ -35,64 +35,50 @@ class Listings:
         return Series(symbol, max(began)) if began else None
 
 
-def wrong_clock(stamps: Iterable[tuple[int, int]], *, still: bool = False) -> WireError | None:
-    """That the clock of who received these is far from the exchange's. Of each: received, last changed there, Unix ms.
-
-    A contract may be quiet for long, and none changes after it was received: a clock is ahead where every one of them
-    changed long ago, unless all were watched to stand ``still``, and behind where half of them are yet to change.
-    """
-    off_ms = sorted(received_ms - changed_ms for received_ms, changed_ms in stamps)
-    if not off_ms:
-        return None
-    least_ms, middle_ms = off_ms[0], off_ms[len(off_ms) // 2]
-    if (least_ms <= FAR_MS or still) and middle_ms >= -FAR_MS:
-        return None
-    minutes = (least_ms if least_ms > 0 else middle_ms) / MINUTE_MS
-    return WireError("wrong_clock", f"ours is {minutes:+.0f} min from the exchange's")
-
-
 class Stamp(NamedTuple):
-    """What tells one clock from the other: by ours, and by the exchange's, which stamps the last change."""
+    """What tells one clock from the other: by ours, and by the exchange's, which stamps the last change. Unix ms."""
 
-    symbol: str
     received_ms: int
     changed_ms: int
 
 
 class ExchangeClock:
-    """Remembers the stamps of before: no clock is wrong because all trading is halted, or the one contract is quiet.
+    """Whether the clock that stamps what is received is far from the exchange's.
 
-    What was seen lately and has not changed since may be as old as it says, unless a change proved the clock wrong
-    before. The first look cannot tell, and costs what it found.
+    Behind: half of the contracts are yet to change, which none is when it is received. Ahead: each of them changed long
+    ago. One may be quiet for long, but all only while trading is halted: then none has changed since it was last seen,
+    which proves no clock wrong, nor one right that a change has proved wrong.
+    Whether trading is halted, a first look and one after a long time cannot tell: they cost what they found.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, Stamp] = {}
-        self._proved = False  # wrong, by a change that is younger than the look before
+        self._proved = False  # wrong, by the last look that knew one before
 
-    def judge(self, stamps: Iterable[Stamp]) -> WireError | None:
-        """`wrong_clock` of this look."""
-        looked = {stamp.symbol: stamp for stamp in stamps}
-        pairs = [(self._seen[symbol], now) for symbol, now in looked.items() if symbol in self._seen]
-        unchanged = [now.changed_ms == before.changed_ms for before, now in pairs if _lately(before, now)]
+    def judge(self, looked: Mapping[str, Stamp]) -> WireError | None:
+        """`wrong_clock` of this look, by symbol."""
+        if not looked:
+            return None
+        ages_ms = sorted(stamp.received_ms - stamp.changed_ms for stamp in looked.values())
+        youngest_ms, middle_ms = ages_ms[0], ages_ms[len(ages_ms) // 2]
+        known = {symbol: before for symbol, before in self._seen.items() if symbol in looked}
+        lately = {s: b for s, b in known.items() if 0 < looked[s].received_ms - b.received_ms <= FAR_MS}
+        halted = bool(lately) and all(looked[s].changed_ms == b.changed_ms for s, b in lately.items())
+        ahead = youngest_ms > FAR_MS and (self._proved or not halted)
+        behind = middle_ms < -FAR_MS
+        if lately:
+            self._proved = ahead or behind
         self._seen |= looked
-        still = bool(unchanged) and all(unchanged) and not self._proved
-        off = wrong_clock(((stamp.received_ms, stamp.changed_ms) for stamp in looked.values()), still=still)
-        if unchanged:
-            self._proved = off is not None
-        return off
+        if not (ahead or behind):
+            return None
+        minutes = (youngest_ms if ahead else middle_ms) / MINUTE_MS
+        return WireError("wrong_clock", f"ours is {minutes:+.0f} min from the exchange's")
 
 
-def _lately(before: Stamp, now: Stamp) -> bool:
-    return 0 < now.received_ms - before.received_ms <= FAR_MS
-
-
-def stamps_of(sweep: Sweep) -> Iterator[Stamp]:
+def stamps_of(sweep: Sweep) -> dict[str, Stamp]:
     """Of what is news in it."""
-    for symbol, reading in sweep.readings.items():
-        if symbol not in sweep.failures:
-            oi = reading.open_interest
-            yield Stamp(symbol, oi.received_ms, oi.changed_ms)
+    news = {symbol: one.open_interest for symbol, one in sweep.readings.items() if symbol not in sweep.failures}
+    return {symbol: Stamp(oi.received_ms, oi.changed_ms) for symbol, oi in news.items()}
 
 
 def readings_of(sweep: Sweep, listings: Listings) -> Iterator[Reading | str]:

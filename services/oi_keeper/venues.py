@@ -74,7 +74,7 @@ class VenueKeeper:
             return 0
         own = (row for of_coin in seen.rows.get(BINANCE, {}).values() for row in of_coin)
         off = self._exchange_clock.judge(
-            Stamp(row.symbol, row.received_ms, row.venue_ms) for row in own if row.venue_ms is not None
+            {row.symbol: Stamp(row.received_ms, row.venue_ms) for row in own if row.venue_ms is not None}
         )
         if off is not None:
             raise off
