@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.readings import Listings, row_of
@@ -22,7 +21,6 @@ from shared.history.file import Series, all_series, file_faults, open_to_read
 from shared.history.read import minutes_of, nearest_of_all
 from shared.lately import KEPT_MS, KEY, SPAN_MS, encode_rows
 from shared.model import Reading
-from shared.runner import THREADS
 from shared.service import Service
 from shared.store import CHANGES, CONTRACTS, UNIVERSE, redis_faults, replace_hash, round_trip
 
@@ -30,7 +28,6 @@ EVERY_S = 30.0
 SOON_S = 5.0  # after a look that failed, and while another host tells
 FRESH_MS = 120_000  # what was received longer ago is not open interest of now
 UNTOLD = "changes of open interest cannot be told"
-T = TypeVar("T")
 Bases = dict[Series, dict[str, Row]]
 
 
@@ -73,28 +70,23 @@ class Teller:
     service: Service
     metrics: Metrics
 
-    def __post_init__(self) -> None:
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
-
     async def run(self) -> NoReturn:
         await self.opened.wait()
         while True:
-            wait_s = EVERY_S
-            if self.service.standby:
-                await self.service.clock.sleep(SOON_S)
-                continue
+            wait_s = SOON_S
             try:
-                await self.tell()
-                self.service.health.over(UNTOLD)
+                if not self.service.standby:
+                    await self.tell()
+                    self.service.health.over(UNTOLD)
+                    wait_s = EVERY_S
             except (Transient, Refused, WireError) as e:
                 self.service.health.aside(UNTOLD, cause=str(e))
-                wait_s = SOON_S
             await self.service.clock.sleep(wait_s)
 
     async def tell(self) -> None:
         """Raises `Transient` or `Refused` where Redis or the file cannot be read."""
         redis, now_ms, bad = self.service.redis, self.service.clock.now_ms(), self.metrics.bad_in_redis
-        bases = await self._read(bases_of, now_ms)
+        bases = await asyncio.to_thread(bases_of, self.settings.path, now_ms)
         listings = Listings(bases)
         listings.learn(await UNIVERSE.all(redis, bad))
         now = rows_now(await CONTRACTS.all(redis, bad), listings, now_ms)
@@ -110,13 +102,9 @@ class Teller:
             await self._tell_past(now.keys(), now_ms)
 
     async def _tell_past(self, series: Iterable[Series], now_ms: int) -> None:
-        """For who begins on an empty Redis; of the contracts that have their names now."""
-        told = await self._read(lately, now_ms)
+        """``oi:past``, for an alerter that begins on an empty Redis: of each symbol its present series."""
+        told = await asyncio.to_thread(lately, self.settings.path, now_ms)
         lines = {one.symbol: told[one] for one in series if one in told}
         async with round_trip(self.service.redis) as pipe:
             replace_hash(pipe, KEY, lines)
             pipe.pexpire(KEY, KEPT_MS)
-
-    async def _read(self, ask: Callable[[str, int], T], now_ms: int) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._aside, ask, self.settings.path, now_ms)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 from services.oi_keeper.metrics import Metrics
@@ -21,7 +19,6 @@ from shared.errors import Refused, Transient, WireError
 from shared.history.block import Row
 from shared.history.file import Series, file_faults, venues_path
 from shared.numbers import plain
-from shared.runner import THREADS
 from shared.service import Service
 from shared.venuelines import BINANCE, AllVenues, read_venues
 
@@ -51,7 +48,6 @@ class VenueKeeper:
         self._service = service
         self._metrics = metrics
         self._exchange_clock = ExchangeClock()
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
 
     async def run(self) -> NoReturn:
         clock = self._service.clock
@@ -78,17 +74,13 @@ class VenueKeeper:
         )
         if off is not None:
             raise off
-        return await asyncio.get_running_loop().run_in_executor(self._aside, self._write, readings, now_ms)
+        return await asyncio.to_thread(self._write, readings, now_ms)
 
     def _write(self, readings: list[Reading], now_ms: int) -> int:
         with file_faults(self._path), contextlib.closing(open_to_write(self._path)) as db:
-            return _kept(db, readings, now_ms)
-
-
-def _kept(db: sqlite3.Connection, readings: list[Reading], now_ms: int) -> int:
-    writer = Writer(db)
-    added = writer.add(readings)
-    while (day := writer.over(now_ms)) is not None:
-        writer.fold(day)
-        writer.let_go(now_ms)
-    return added
+            writer = Writer(db)
+            added = writer.add(readings)
+            while (day := writer.over(now_ms)) is not None:
+                writer.fold(day)
+                writer.let_go(now_ms)
+            return added

@@ -15,6 +15,7 @@ from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.venues import EVERY_S, VenueKeeper, readings_of
 from shared.errors import Refused, WireError
 from shared.history.file import DAY_MS, open_to_read
+from shared.model import VenueOpenInterest
 from shared.store import round_trip
 from shared.venuelines import VENUE_LINES, AllVenues, VenueLine, venue_rows
 from tests.builders import NOW_MS
@@ -22,16 +23,20 @@ from tests.fakes import FakeClock, service
 from tests.venue_poller.told import told
 
 
-async def put(redis: Redis, now_ms: int, **rows: str | None) -> None:
-    """Coins of BTC by venue, a row of each; None: the venue tells nothing now."""
+async def put(redis: Redis, now_ms: int, **rows: str | VenueOpenInterest | None) -> None:
+    """Coins of BTC by venue, or a row of them; None: the venue tells nothing now."""
     async with round_trip(redis) as pipe:
-        for venue, base in rows.items():
+        for venue, row in rows.items():
             VENUE_LINES.put(pipe, {venue: VenueLine(now_ms, now_ms, 1, 1)})
-            if base is not None:
+            if isinstance(row, str):
                 sides = "unknown" if venue == "bitget" else "one"
-                venue_rows(venue).put(
-                    pipe, {"BTC": [told("BTC_USDT", base, venue=venue, sides=sides, received_ms=now_ms)]}
-                )
+                row = told("BTC_USDT", row, venue=venue, sides=sides, received_ms=now_ms)
+            if row is not None:
+                venue_rows(venue).put(pipe, {"BTC": [row]})
+
+
+def of_binance(received_ms: int, changed_ms: int) -> VenueOpenInterest:
+    return told("BTCUSDT", "2", venue="binance", received_ms=received_ms, venue_ms=changed_ms)
 
 
 def kept(path: Path, symbol: str) -> list[tuple[float, float | None]]:
@@ -47,9 +52,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "history.db"
 
 
-async def test_each_sum_and_its_members_of_the_same_instant(redis: Redis, clock: FakeClock, path: Path) -> None:
+@pytest.fixture
+def keeper(redis: Redis, clock: FakeClock, path: Path) -> VenueKeeper:
+    return VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+
+
+async def test_each_sum_and_its_members_of_the_same_instant(
+    redis: Redis, clock: FakeClock, path: Path, keeper: VenueKeeper
+) -> None:
     """A venue that is away leaves a gap of its own, and a sum without it beside its members."""
-    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
     await put(redis, clock.now_ms(), binance="95000", gate="30000.5", bitget="28000")
     assert await keeper.turn() == 3
     clock.advance(EVERY_S)
@@ -63,47 +74,38 @@ async def test_each_sum_and_its_members_of_the_same_instant(redis: Redis, clock:
     assert not path.exists()
 
 
-async def test_where_no_other_venue_is_read_there_is_no_file(redis: Redis, clock: FakeClock, path: Path) -> None:
-    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
-
+async def test_where_no_other_venue_is_read_there_is_no_file(path: Path, keeper: VenueKeeper) -> None:
     assert await keeper.turn() == 0
     assert list(path.parent.iterdir()) == []
 
 
-async def test_by_a_clock_far_from_the_exchange_s_nothing_is_kept(redis: Redis, clock: FakeClock, path: Path) -> None:
-    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+async def test_by_a_clock_far_from_the_exchange_s_nothing_is_kept(
+    redis: Redis, clock: FakeClock, path: Path, keeper: VenueKeeper
+) -> None:
     now_ms = clock.now_ms()
-    await put(redis, now_ms, gate="1")
-    own = told("BTCUSDT", "2", venue="binance", received_ms=now_ms, venue_ms=now_ms - DAY_MS)
-    async with round_trip(redis) as pipe:
-        VENUE_LINES.put(pipe, {"binance": VenueLine(now_ms, now_ms, 1, 1)})
-        venue_rows("binance").put(pipe, {"BTC": [own]})
+    await put(redis, now_ms, gate="1", binance=of_binance(now_ms, now_ms - DAY_MS))
 
     with pytest.raises(WireError, match="wrong_clock"):
         await keeper.turn()
     assert list(path.parent.iterdir()) == []
 
 
-async def test_while_all_trading_is_halted_sums_are_kept(redis: Redis, clock: FakeClock, path: Path) -> None:
+async def test_while_all_trading_is_halted_sums_are_kept(redis: Redis, clock: FakeClock, keeper: VenueKeeper) -> None:
     """Binance's stamps stand still, and the others trade."""
-    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
     halted_ms = clock.now_ms()
     added = []
     for _ in range(12):
         now_ms = clock.now_ms()
-        await put(redis, now_ms, gate="1")
-        own = told("BTCUSDT", "2", venue="binance", received_ms=now_ms, venue_ms=halted_ms)
-        async with round_trip(redis) as pipe:
-            VENUE_LINES.put(pipe, {"binance": VenueLine(now_ms, now_ms, 1, 1)})
-            venue_rows("binance").put(pipe, {"BTC": [own]})
+        await put(redis, now_ms, gate="1", binance=of_binance(now_ms, halted_ms))
         added.append(await keeper.turn())
         clock.advance(EVERY_S)
 
     assert added == [3] * 12
 
 
-async def test_a_day_that_is_over_becomes_blocks(redis: Redis, clock: FakeClock, path: Path) -> None:
-    keeper = VenueKeeper(str(path), service(clock, redis), Metrics(CollectorRegistry()))
+async def test_a_day_that_is_over_becomes_blocks(
+    redis: Redis, clock: FakeClock, path: Path, keeper: VenueKeeper
+) -> None:
     for base in ("1.5", "2.5"):
         await put(redis, clock.now_ms(), gate=base)
         await keeper.turn()
