@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from services.oi_keeper.keeper import FileAway, Keeper
 from services.oi_keeper.metrics import Metrics
+from services.oi_keeper.writer import Writer
 from shared.errors import Refused, Rejected, Transient, WireError
 from shared.history.block import Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
 from shared.logs import first_names
-from shared.model import Member
 from shared.numbers import plain
 from shared.service import Service
 from shared.store import UNIVERSE
@@ -76,9 +76,10 @@ class Backfill:
     async def _due(self) -> list[Series]:
         """Those of the universe that were never asked for, then those whose last answer is a day old."""
         members = await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis)
-        self._keep_only({Series(symbol, member.onboard_ms) for symbol, member in members.items()})
-        asked = await self.keeper.in_file(lambda writer: writer.asked())
-        return due(members, asked, self.service.clock.now_ms())
+        listed = {Series(symbol, member.onboard_ms) for symbol, member in members.items()}
+        for left in self.differences.keys() - listed:
+            self._tell(left, None)
+        return due(listed, await self.keeper.in_file(Writer.asked), self.service.clock.now_ms())
 
     async def _ask(self, series: Series) -> None:
         now_ms = self.service.clock.now_ms()
@@ -89,24 +90,15 @@ class Backfill:
         except (Rejected, WireError) as e:
             outcome = "failed"
             self.service.health.aside("one symbol's statistic is not to be had", cause=str(e))
-        kept = await self.keeper.in_file(lambda writer: writer.told(series, told, now_ms))
+        kept = await self.keeper.in_file(Writer.told, series, told, now_ms)
         self.metrics.backfilled.labels(outcome).inc()
-        self._compare(series, told, kept)
+        self._tell(series, difference(told, kept))
 
-    def _compare(self, series: Series, told: list[Row], kept: list[Row]) -> None:
-        off = difference(told, kept)
+    def _tell(self, series: Series, off: float | None) -> None:
+        """By how much one series differs now, beside the others; None: it cannot be compared."""
         self.differences.pop(series, None)
         if off is not None:
             self.differences[series] = off
-        self._tell()
-
-    def _keep_only(self, listed: set[Series]) -> None:
-        """What has left is compared no more, and nobody need look at it."""
-        if self.differences.keys() - listed:
-            self.differences = {series: off for series, off in self.differences.items() if series in listed}
-            self._tell()
-
-    def _tell(self) -> None:
         differing = sorted(one.symbol for one, off in self.differences.items() if off > DIFFERS)
         self.metrics.compared.set(len(self.differences))
         self.metrics.differing.set(len(differing))
@@ -117,7 +109,6 @@ class Backfill:
             self.service.health.over(DIFFERING)
 
 
-def due(members: Mapping[str, Member], asked: Mapping[Series, int], now_ms: int) -> list[Series]:
-    wanted = [Series(symbol, member.onboard_ms) for symbol, member in members.items()]
-    late = [series for series in wanted if not 0 <= now_ms - asked.get(series, 0) < AGAIN_MS]
+def due(listed: Iterable[Series], asked: Mapping[Series, int], now_ms: int) -> list[Series]:
+    late = [series for series in listed if not 0 <= now_ms - asked.get(series, 0) < AGAIN_MS]
     return sorted(late, key=lambda series: (asked.get(series, 0), series))

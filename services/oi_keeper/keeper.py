@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.readings import ExchangeClock, Listings, readings_of, stamps_of
@@ -51,7 +51,6 @@ class Keeper:
         self._heard_s = self._clock.monotonic_s()
         self._writer: Writer | None = None
         self._exchange_clock = ExchangeClock()
-        self._told = False  # that the file is open; Redis, too, ends a turn, and the file is opened anew after it
         self.opened = asyncio.Event()  # once the file was there and could be written
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=THREADS)
 
@@ -60,33 +59,29 @@ class Keeper:
             try:
                 await self._keep()
             except FileAway as e:
-                self._told = False
                 self.metrics.write_failures.inc()
                 self.service.health.bad(UNKEPT, e)
-            except Transient as e:
-                self.metrics.redis_failures.inc()
-                self.service.health.bad("waiting for Redis", e)
             await self._clock.sleep(self._backoff.next_s())
 
     async def _keep(self) -> NoReturn:
-        """Raises `FileAway`, or `Transient` while Redis is away."""
-        db = await self._in_file(lambda: open_to_write(self.settings.path))
+        """Until the file is away: raises `FileAway`."""
+        db = await self._in_file(open_to_write, self.settings.path)
         try:
-            writer = self._writer = await self._in_file(lambda: Writer(db))
+            writer = self._writer = await self._in_file(Writer, db)
+            log.info("file opened", path=self.settings.path, series=len(writer.numbers))
+            self.opened.set()
             listings = Listings(writer.numbers)
             reader = SweepReader(self.service.unfenced, f"{GROUP}:{self.service.host}", GROUP)
-            self._open(writer)
             while True:
-                await self._turn(reader, writer, listings)
+                try:
+                    await self._turn(reader, writer, listings)
+                except Transient as e:
+                    self.metrics.redis_failures.inc()
+                    self.service.health.bad("waiting for Redis", e)
+                    await self._clock.sleep(self._backoff.next_s())
         finally:
             self._writer = None
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._aside, db.close))
-
-    def _open(self, writer: Writer) -> None:
-        self.opened.set()
-        if not self._told:
-            log.info("file opened", path=self.settings.path, series=len(writer.numbers))
-        self._told = True
 
     async def _turn(self, reader: SweepReader, writer: Writer, listings: Listings) -> None:
         """What was handed out before and not kept, else what is new."""
@@ -96,7 +91,7 @@ class Keeper:
         listings.learn(await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis))
         readings, unkept = self._readings(entries, listings)
         begun_s = self._clock.monotonic_s()
-        added = await self._in_file(lambda: writer.add(readings))
+        added = await self._in_file(writer.add, readings)
         await reader.acknowledge(*(entry.entry_id for entry in entries))
         self.metrics.write.observe(self._clock.monotonic_s() - begun_s)
         if not readings:
@@ -135,11 +130,11 @@ class Keeper:
 
         ``now_ms`` is by the clock that stamped the rows: this host's may be another, and wrong.
         """
-        while (day := await self._in_file(lambda: writer.over(now_ms))) is not None:
+        while (day := await self._in_file(writer.over, now_ms)) is not None:
             self.service.health.quiet(60.0)
             begun_s = self._clock.monotonic_s()
-            await self._in_file(lambda day=day: writer.fold(day))  # type: ignore[misc]
-            await self._in_file(lambda: writer.let_go(now_ms))
+            await self._in_file(writer.fold, day)
+            await self._in_file(writer.let_go, now_ms)
             log.info("day folded", day=day, took_s=self._clock.monotonic_s() - begun_s)
 
     async def _kept(self, writer: Writer, readings: list[Reading], added: int, newest_ms: int) -> None:
@@ -164,19 +159,19 @@ class Keeper:
         if silent_s > self.service.health.limit_s:
             self.service.health.bad("no sweep comes", f"none for {silent_s:.0f} s: is oi_poller running?")
 
-    async def in_file(self, work: Callable[[Writer], T]) -> T:
-        """For others of this process. Raises `FileAway` while the file is not open."""
+    async def in_file(self, work: Callable[..., T], *arguments: Any) -> T:
+        """One of `Writer`'s methods, for others of this process. Raises `FileAway`, also while the file is not open."""
         writer = self._writer
         if writer is None:
             raise FileAway(f"HISTORY_PATH={self.settings.path}: not open")
-        return await self._in_file(lambda: work(writer))
+        return await self._in_file(work, writer, *arguments)
 
-    async def _in_file(self, work: Callable[[], T]) -> T:
-        """In the one thread that uses the file, for a disk may take its time."""
+    async def _in_file(self, work: Callable[..., T], *arguments: Any) -> T:
+        """In the one thread that uses the file, for a disk may take its time. Raises `FileAway`."""
 
         def named() -> T:
             with file_faults(self.settings.path):
-                return work()
+                return work(*arguments)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._aside, named)

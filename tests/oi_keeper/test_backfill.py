@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +22,9 @@ from services.oi_keeper.__main__ import serve
 from services.oi_keeper.backfill import HOURS, Backfill, difference, due, rows_told
 from services.oi_keeper.keeper import FileAway, Keeper
 from services.oi_keeper.metrics import Metrics
+from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
+from services.oi_keeper.writer import Reading, Writer
 from shared.clock import SystemClock
 from shared.health import Health
 from shared.history.block import Row
@@ -35,7 +36,7 @@ from shared.settings import load
 from shared.store import UNIVERSE, round_trip
 from tests.builders import NOW_MS
 from tests.exchange.conftest import Exchange
-from tests.fakes import FakeClock, service
+from tests.fakes import FakeClock, at_work, service
 from tests.waiting import eventually
 
 HOUR_MS = 3_600_000
@@ -51,17 +52,19 @@ def market() -> Iterator[Exchange]:
     exchange.close()
 
 
+class Hurried(SystemClock):
+    """Whose waits are a tenth as long."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 10)
+
+
 @contextlib.asynccontextmanager
 async def keeping(redis: Redis, path: Path, exchange: Exchange) -> AsyncIterator[Service]:
-    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "BINANCE_REST_URL": exchange.url}), SystemClock()
+    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "BINANCE_REST_URL": exchange.url}), Hurried()
     service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
-    job = asyncio.create_task(serve(settings, service))
-    try:
+    async with at_work(serve(settings, service)):
         yield service
-    finally:
-        job.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await job
 
 
 def asked(service: Service, outcome: str = "told") -> float:
@@ -86,16 +89,20 @@ async def test_a_week_is_there_after_a_first_start_with_the_exchange_s_own_value
     path, now_ms = tmp_path / "history.db", SystemClock().now_ms()
     books = Venue(Market(seed=SEED)).books
     young_ms = now_ms - 3 * DAY_MS
-    onboard = {s: books[s].contract.onboard_ms for s in ("BTCUSDT", "币安人生USDT")} | {"ETHUSDT": young_ms}
+    onboard = {s: books[s].contract.onboard_ms for s in ("BTCUSDT", "币安人生USDT", "SOLUSDT")} | {"ETHUSDT": young_ms}
+    differs = Series("SOLUSDT", onboard["SOLUSDT"])
+    with contextlib.closing(open_to_write(str(path))) as db:
+        hours = [now_ms // HOUR_MS * HOUR_MS - n * HOUR_MS for n in range(1, 6)]
+        Writer(db).add(Reading(differs, Row(at_ms, "1.0", None)) for at_ms in hours)
     async with round_trip(redis) as pipe:
         members = {s: Member(s, Decimal(5), now_ms, now_ms, ms) for s, ms in (onboard | {"NOPEUSDT": 5}).items()}
         UNIVERSE.put(pipe, members)
     async with keeping(redis, path, market) as service:
-        await eventually(lambda: (asked(service), asked(service, "failed")) == (3, 1))
-    async with keeping(redis, path, market) as service:
-        await eventually(lambda: service.facts.get("series") or path.exists())
-        await asyncio.sleep(0.2)
-        assert asked(service) == 0, "a restart does not ask again"
+        await eventually(lambda: (asked(service), asked(service, "failed")) == (4, 1))
+        assert (service.facts["differing"], service.facts["compared"]) == ("SOLUSDT", "1")
+    with contextlib.closing(open_to_write(str(path))) as db:
+        assert due(Writer(db).numbers, Writer(db).asked(), SystemClock().now_ms()) == [], "a restart does not ask again"
+    del onboard["SOLUSDT"]
 
     for symbol, since_ms in onboard.items():
         rows = kept(path, symbol)
@@ -157,10 +164,8 @@ async def test_a_contract_that_has_left_is_no_finding_any_more(redis: Redis, clo
     one, settings = service(clock, redis), load(Settings, {"HISTORY_PATH": str(tmp_path / "history.db")})
     metrics = Metrics(one.registry)
     backfill = Backfill(one, None, Keeper(settings, one, metrics), metrics)  # type: ignore[arg-type]
-    hours = [NOW_MS + n * HOUR_MS for n in range(3)]
     for symbol in ("AUSDT", "BUSDT"):
-        rows = [[Row(at, text, None) for at in hours] for text in ("100", "101")]
-        backfill._compare(Series(symbol, 1), *rows)
+        backfill._tell(Series(symbol, 1), 0.01)
     assert one.facts["differing"] == "AUSDT,BUSDT"
     async with round_trip(redis) as pipe:
         UNIVERSE.put(pipe, {s: Member(s, Decimal(5), 0, 0, onboard) for s, onboard in (("AUSDT", 1), ("BUSDT", 2))})
@@ -171,11 +176,10 @@ async def test_a_contract_that_has_left_is_no_finding_any_more(redis: Redis, clo
 
 
 def test_who_was_never_asked_for_comes_first_and_who_was_today_waits() -> None:
-    members = {s: Member(s, Decimal(5), 0, 0, 1) for s in ("AUSDT", "BUSDT", "CUSDT")}
-    a, b, c = (Series(symbol, 1) for symbol in members)
+    listed = a, b, c = [Series(symbol, 1) for symbol in ("AUSDT", "BUSDT", "CUSDT")]
 
-    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS}, NOW_MS) == [c, b, a]
-    assert due(members, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS, c: NOW_MS}, NOW_MS) == [b, a]
-    assert due(members, {a: NOW_MS - DAY_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == []
-    assert due(members, {Series("AUSDT", 0): NOW_MS, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "listed anew"
-    assert due(members, {a: NOW_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "by a clock that was ahead"
+    assert due(listed, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS}, NOW_MS) == [c, b, a]
+    assert due(listed, {a: NOW_MS - DAY_MS, b: NOW_MS - 2 * DAY_MS, c: NOW_MS}, NOW_MS) == [b, a]
+    assert due(listed, {a: NOW_MS - DAY_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == []
+    assert due(listed, {Series("AUSDT", 0): NOW_MS, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "listed anew"
+    assert due(listed, {a: NOW_MS + 1, b: NOW_MS, c: NOW_MS}, NOW_MS) == [a], "by a clock that was ahead"
