@@ -32,24 +32,17 @@ class Writer:
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
         self.numbers = {series: number for number, series in all_series(db).items()}
-        self._newest: dict[Series, int] = {}  # minute that has a row, so that nobody asks the file for it
 
     def add(self, readings: Iterable[Reading]) -> int:
         """Keep the first of each minute and series; returns how many are new."""
-        news: dict[tuple[Series, int], Row] = {}
-        for series, row in readings:
-            minute = row.received_ms // MINUTE_MS
-            if self._newest.get(series) != minute:
-                news.setdefault((series, minute), row)
-        if not news:
+        told = list(readings)
+        if not told:
             return 0
         with self._transaction():
-            numbers = self._numbered({series for series, _ in news})
-            rows = [(minute, numbers[series], *row[:3]) for (series, minute), row in news.items()]
+            numbers = self._numbered({series for series, _ in told})
+            rows = [(row.received_ms // MINUTE_MS, numbers[series], *row[:3]) for series, row in told]
             added = self.db.executemany("INSERT OR IGNORE INTO minute VALUES (?, ?, ?, ?, ?)", rows).rowcount
         self.numbers |= numbers
-        for series, minute in news:
-            self._newest[series] = max(minute, self._newest.get(series, 0))
         return added
 
     def _numbered(self, wanted: set[Series]) -> dict[Series, int]:

@@ -51,21 +51,14 @@ def kept(writer: Writer, series: Series = BTC, from_ms: int = 0, to_ms: int = 10
 
 
 def test_of_each_minute_the_first_is_kept_whatever_the_start(writer: Writer) -> None:
-    """A sweep that is read again after a crash adds nothing, and changes nothing."""
-    first, second, third = row(START + 4000), row(START + 14_000, "1.000"), row(START + 64_000, "2.000")
+    """A sweep that is read again after a crash adds nothing, and changes nothing. No mark stays none, zero zero."""
+    first, second, third = row(START + 4000), row(START + 14_000, "0.000", None), row(START + 64_000, "2.000")
 
     assert writer.add([Reading(BTC, first), Reading(BTC, second), Reading(ETH, second)]) == 2
     assert writer.add([Reading(BTC, third)]) == 1
     assert Writer(writer.db).add([Reading(BTC, second), Reading(BTC, third)]) == 0
     assert kept(writer) == [first, third]
     assert kept(writer, ETH) == [second]
-
-
-def test_a_missing_mark_stays_missing_and_a_zero_stays_a_zero(writer: Writer) -> None:
-    told = row(START, "0.000", None)
-    writer.add([Reading(BTC, told)])
-
-    assert kept(writer) == [told]
 
 
 def test_two_series_of_one_ticker_never_touch(writer: Writer) -> None:
