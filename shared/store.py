@@ -36,7 +36,6 @@ ALERTS = "oi:alerts"  # stream, written by oi_alerter
 LEFT_OUT = "oi:left_out"  # hash symbol -> reason, written by publisher
 PUBLISHER = "oi:publisher"  # hash: what the publisher must remember across a kill, written by publisher
 ALERTER = "oi:alerter"  # hash: latches, cooldowns and the last sweep looked at, written by oi_alerter
-HISTORY = "oi:history"  # hash symbol -> the body of openInterestHist, expires, written by oi_alerter
 STATISTICS = "oi:statistics"  # hash minute -> requests of openInterestHist, by whoever asks; with a proxy + :host:port
 BAN = "oi:ban"  # + :egress: string, Unix ms, expires with the ban
 STATUS = "oi:status:"  # + service: hash, expires when the heartbeat stops

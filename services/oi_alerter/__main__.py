@@ -1,7 +1,7 @@
 """oi_alerter: open interest that moves fast, over 5 minutes, 15 minutes and an hour, into ``oi:alerts``.
 
-Reads ``oi:sweeps``, ``oi:universe`` and ``oi:mark``; writes ``oi:alerts``, ``oi:alerter`` and ``oi:history``. Does its
-job only while it looks at fresh sweeps; the publisher delivers what it adds.
+Reads ``oi:sweeps``, ``oi:universe``, ``oi:mark`` and ``oi:past``; writes ``oi:alerts`` and ``oi:alerter``. Does its job
+only while it looks at fresh sweeps; the publisher delivers what it adds.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from shared.venues.binance.statistics import Statistics
 
 async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry, settings.frames)
-    memory, history = Memory(service.redis), history_for(settings.frames)
-    alerter = Alerter(settings, service, memory, history, metrics)
-    async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
+    alerter = Alerter(settings, service, Memory(service.redis), history_for(settings.frames), metrics)
+    async with asyncio.TaskGroup() as jobs:
+        jobs.create_task(alerter.run())
+        if settings.warm:
+            jobs.create_task(backfill(settings, service, alerter))
+
+
+async def backfill(settings: Settings, service: Service, alerter: Alerter) -> None:
+    async with http.client(connections=1, proxy=settings.proxy) as client:
         ban = Ban(service.unfenced, service.clock, settings.egress)
         statistics = Statistics(settings.rest_url, client, ban, service)
-        backfill = Backfill(service, statistics, memory, history, alerter.ready, metrics)
-        if settings.warm:
-            jobs.create_task(backfill.keep())
-        jobs.create_task(alerter.run(backfill))
-
-
-def main() -> int:
-    return run("oi_alerter", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="cold")
+        await Backfill(service, statistics, alerter.memory, alerter.history, alerter.ready, alerter.metrics).keep()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("oi_alerter", __doc__ or "", Settings, serve, limit_s=lambda settings: settings.limit_s, alone="cold"))

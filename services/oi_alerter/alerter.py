@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import NoReturn, cast
 
 from services.oi_alerter import wire
-from services.oi_alerter.backfill import Backfill
 from services.oi_alerter.detector import Alert, Detector, Findings
 from services.oi_alerter.history import History, Sample, UnitChange
 from services.oi_alerter.memory import GROUP, Memory, Moved
@@ -82,10 +81,10 @@ class Alerter:
         self._backoff = Backoff(0.25, 5.0)
         self._alerts = 0
 
-    async def run(self, backfill: Backfill) -> NoReturn:
+    async def run(self) -> NoReturn:
         while True:
             try:
-                reader = await self._open(backfill)
+                reader = await self._open()
                 while True:
                     await self._turn(reader)
             except Transient as e:
@@ -96,7 +95,7 @@ class Alerter:
             self.ready.clear()
             await self._clock.sleep(self._backoff.next_s())
 
-    async def _open(self, backfill: Backfill) -> SweepReader:
+    async def _open(self) -> SweepReader:
         """Latches, cursor and history as Redis has them now."""
         await self.memory.recall(self.metrics.bad_in_redis)
         self.history.series.clear()
@@ -105,7 +104,6 @@ class Alerter:
             for symbol, sample in samples_of(sweep, self.settings.skip).items():
                 self.history.add(symbol, sample)
             sweeps += 1
-        backfill.recall(await self.memory.backfilled(), self.metrics.bad_in_redis)
         log.info("history recalled", sweeps=sweeps, symbols=len(self.history.series), latches=len(self.memory.latches))
         self.ready.set()
         return SweepReader(self._redis, GROUP, GROUP, start=self.memory.cursor)

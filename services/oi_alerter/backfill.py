@@ -1,14 +1,11 @@
 """The last hour of symbols that have no history yet: out of ``oi:past``, where the keeper tells it there, else asked of
 ``openInterestHist``, two symbols a second.
-
-The answers are kept in ``oi:history``, so that a restart within the hour does not ask again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
 
 from services.oi_alerter import wire
@@ -25,7 +22,7 @@ LOOK_S = 2.0  # between looks for symbols without history
 
 @dataclass
 class Backfill:
-    """``ready``: the history is whole, so what is missing in it can be told. ``asked``: symbol -> Unix ms."""
+    """``ready``: the history is whole, so what is missing in it can be told."""
 
     service: Service
     statistics: Statistics
@@ -33,31 +30,18 @@ class Backfill:
     history: History
     ready: asyncio.Event
     metrics: Metrics
-    asked: dict[str, int] = field(default_factory=dict)  # when each was last asked for, successfully or not
-
-    def recall(self, answers: dict[str, bytes], on_bad: Callable[[WireError], None]) -> None:
-        """Put what was answered before a restart into the history that was just rebuilt."""
-        for symbol, body in answers.items():
-            try:
-                samples = wire.past_samples(body, symbol)
-            except WireError as e:
-                on_bad(e)
-                continue
-            self.asked[symbol] = max((sample.at_ms for sample in samples), default=0)
-            self.history.recall(symbol, samples)
 
     async def keep(self) -> NoReturn:
         while True:
             await self.ready.wait()
-            symbol = self.next_symbol()
-            if symbol is None:
+            wanted = self._next()
+            if wanted is None:
                 await self.service.clock.sleep(LOOK_S)
                 continue
             try:
-                if await self._is_kept(symbol):
-                    continue
-                await self._ask(symbol)
-                await self.statistics.after_an_answer()
+                if not await self._is_kept(wanted[0]):
+                    await self._ask(*wanted)
+                    await self.statistics.after_an_answer()
             except (Transient, Refused) as e:
                 await self.statistics.after_a_failure(e)
 
@@ -79,19 +63,16 @@ class Backfill:
     def _is_short(self, series: Series) -> bool:
         return series.span_ms < self.history.horizon_ms - 2 * PERIOD_MS
 
-    def next_symbol(self) -> str | None:
+    def _next(self) -> tuple[str, Series] | None:
         """One that is seen now, whose history is too short, and that was not asked for since it began."""
-        self.asked = {s: at for s, at in self.asked.items() if s in self.history.series}
         now_ms = self.service.clock.now_ms()
         for symbol, series in self.history.series.items():
             seen = now_ms - series.newest_ms <= self.history.longest_hole_ms
-            asked = series.first_ms <= self.asked.get(symbol, 0) <= now_ms  # later: by a clock that was set back since
-            if self._is_short(series) and seen and not asked:
-                return symbol
+            if seen and not series.asked and self._is_short(series):
+                return symbol, series
         return None
 
-    async def _ask(self, symbol: str) -> None:
-        now_ms = self.service.clock.now_ms()
+    async def _ask(self, symbol: str, series: Series) -> None:
         try:
             body = await self.statistics.ask(symbol, "5m", self.history.horizon_ms // PERIOD_MS + 2)
             samples = wire.past_samples(body, symbol)
@@ -100,6 +81,5 @@ class Backfill:
             self.service.health.aside("one symbol's past is not to be had", cause=str(e))
         else:
             self.metrics.warmed.labels("told").inc()
-            await self.memory.keep_backfilled(symbol, body, 2 * self.history.horizon_ms)
             self.history.recall(symbol, samples)
-        self.asked[symbol] = now_ms
+        series.asked = True

@@ -60,6 +60,7 @@ class Series:
 
     def __init__(self, since_ms: int = 0) -> None:
         self.since_ms = since_ms
+        self.asked = False  # the exchange, for what was before
         self.newest: Sample | None = None  # of all seen, kept or not
         self.before_jump: Sample | None = None  # while only the next sample can tell what a jump was
         self._at = array("q")
@@ -146,10 +147,10 @@ class History:
         contracts jumped together.
         """
         series = self.series.get(symbol)
-        since_ms = 0 if series is None else sample.at_ms - series.newest_ms
-        if series is None or not -self._step_ms <= since_ms <= self.longest_hole_ms:
+        passed_ms = 0 if series is None else sample.at_ms - series.newest_ms
+        if series is None or not -self._step_ms <= passed_ms <= self.longest_hole_ms:
             series = self.series[symbol] = Series()
-        elif since_ms <= 0:
+        elif passed_ms <= 0:
             return None
         before = series.before_jump or series.newest
         if before is not None and is_unit_change(before, sample):

@@ -1,4 +1,4 @@
-"""What must outlive the process, in Redis: the last sweep looked at, latches, cooldowns, the exchange's own history.
+"""What must outlive the process, in Redis: the last sweep looked at, latches, cooldowns.
 
 A sweep's alerts, its changed latches, the cursor and the acknowledgement are one transaction, and it happens only if
 the cursor still is where this process left it. So a kill at any instant, a time-out with an unknown outcome or a second
@@ -19,7 +19,7 @@ from shared import lately
 from shared.alert import FIELD
 from shared.errors import WireError
 from shared.model import Sweep
-from shared.store import ALERTER, ALERTS, HISTORY, SWEEPS, redis_faults, round_trip
+from shared.store import ALERTER, ALERTS, SWEEPS, redis_faults, round_trip
 from shared.sweeplog import BEGINNING, entry_order, read_entry_id, sweep_entry
 
 GROUP = "alerter"
@@ -116,18 +116,7 @@ class Memory:
             pipe.xtrim(ALERTS, minid=f"{before_ms}-0", approximate=False)
             pipe.xtrim(ALERTS, maxlen=MOST_ALERTS, approximate=True)
 
-    async def backfilled(self) -> dict[str, bytes]:
-        """Symbol -> openInterestHist's answer, of the last hours."""
-        async with redis_faults():
-            rows = cast("dict[bytes, bytes]", await self._redis.hgetall(HISTORY))
-        return {name.decode(errors="replace"): body for name, body in rows.items()}
-
     async def kept(self, symbol: str) -> bytes | None:
         """The last rows of a symbol as the keeper has them, where there is one."""
         async with redis_faults():
             return cast("bytes | None", await self._redis.hget(lately.KEY, symbol))
-
-    async def keep_backfilled(self, symbol: str, body: bytes, for_ms: int) -> None:
-        async with round_trip(self._redis) as pipe:
-            pipe.hset(HISTORY, symbol, body)
-            pipe.pexpire(HISTORY, for_ms)

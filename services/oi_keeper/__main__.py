@@ -25,14 +25,19 @@ from shared.venues.binance.statistics import Statistics
 async def serve(settings: Settings, service: Service) -> None:
     metrics = Metrics(service.registry)
     keeper = Keeper(settings, service, metrics)
-    async with http.client(connections=1, proxy=settings.proxy) as client, asyncio.TaskGroup() as jobs:
+    async with asyncio.TaskGroup() as jobs:
         jobs.create_task(keeper.run())
         jobs.create_task(Teller(keeper.opened, settings, service, metrics).run())
         jobs.create_task(VenueKeeper(settings.path, service, metrics).run())
         if settings.backfill:
-            ban = Ban(service.unfenced, service.clock, settings.egress)
-            statistics = Statistics(settings.rest_url, client, ban, service)
-            jobs.create_task(Backfill(service, statistics, keeper, metrics).keep())
+            jobs.create_task(backfill(settings, service, keeper, metrics))
+
+
+async def backfill(settings: Settings, service: Service, keeper: Keeper, metrics: Metrics) -> None:
+    async with http.client(connections=1, proxy=settings.proxy) as client:
+        ban = Ban(service.unfenced, service.clock, settings.egress)
+        statistics = Statistics(settings.rest_url, client, ban, service)
+        await Backfill(service, statistics, keeper, metrics).keep()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -15,6 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from services.oi_alerter import backfill
 from services.oi_alerter.backfill import Backfill
 from services.oi_alerter.detector import history_for
 from services.oi_alerter.history import Sample
@@ -81,6 +81,9 @@ class Bench:
         statistics = Statistics(past.origin, client, Ban(redis, clock), one)
         self.backfill = Backfill(one, statistics, Memory(redis), self.history, self.ready, self.metrics)
 
+    def asked(self) -> set[str]:
+        return {symbol for symbol, series in self.history.series.items() if series.asked}
+
     def see(self, *symbols: str) -> None:
         for symbol in symbols:
             self.history.add(symbol, Sample(self.clock.now_ms(), 1_000_000.0, None))
@@ -117,7 +120,7 @@ async def test_each_symbol_is_asked_for_once_at_most_two_a_second(bench: Bench, 
 
 async def test_what_was_told_reaches_back_as_far_as_the_longest_look(bench: Bench) -> None:
     bench.see("AUSDT")
-    await bench.until(lambda: bench.backfill.asked)
+    await bench.until(bench.asked)
     series = bench.history.series["AUSDT"]
     assert 3_400_000 < series.span_ms <= bench.history.horizon_ms
     assert series.nearest(series.newest_ms - 3_600_000, FIVE_MIN_MS, series.newest_ms) is not None
@@ -136,7 +139,7 @@ async def test_a_clock_set_back_begins_a_new_history_and_asks_for_its_past(bench
     """As by NTP soon after a boot: baselines stamped by two clocks would be of other moments than they say."""
     begun_ms = bench.clock.now_ms()
     bench.see("AUSDT")
-    await bench.until(lambda: bench.backfill.asked)
+    await bench.until(bench.asked)
     waited_s = (bench.clock.now_ms() - begun_ms) / 1000  # the clock ran on until the answer was there
     bench.clock.set_wall(by_s=-300 - waited_s)
     bench.see("AUSDT")
@@ -148,32 +151,30 @@ async def test_a_clock_set_back_begins_a_new_history_and_asks_for_its_past(bench
     assert series.newest_ms <= bench.clock.now_ms()
 
 
-async def test_during_a_ban_nothing_is_sent(bench: Bench, past: Past, redis: Redis) -> None:
-    """Told to another service; a request now would make it longer."""
-    until_ms = bench.clock.now_ms() + 200_000
-    await redis.set("oi:ban", until_ms)
-    bench.see("AUSDT")
-    await bench.until(lambda: past.asked)
-    assert past.asked[0][1] >= until_ms
-
-
-async def test_a_ban_told_here_is_everybodys(bench: Bench, past: Past, redis: Redis) -> None:
+@pytest.mark.parametrize(
+    ("answer", "least_s", "banned"),
+    [
+        ((418, TOO_MANY, {"Retry-After": "120"}), 120, True),
+        ((429, TOO_MANY, {"Retry-After": "90"}), 90, False),
+        ((503, "busy", {}), 1, False),
+        ((403, "<html>Request blocked.", {}), 1, False),
+        ((451, "{}", {}), 1, False),
+    ],
+)
+async def test_what_hits_everyone_is_tried_again_later(
+    bench: Bench, past: Past, redis: Redis, answer: Any, least_s: int, banned: bool
+) -> None:
+    """A ban is everybody's. A 429 is about this route: the poller's sweeps must not pause for it."""
     start_ms = bench.clock.now_ms()
-    past.answers = [(418, TOO_MANY, {"Retry-After": "120"})]
+    past.answers = [answer, answer]
     bench.see("AUSDT")
-    await bench.until(lambda: len(past.asked) == 2)
-    assert int(await redis.get("oi:ban")) >= start_ms + 120_000
-    assert past.asked[1][1] >= start_ms + 120_000
+    await bench.until(bench.asked)
 
-
-async def test_a_429_is_about_this_route_and_stops_nobody_else(bench: Bench, past: Past, redis: Redis) -> None:
-    """The poller has a limit of its own; its sweeps must not pause because the past cannot be had."""
-    start_ms = bench.clock.now_ms()
-    past.answers = [(429, TOO_MANY, {"Retry-After": "90"})]
-    bench.see("AUSDT")
-    await bench.until(lambda: len(past.asked) == 2)
-    assert past.asked[1][1] >= start_ms + 90_000
-    assert await redis.get("oi:ban") is None
+    times = [at_ms for _, at_ms in past.asked]
+    assert len(times) == 3
+    assert all(later - earlier >= least_s * 1000 for earlier, later in pairwise(times))
+    assert int(await redis.get("oi:ban") or 0) >= (start_ms + 120_000 if banned else 0)
+    assert bool(await redis.exists("oi:ban")) is banned
 
 
 @pytest.mark.parametrize(
@@ -187,21 +188,11 @@ async def test_a_429_is_about_this_route_and_stops_nobody_else(bench: Bench, pas
 async def test_one_symbol_without_an_answer_costs_only_itself(bench: Bench, past: Past, answer: Any) -> None:
     past.answers = [answer]
     bench.see("AUSDT", "BUSDT")
-    await bench.until(lambda: bench.backfill.asked.keys() == {"AUSDT", "BUSDT"})
+    await bench.until(lambda: bench.asked() == {"AUSDT", "BUSDT"})
     assert [symbol for symbol, _ in past.asked] == ["AUSDT", "BUSDT"]
     assert bench.history.series["AUSDT"].span_ms == 0
     assert bench.history.series["BUSDT"].span_ms > 3_400_000
     assert bench.metrics.warmed.labels("failed")._value.get() == 1
-
-
-@pytest.mark.parametrize("answer", [(503, "busy", {}), (403, "<html>Request blocked.", {}), (451, "{}", {})])
-async def test_what_hits_everyone_is_tried_again_later(bench: Bench, past: Past, answer: Any) -> None:
-    past.answers = [answer, answer]
-    bench.see("AUSDT")
-    await bench.until(lambda: bench.backfill.asked)
-    times = [at_ms for _, at_ms in past.asked]
-    assert len(times) == 3
-    assert all(later - earlier >= 1000 for earlier, later in pairwise(times))
 
 
 def kept(clock: FakeClock, minutes: int, behind_s: float = 60.0) -> bytes:
@@ -250,7 +241,7 @@ async def test_a_history_begun_anew_while_redis_is_asked_ends_nothing(bench: Ben
 
     bench.backfill.memory.kept = meanwhile  # type: ignore[method-assign]
     bench.see("AUSDT")
-    await bench.until(lambda: bench.backfill.asked.keys() == {"BUSDT"})
+    await bench.until(lambda: bench.asked() == {"BUSDT"})
     assert "BUSDT" in [symbol for symbol, _ in past.asked]
 
 
@@ -273,30 +264,13 @@ async def test_a_past_that_ends_too_early_is_no_past(bench: Bench) -> None:
     assert bench.history.series["AUSDT"].span_ms == 1_800_000
 
 
-async def test_a_cold_start_is_warm_and_a_restart_does_not_ask_again(redis: Redis, start: Start) -> None:
-    """The first sweep after an installation already has an hour behind it; the exchange is asked once for that."""
-    now_ms = SystemClock().now_ms
-    async with Past(now_ms).serving() as past:
-        past.levels = {"ETHUSDT": "1000000.00000000"}
-        options = {"OI_ALERT_WARM": "on", "BINANCE_REST_URL": past.origin, "OI_LOOKBACK_WINDOW_60MIN": "3300"}
-        book = Book(redis, behind_s=30)
-        async with start(**options) as service:
-            await book.sweep({"ETHUSDT": "1000000"})
-            await eventually(lambda: sample(service, "pipeline_alert_warmed_total", outcome="told"))
-        async with start(**options) as service:
-            await book.sweep({"ETHUSDT": "1010000"})
-            await book.looked_at()
-            await eventually(lambda: sample(service, "pipeline_alert_history_seconds") > 3000)
-            await book.sweep({"ETHUSDT": "1010000"})
-            await book.looked_at()
-        assert [symbol for symbol, _ in past.asked] == ["ETHUSDT"]
-        assert await told(redis) == []
-        assert json.loads(await redis.hget("oi:history", "ETHUSDT"))[0]["sumOpenInterest"] == "1000000.00000000"
-        assert 0 < await redis.pttl("oi:history") <= 3 * 3600 * 1000
-
-
-async def test_a_crossing_right_after_a_cold_start_is_told(redis: Redis, start: Start) -> None:
-    """The baseline of a quarter of an hour ago is the exchange's own; five minutes need sweeps of ours."""
+async def test_a_crossing_right_after_a_cold_start_is_told(
+    redis: Redis, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The baseline of a quarter of an hour ago is the exchange's own, asked for again after a restart within the hour;
+    five minutes need sweeps of ours.
+    """
+    monkeypatch.setattr(backfill, "LOOK_S", 0.05)
     mark_ms = SystemClock().now_ms() // FIVE_MIN_MS * FIVE_MIN_MS
     async with Past(lambda: mark_ms + 20_000).serving() as past:
         options = {"OI_ALERT_WARM": "on", "BINANCE_REST_URL": past.origin}
@@ -304,6 +278,8 @@ async def test_a_crossing_right_after_a_cold_start_is_told(redis: Redis, start: 
         book.now_ms = mark_ms
         async with start(**options) as service:
             await book.sweep({"ETHUSDT": "1000000"})
+            await eventually(lambda: sample(service, "pipeline_alert_warmed_total", outcome="told"))
+        async with start(**options) as service:
             await eventually(lambda: sample(service, "pipeline_alert_warmed_total", outcome="told"))
             await book.sweep({"ETHUSDT": "1080000"})
             await book.looked_at()
@@ -314,4 +290,4 @@ async def test_a_crossing_right_after_a_cold_start_is_told(redis: Redis, start: 
 async def test_off_means_off(start: Start, setting: str, asks: bool) -> None:
     async with Past(SystemClock().now_ms).serving() as past, start(OI_ALERT_WARM=setting, BINANCE_REST_URL=past.origin):
         jobs = [job.get_coro() for job in asyncio.all_tasks()]
-        assert ("Backfill.keep" in [getattr(job, "__qualname__", "") for job in jobs]) is asks
+        assert ("backfill" in [getattr(job, "__qualname__", "") for job in jobs]) is asks
