@@ -20,7 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from services.oi_alerter.history import History, Sample, Series, UnitChange
+from shared.numbers import Instant
 
 REASONS = ("no_baseline", "gap", "too_few_contracts", "cooldown")
 DIRECTIONS = (("UP", 1), ("DOWN", -1))
@@ -28,21 +31,22 @@ DIRECTIONS = (("UP", 1), ("DOWN", -1))
 
 @dataclass(frozen=True)
 class Frame:
-    """One time frame. ``tolerance_ms``: how far the baseline may lie from where it should."""
+    """One time frame."""
 
     name: str
     lookback_ms: int
     threshold: float  # fraction
     cooldown_ms: int
-    tolerance_ms: int = field(init=False)
-    longest_hole_ms: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        tolerance = min(max(self.lookback_ms // 10, 30_000), 120_000, self.lookback_ms)
-        object.__setattr__(self, "tolerance_ms", tolerance)
-        # Ten minutes at most: openInterestHist has one sample in five, and a quiet contract may lack one.
-        hole = min(max(self.lookback_ms // 2, 30_000), 600_000, self.lookback_ms)
-        object.__setattr__(self, "longest_hole_ms", hole)
+    @property
+    def tolerance_ms(self) -> int:
+        """How far the baseline may lie from where it should."""
+        return min(max(self.lookback_ms // 10, 30_000), 120_000, self.lookback_ms)
+
+    @property
+    def longest_hole_ms(self) -> int:
+        """Ten minutes at most: openInterestHist has one sample in five, and a quiet contract may lack one."""
+        return min(max(self.lookback_ms // 2, 30_000), 600_000, self.lookback_ms)
 
 
 class Key(NamedTuple):
@@ -51,9 +55,9 @@ class Key(NamedTuple):
     timeframe: str
 
 
-class Latch(NamedTuple):
-    fired_ms: int  # the last alert
-    outside_ms: int  # when what it told was last seen outside; 0: inside since
+class Latch(msgspec.Struct, frozen=True, rename={"fired_ms": "firedAt", "outside_ms": "outsideAt"}):
+    fired_ms: Instant  # the last alert
+    outside_ms: Instant  # when what it told was last seen outside; 0: inside since
 
 
 class Alert(NamedTuple):

@@ -15,19 +15,12 @@ from shared.alert import AlertBody
 from shared.clock import iso
 from shared.errors import UNREADABLE, WireError
 from shared.lately import decode_rows
-from shared.numbers import Instant
 from shared.venues.binance import bodies
 
 SOURCE = "oi_realtime_poller"  # what the backend knows such alerts by
 
-
-class _Latch(msgspec.Struct, rename="camel"):
-    fired_at: Instant
-    outside_at: Instant
-
-
-_json = msgspec.json.Encoder()
-_latch = msgspec.json.Decoder(_Latch)
+_encode_latch = msgspec.json.Encoder().encode
+_latch = msgspec.json.Decoder(Latch)
 
 
 def past_samples(body: bytes, symbol: str) -> list[Sample]:
@@ -47,16 +40,15 @@ def kept_samples(rows: bytes, symbol: str) -> list[Sample]:
 
 
 def encode_latch(key: Key, latch: Latch) -> tuple[str, bytes]:
-    return " ".join(key), _json.encode(_Latch(latch.fired_ms, latch.outside_ms))
+    return " ".join(key), _encode_latch(latch)
 
 
 def decode_latch(name: bytes, blob: bytes) -> tuple[Key, Latch]:
     try:
         symbol, direction, timeframe = name.decode().split(" ", 2)
-        row = _latch.decode(blob)
+        return Key(symbol, direction, timeframe), _latch.decode(blob)
     except UNREADABLE as e:
         raise WireError("stored_latch", f"{name!r:.60}: {e}") from e
-    return Key(symbol, direction, timeframe), Latch(row.fired_at, row.outside_at)
 
 
 def alert_body(alert: Alert, funding_rate: Decimal | None) -> AlertBody:

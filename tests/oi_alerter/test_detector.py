@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.oi_alerter.detector import Frame, Key
+from services.oi_alerter.detector import Frame, Key, history_for
 from services.oi_alerter.history import Sample
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
 from tests.oi_alerter import reference
-from tests.oi_alerter.market import FIVE, Market, Watch, names
+from tests.oi_alerter.market import FIVE, PRODUCTION, Market, Watch, names
 from tests.oi_alerter.reference import Event, Rule, Told
 
 
@@ -228,17 +228,17 @@ def test_latches_that_hold_nothing_back_are_let_go(clock: FakeClock) -> None:
     assert market.watch.latches == {}
 
 
-def test_history_is_bounded_whatever_the_pace(clock: FakeClock) -> None:
+def test_history_is_bounded_whatever_the_pace() -> None:
     """A sweep a second for three hours: one sample a step, as far back as the longest look needs."""
-    watch = Watch()
-    for second in range(0, 3 * 3600, 1):
-        watch.see(1_000_000, NOW_MS + second * 1000)
-    series = watch.history.series["ETHUSDT"]
-    assert len(series) == math.ceil(watch.history.horizon_ms / 10_000)
-    assert series.span_ms <= watch.history.horizon_ms
+    history = history_for(PRODUCTION)
+    for second in range(3 * 3600):
+        history.add("ETHUSDT", Sample(NOW_MS + second * 1000, 1_000_000.0, None))
+    series = history.series["ETHUSDT"]
+    assert len(series) == math.ceil(history.horizon_ms / 10_000)
+    assert series.span_ms <= history.horizon_ms
 
 
-def test_symbols_that_left_are_forgotten(clock: FakeClock) -> None:
+def test_symbols_that_left_are_forgotten() -> None:
     watch = Watch()
     watch.see(1_000_000, NOW_MS, "GONEUSDT")
     watch.see(1_000_000, NOW_MS + 600_000)
