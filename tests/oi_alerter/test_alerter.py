@@ -10,12 +10,14 @@ from redis.asyncio import Redis
 
 from dev.redis_server import EmbeddedRedis
 from services.oi_alerter import memory
+from services.oi_alerter.alerter import samples_of
+from services.oi_alerter.history import Sample
 from shared import store
 from shared.alert import decode_alert
 from shared.clock import SystemClock, iso
 from shared.model import Member
 from shared.store import MARKS, UNIVERSE, round_trip
-from tests.builders import mark
+from tests.builders import NOW_MS, mark, reading, sweep
 from tests.fakes import sample
 from tests.oi_alerter.conftest import Book, Start, alerts, told
 from tests.waiting import eventually
@@ -79,15 +81,15 @@ async def test_what_is_not_known_is_absent(redis: Redis, start: Start, book: Boo
     assert not {"priceChange", "fundingRate"} & alert.keys()
 
 
-async def test_stablecoins_carried_values_and_zeros_are_no_samples(redis: Redis, start: Start, book: Book) -> None:
-    async with start() as service:
-        await book.hold(400, ETHUSDT="1000000", BTCUSDT="1000000", USDCUSDT="1000000")
-        jump = {"ETHUSDT": "1500000", "BTCUSDT": "0", "USDCUSDT": "1500000"}
-        await book.sweep(jump, failures={"ETHUSDT": "timeout", "SOLUSDT": "timeout"})
-        await book.looked_at()
-        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 2)
+def test_stablecoins_carried_values_and_zeros_are_no_samples() -> None:
+    told = sweep(
+        *(reading(symbol, "1") for symbol in ("ETHUSDT", "USDCUSDT")),
+        reading("BTCUSDT", "0"),
+        reading("SOLUSDT", "5.5", price=None),
+        failures={"ETHUSDT": "timeout", "ADAUSDT": "timeout"},
+    )
 
-    assert await told(redis) == []
+    assert samples_of(told, frozenset({"USDCUSDT"})) == {"SOLUSDT": Sample(NOW_MS, 5.5, None)}
 
 
 async def test_the_list_of_skipped_symbols_can_be_changed(redis: Redis, start: Start, book: Book) -> None:
@@ -205,10 +207,10 @@ async def _begun(client: Redis) -> bool:
         return False
 
 
-async def test_latches_in_redis_are_what_is_in_force(redis: Redis, start: Start, book: Book) -> None:
-    """Readable at night, and gone when they hold nothing back any more."""
+async def test_what_is_held_is_what_is_in_force(redis: Redis, start: Start, book: Book) -> None:
+    """Latches are readable at night, and gone when they hold nothing back; of a symbol that left nothing is kept."""
     async with start() as service:
-        await book.hold(400, ETHUSDT="1000000")
+        await book.hold(400, ETHUSDT="1000000", GONEUSDT="1000000")
         await book.sweep({"ETHUSDT": "1050000"})
         fired_ms = book.now_ms
         await book.hold(30, ETHUSDT="1050000")
@@ -216,10 +218,12 @@ async def test_latches_in_redis_are_what_is_in_force(redis: Redis, start: Start,
         row = await redis.hget("oi:alerter", "ETHUSDT UP 5 min")
         assert row.decode() == f'{{"firedAt":{fired_ms},"outsideAt":{book.now_ms}}}'
         await eventually(lambda: sample(service, "pipeline_alert_latches") == 1)
+        assert sample(service, "pipeline_alert_symbols_watched") == 2
 
         await book.hold(700, ETHUSDT="1050000")
         await book.looked_at()
         assert await redis.hkeys("oi:alerter") == [b"cursor"]
         await eventually(lambda: sample(service, "pipeline_alert_latches") == 0)
+        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 1)
         await eventually(lambda: sample(service, "pipeline_alert_history_seconds") == pytest.approx(1130))
         await eventually(lambda: sample(service, "pipeline_alerts_suppressed_total", reason="no_baseline") > 0)

@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 from services.oi_alerter.detector import Key, Latch
 from services.oi_alerter.memory import GROUP, Memory, Moved
 from shared.sweeplog import entry_order
-from tests.fakes import sample
 from tests.oi_alerter.conftest import Book, Start
 from tests.waiting import eventually
 
@@ -110,13 +109,3 @@ async def test_what_was_looked_at_is_not_looked_at_again(redis: Redis, start: St
         await eventually(through)
         assert service.health.report().state == "starting"
         assert await redis.hget("oi:alerter", "cursor") == book.last_id.encode()
-
-
-async def test_symbols_that_left_are_no_longer_watched(start: Start, book: Book) -> None:
-    async with start() as service:
-        await book.hold(100, ETHUSDT="1000000", GONEUSDT="1000000")
-        await book.looked_at()
-        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 2)
-        await book.hold(610, ETHUSDT="1000000")
-        await book.looked_at()
-        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 1)

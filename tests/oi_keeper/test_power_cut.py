@@ -31,6 +31,7 @@ SERIES = [Series(f"S{n}USDT", 0) for n in range(30)]
 HEAD, SECTOR, PAGE = 32, 512, 4096
 TABLES = ("series", "minute", "day", "statistic", "asked")
 FULL = 2
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk is waited for: what one leaves is made up here
 Content = dict[str, list[tuple[Any, ...]]]
 
 
@@ -70,7 +71,7 @@ class Watched(Writer):
 @pytest.fixture(scope="module")
 def states() -> list[State]:
     """Of an hour over midnight, with what the exchange told beside, and the day that becomes blocks."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(open_to_write(f"{folder}/h.db")) as db:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, contextlib.closing(open_to_write(f"{folder}/h.db")) as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (FULL,), "else a commit is not synced"
         db.execute("PRAGMA wal_autocheckpoint = 30")  # pages; the keeper waits for a thousand
         writer = Watched(db, f"{folder}/h.db")
@@ -119,7 +120,7 @@ def cut(before: State, after: State, draw: random.Random) -> tuple[bytes, bytes,
 
 def found_in(file: bytes, wal: bytes) -> Content:
     """What the keeper finds when it starts again; the file must be sound, and take the next row."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path = f"{folder}/h.db"
         Path(path).write_bytes(file)
         Path(f"{path}-wal").write_bytes(wal)
