@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.oi_alerter.detector import Frame, Key, history_for
+from services.oi_alerter.detector import Frame, history_for
 from services.oi_alerter.history import Sample
 from tests.builders import NOW_MS
 from tests.fakes import FakeClock
@@ -35,41 +35,28 @@ def test_a_spike_of_eight_per_cent_is_told_at_once_in_the_frames_it_crosses(mark
     assert later == []
 
 
-def test_a_dump_is_told_with_negative_changes(market: Market) -> None:
-    market.run(1_000_000, s=3700)
-    (alert,) = market.run(960_000, s=10)
-    assert names([alert]) == ["DOWN 5 min"]
-    assert alert.change == pytest.approx(-0.04)
-    assert alert.contracts == -40_000
-
-
-def test_a_slow_drift_is_told_only_over_the_hour(market: Market) -> None:
-    """0.02 % every ten seconds: 0.6 % in five minutes, 1.8 % in fifteen, 7.5 % in an hour, until it quickens."""
-    market.run(1_000_000, s=3700)
-    alerts, level = [], 1_000_000.0
-    for _ in range(400):
-        level *= 1.0004
-        alerts += market.run(level, s=10)
-    assert names(alerts) == ["UP 1 hour"]
-
-
 @pytest.mark.parametrize(
-    ("contracts", "told"),
-    [(103_000, False), (105_000, True), (104_999, False), (95_000, True), (95_001, False), (97_000, False)],
+    ("before", "contracts", "told", "held_back"),
+    [
+        (1_000_000, 1_030_000, True, {}),
+        (1_000_000, 1_029_999, False, {}),
+        (1_000_000, 970_000, True, {}),
+        # Three per cent of a small contract is a few people; 5,000 counts what changed, not what is outstanding.
+        (100_000, 103_000, False, {"too_few_contracts": 1}),
+        (100_000, 105_000, True, {}),
+        (100_000, 104_999, False, {"too_few_contracts": 1}),
+        (100_000, 95_000, True, {}),
+        (100_000, 95_001, False, {"too_few_contracts": 1}),
+        (100_000, 97_001, False, {}),
+    ],
 )
-def test_at_least_so_many_contracts_either_way(clock: FakeClock, contracts: float, told: bool) -> None:
-    """Three per cent of a small contract is a few people; 5,000 counts what changed, not what is outstanding."""
+def test_from_the_threshold_and_so_many_contracts_on_either_way(
+    clock: FakeClock, before: float, contracts: float, told: bool, held_back: dict[str, int]
+) -> None:
     market = Market(clock, Watch([FIVE]))
-    market.run(100_000, s=400)
+    market.run(before, s=400)
     assert bool(market.run(contracts, s=10)) is told
-    assert market.watch.held_back == ({} if told or abs(contracts - 100_000) < 3000 else {"too_few_contracts": 1})
-
-
-@pytest.mark.parametrize(("contracts", "told"), [(1_030_000, True), (1_029_999, False), (970_000, True)])
-def test_the_threshold_itself_is_outside(clock: FakeClock, contracts: float, told: bool) -> None:
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000_000, s=400)
-    assert bool(market.run(contracts, s=10)) is told
+    assert market.watch.held_back == held_back
 
 
 CALM, RISE, FALL = (1_000_000, 400, ""), (1_050_000, 10, "UP"), (950_000, 10, "DOWN")
@@ -117,14 +104,6 @@ def test_a_crossing_within_the_cooldown_waits_for_its_end(clock: FakeClock) -> N
     assert names(told) == ["UP 5 min"]
 
 
-def test_no_history_no_alert(clock: FakeClock) -> None:
-    """A new listing multiplies its open interest in minutes; there is nothing to compare with."""
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000, s=10)
-    assert market.run(1_000_000, s=250) == []
-    assert market.watch.held_back == {"no_baseline": 1}
-
-
 @pytest.mark.parametrize(("early_s", "found"), [(270, True), (269, False), (330, True), (331, False)])
 def test_the_baseline_lies_within_the_tolerance(early_s: int, found: bool) -> None:
     """Thirty seconds around five minutes ago; what is older or younger is another time frame's."""
@@ -133,6 +112,7 @@ def test_the_baseline_lies_within_the_tolerance(early_s: int, found: bool) -> No
     for s in range(200, 0, -50):
         watch.see(1_000_000, NOW_MS - s * 1000)
     assert bool(watch.see(1_050_000, NOW_MS)) is found
+    assert watch.held_back == ({} if found else {"no_baseline": 1})
 
 
 @pytest.mark.parametrize(
@@ -206,26 +186,6 @@ def test_the_same_reading_again_is_no_news(clock: FakeClock) -> None:
     assert len(market.run(1_050_000, s=10)) == 1
     assert market.watch.see(2_000_000, clock.now_ms()) == []
     assert market.watch.see(2_000_000, clock.now_ms() - 5000) == []
-
-
-def test_price_change_only_where_both_prices_are_known(clock: FakeClock) -> None:
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000_000, s=400, mark=2000.0)
-    (alert,) = market.run(1_050_000, s=10, mark=2100.0)
-    assert alert.price_change == pytest.approx(0.05)
-    assert alert._replace(current=alert.current._replace(mark_price=None)).price_change is None
-    assert alert._replace(baseline=alert.baseline._replace(mark_price=None)).price_change is None
-
-
-def test_latches_that_hold_nothing_back_are_let_go(clock: FakeClock) -> None:
-    """Memory and Redis hold what is in force, not every symbol that ever moved."""
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000_000, s=400)
-    market.run(1_050_000, s=10)
-    market.run(1_050_000, s=500)
-    assert list(market.watch.latches) == [Key("ETHUSDT", "UP", "5 min")]
-    market.run(1_050_000, s=200)
-    assert market.watch.latches == {}
 
 
 def test_history_is_bounded_whatever_the_pace() -> None:

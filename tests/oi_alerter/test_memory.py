@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from services.oi_alerter import memory
 from services.oi_alerter.detector import Key, Latch
 from services.oi_alerter.memory import GROUP, Memory, Moved
 from shared.sweeplog import entry_order
@@ -49,8 +50,22 @@ async def test_alerts_are_let_go_by_the_time_of_sweeps_not_by_a_clock_that_may_b
     for hours in (25, 23):
         await redis.xadd("oi:alerts", {"alert": str(hours)}, id=f"{entry_order(entry_id)[0] - hours * 3_600_000}-0")
 
-    await memory.commit(entry_id, {}, (), ())
-    assert [fields for _, fields in await redis.xrange("oi:alerts")] == [{b"alert": b"23"}]
+    await memory.commit(entry_id, {}, (), [b"new"])
+    assert [fields for _, fields in await redis.xrange("oi:alerts")] == [{b"alert": b"23"}, {b"alert": b"new"}]
+
+
+async def test_the_stream_of_alerts_is_bounded(redis: Redis, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that is away for a week must not fill Redis."""
+    monkeypatch.setattr(memory, "MOST_ALERTS", 100)
+    one = Memory(redis)
+    await one.recall(pytest.fail)
+    entry_id = await taken(redis, book)
+    for _ in range(500):
+        await redis.xadd("oi:alerts", {"alert": b"recent"})
+
+    await one.commit(entry_id, {}, (), [b"new"])
+    assert 100 <= await redis.xlen("oi:alerts") <= 200  # whole nodes of a hundred are let go
+    assert (await redis.xrevrange("oi:alerts", count=1))[0][1] == {b"alert": b"new"}
 
 
 async def test_of_two_that_write_the_same_sweep_at_once_only_one_does(redis: Redis, book: Book) -> None:

@@ -39,17 +39,19 @@ def body(*rows: object) -> bytes:
     return json.dumps(rows).encode()
 
 
-def test_history_is_contracts_at_instants_without_a_price() -> None:
-    told = wire.past_samples(body(row(), row("82000", str(NOW_MS + 300_000))), "BTCUSDT")
-    assert told == [Sample(NOW_MS, 82345.123, None), Sample(NOW_MS + 300_000, 82000.0, None)]
-
-
-def test_a_contract_without_a_past_has_none() -> None:
-    assert wire.past_samples(b"[]", "BTCUSDT") == []
-
-
-def test_zero_is_no_baseline() -> None:
-    assert wire.past_samples(body(row("0.00000000"), row("5")), "BTCUSDT") == [Sample(NOW_MS, 5.0, None)]
+@pytest.mark.parametrize(
+    ("rows", "samples"),
+    [
+        ((row(), row("82000", str(NOW_MS + 300_000))), [(NOW_MS, 82345.123), (NOW_MS + 300_000, 82000.0)]),
+        ((row("0.00000000"), row("5")), [(NOW_MS, 5.0)]),  # zero is no baseline
+        ((), []),
+    ],
+)
+def test_history_is_contracts_at_instants_without_a_price(
+    rows: tuple[Any, ...], samples: list[tuple[int, float]]
+) -> None:
+    told = wire.past_samples(body(*rows), "BTCUSDT")
+    assert told == [Sample(at_ms, contracts, None) for at_ms, contracts in samples]
 
 
 @pytest.mark.parametrize(
