@@ -240,18 +240,12 @@ def test_a_clock_that_is_behind_is_told_by_most_contracts(ages: list[int], behin
     assert first_look() is None
 
 
-async def test_a_market_that_is_halted_is_kept(redis: Redis, tmp_path: Path) -> None:
+def test_while_all_trading_is_halted_no_clock_is_wrong() -> None:
     """Nothing changes for hours, and the exchange's stamps stand still: our clock is right all the while."""
-    path = tmp_path / "history.db"
-    await listed(redis, BTCUSDT=5)
-    async with keeping(redis, path) as service:
-        for minute in range(-60, 16, 15):
-            at_ms = NOW_MS + minute * 60_000
-            await land(redis, at_ms, at_ms - NOW_MS + 3_600_000, BTCUSDT="1.5")
-        await eventually(lambda: all_acknowledged(redis))
+    clock = ExchangeClock()
 
-        assert [minute for minute, _ in told(path)] == [-60, -45, -30, -15, 0, 15]
-        assert service.health.report().healthy
+    for minutes in range(0, 120, 15):
+        assert clock.judge({"BTCUSDT": Stamp(NOW_MS + minutes * 60_000, NOW_MS)}) is None
 
 
 def test_what_stands_still_proves_no_clock_wrong() -> None:

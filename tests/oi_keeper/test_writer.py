@@ -26,15 +26,9 @@ OVER = START + DAY_MS + OPEN_MS
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    db = open_to_write(str(tmp_path / "history.db"))
-    yield db
-    db.close()
-
-
-@pytest.fixture
-def writer(db: sqlite3.Connection) -> Writer:
-    return Writer(db)
+def writer() -> Iterator[Writer]:
+    with contextlib.closing(open_to_write(":memory:")) as db:
+        yield Writer(db)
 
 
 def row(at_ms: int, contracts: str = "82345.120", mark: str | None = "93041.35202390") -> Row:
@@ -156,13 +150,16 @@ class Between(sqlite3.Connection):
 
 
 @pytest.mark.parametrize("before", range(1, 6))
-def test_who_reads_while_a_day_becomes_blocks_misses_no_row(writer: Writer, tmp_path: Path, before: int) -> None:
-    rows = a_day()
-    writer.add([Reading(BTC, one) for one in rows])
-    reader = sqlite3.connect(tmp_path / "history.db", factory=Between)
-    reader.before, reader.happens = before, lambda: writer.fold(DAY)
+def test_who_reads_while_a_day_becomes_blocks_misses_no_row(tmp_path: Path, before: int) -> None:
+    rows, path = a_day(), str(tmp_path / "history.db")
+    with (
+        contextlib.closing(open_to_write(path)) as db,
+        contextlib.closing(sqlite3.connect(path, factory=Between)) as reader,
+    ):
+        writer = Writer(db)
+        writer.add([Reading(BTC, one) for one in rows])
+        reader.before, reader.happens = before, lambda: writer.fold(DAY)
 
-    with contextlib.closing(reader):
         assert rows_of(reader, writer.numbers[BTC], START, START + DAY_MS) == rows
 
 
