@@ -8,19 +8,17 @@ from typing import Any, Protocol
 
 import msgpack
 import pytest
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.oi_alerter.__main__ import serve
 from services.oi_alerter.settings import Settings
 from shared.clock import SystemClock
 from shared.codec import encode_sweep
-from shared.health import Health
 from shared.model import Sweep
 from shared.service import Service
 from shared.settings import load
 from tests.builders import reading
-from tests.fakes import at_work
+from tests.fakes import at_work, service
 from tests.waiting import eventually
 
 
@@ -36,14 +34,13 @@ def start(redis: Redis) -> Start:
     @asynccontextmanager
     async def running(redis: Redis | None = None, **changes: str) -> AsyncIterator[Service]:
         settings = load(Settings, {"OI_ALERT_WARM": "off", **changes})
-        clock = SystemClock()
         client = redis or default
-        service = Service("oi_alerter", client, Health(clock, settings.limit_s), CollectorRegistry(), clock)
+        one = service(SystemClock(), client, "oi_alerter", settings.limit_s)
         first = not await client.hexists("oi:alerter", "cursor")
-        async with at_work(serve(settings, service)):
+        async with at_work(serve(settings, one)):
             if first:  # what is written before it is the past, and is not told
                 await eventually(lambda: client.hexists("oi:alerter", "cursor"))
-            yield service
+            yield one
 
     return running
 

@@ -108,31 +108,21 @@ async def bench(redis: Redis, clock: FakeClock, past: Past) -> AsyncIterator[Ben
         yield Bench(redis, clock, past, client)
 
 
-async def test_each_symbol_is_asked_for_once_at_most_two_a_second(bench: Bench, past: Past) -> None:
-    bench.see("AUSDT", "BUSDT", "币安人生USDT")
+async def test_each_symbol_without_a_history_is_asked_for_once_at_most_two_a_second(bench: Bench, past: Past) -> None:
+    """What was told reaches back as far as the longest look."""
+    for _ in range(400):
+        bench.see("OLDUSDT")
+        bench.clock.advance(s=10)
+    bench.see("OLDUSDT", "AUSDT", "BUSDT", "币安人生USDT")
     await bench.until(lambda: len(past.asked) == 3 and bench.clock.now_ms() > past.asked[-1][1] + 60_000)
 
     assert sorted(symbol for symbol, _ in past.asked) == ["AUSDT", "BUSDT", "币安人生USDT"]
     times = [at_ms for _, at_ms in past.asked]
     assert all(later - earlier >= 500 for earlier, later in pairwise(times))
     assert past.queries[0] == {"symbol": "AUSDT", "period": "5m", "limit": "14"}
-
-
-async def test_what_was_told_reaches_back_as_far_as_the_longest_look(bench: Bench) -> None:
-    bench.see("AUSDT")
-    await bench.until(bench.asked)
     series = bench.history.series["AUSDT"]
     assert 3_400_000 < series.span_ms <= bench.history.horizon_ms
     assert series.nearest(series.newest_ms - 3_600_000, FIVE_MIN_MS, series.newest_ms) is not None
-
-
-async def test_a_symbol_with_a_history_is_left_alone(bench: Bench, past: Past) -> None:
-    for _ in range(400):
-        bench.see("OLDUSDT")
-        bench.clock.advance(s=10)
-    bench.see("OLDUSDT", "NEWUSDT")
-    await bench.until(lambda: past.asked)
-    assert [symbol for symbol, _ in past.asked] == ["NEWUSDT"]
 
 
 async def test_a_clock_set_back_begins_a_new_history_and_asks_for_its_past(bench: Bench, past: Past) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from dev.exchange.market import Book
@@ -26,7 +25,6 @@ from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
 from services.oi_keeper.writer import Reading, Writer
 from shared.clock import SystemClock
-from shared.health import Health
 from shared.history.block import Row
 from shared.history.file import DAY_MS, Series, open_to_read
 from shared.history.read import rows_of, series_of
@@ -61,10 +59,10 @@ class Hurried(SystemClock):
 
 @contextlib.asynccontextmanager
 async def keeping(redis: Redis, path: Path, exchange: Exchange) -> AsyncIterator[Service]:
-    settings, clock = load(Settings, {"HISTORY_PATH": str(path), "BINANCE_REST_URL": exchange.url}), Hurried()
-    service = Service("oi_keeper", redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
-    async with at_work(serve(settings, service)):
-        yield service
+    settings = load(Settings, {"HISTORY_PATH": str(path), "BINANCE_REST_URL": exchange.url})
+    one = service(Hurried(), redis, "oi_keeper", settings.limit_s)
+    async with at_work(serve(settings, one)):
+        yield one
 
 
 def asked(service: Service, outcome: str = "told") -> float:

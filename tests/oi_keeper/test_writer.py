@@ -16,7 +16,7 @@ from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.writer import KEPT_DAYS, MINUTES_KEPT_DAYS, OPEN_MS, Reading, Writer
 from shared.history.block import Column, Row
 from shared.history.file import DAY_MS, MINUTE_MS, Series
-from shared.history.read import HALF_HOUR_MS, first_of_each, minutes_of, nearest_of_all, rows_of, series_of
+from shared.history.read import HALF_HOUR_MS, first_of_each, minutes_of, nearest_of_all, rows_of
 
 BTC = Series("BTCUSDT", 1_567_965_420_000)
 ETH = Series("ETHUSDT", 1_567_965_420_000)
@@ -55,18 +55,6 @@ def test_of_each_minute_the_first_is_kept_whatever_the_start(writer: Writer) -> 
     assert kept(writer, ETH) == [second]
 
 
-def test_two_series_of_one_ticker_never_touch(writer: Writer) -> None:
-    """The name is used again for another asset."""
-    again = Series("BTCUSDT", START + DAY_MS // 2)
-    before, after = row(START + MINUTE_MS, "5.0"), row(START + DAY_MS // 2, "900.0")
-    writer.add([Reading(BTC, before), Reading(again, after)])
-    writer.fold(DAY)
-
-    assert kept(writer, BTC) == [before]
-    assert kept(writer, again) == [after]
-    assert [series for _, series in series_of(writer.db, "BTCUSDT")] == [again, BTC]
-
-
 def test_a_day_that_is_over_becomes_blocks_of_the_same_rows(writer: Writer) -> None:
     rows, late = a_day(), row(START + DAY_MS + 1000)
     writer.add([*(Reading(BTC, one) for one in rows), Reading(ETH, rows[7]), Reading(BTC, late)])
@@ -82,30 +70,6 @@ def test_a_day_that_is_over_becomes_blocks_of_the_same_rows(writer: Writer) -> N
     assert {step_s: kept(writer, step_s=step_s) for step_s in before} == before
     assert kept(writer, ETH) == [rows[7]]
     assert kept(writer, from_ms=START + 600_000, to_ms=START + 780_000) == rows[10:13]
-
-
-def test_a_reading_that_comes_after_its_day_became_blocks_changes_no_minute_in_them(writer: Writer) -> None:
-    """By a process that does not remember them."""
-    first, second, other = row(START + 4000, "1.0"), row(START + 34_000, "2.0"), row(START + 94_000, "3.0")
-    writer.add([Reading(BTC, first)])
-    writer.fold(DAY)
-    again = Writer(writer.db)
-    again.add([Reading(BTC, second), Reading(BTC, other)])
-
-    assert kept(again) == [first, other]
-    again.fold(DAY)
-    assert kept(again) == [first, other]
-    assert kept(again, step_s=300) == [first]
-
-
-def test_a_gap_is_a_gap(writer: Writer) -> None:
-    rows = [one for one in a_day() if not START + 3_600_000 <= one.received_ms < START + 7_200_000]
-    writer.add([Reading(BTC, one) for one in rows])
-    writer.fold(DAY)
-
-    assert kept(writer) == rows
-    assert len(kept(writer, step_s=1800)) == 46
-    assert nearest_of_all(writer.db, START + 5_400_000, 900_000) == {}
 
 
 class Killed(Exception):
