@@ -26,8 +26,8 @@ SELECT received_ms, contracts, mark FROM wanted
 CROSS JOIN minute ON minute.minute = wanted.minute AND minute.series = :series  -- CROSS: in this order
 """
 _DAYS = """
-SELECT day, step_s, rows FROM day
-WHERE step_s IN (60, 300) AND day BETWEEN ? AND ? AND series = ? ORDER BY day, step_s
+SELECT day, rows FROM day
+WHERE step_s IN (?, 300) AND day BETWEEN ? AND ? AND series = ? ORDER BY day, step_s
 """
 
 
@@ -81,11 +81,9 @@ def first_of_each(rows: Iterable[Row], step_s: int) -> list[Row]:
 def _of_days(db: sqlite3.Connection, number: int, from_ms: int, to_ms: int, step_s: int) -> Iterator[Row]:
     """Of each day its minutes where they are wanted and still kept, else its five minutes; whole minutes of either."""
     blocks: dict[int, bytes] = {}
-    for day, each_s, blob in db.execute(_DAYS, (from_ms // DAY_MS, to_ms // DAY_MS, number)):
-        if each_s == EACH_FIVE_S and step_s < EACH_FIVE_S:
-            blocks.setdefault(day, blob)
-        elif each_s == EACH_FIVE_S or step_s < EACH_FIVE_S:
-            blocks[day] = blob
+    finest_s = EACH_MINUTE_S if step_s < EACH_FIVE_S else EACH_FIVE_S
+    for day, blob in db.execute(_DAYS, (finest_s, from_ms // DAY_MS, to_ms // DAY_MS, number)):
+        blocks.setdefault(day, blob)  # the finer, which comes first
     first_ms, end_ms = from_ms // MINUTE_MS * MINUTE_MS, -(-to_ms // MINUTE_MS) * MINUTE_MS
     for blob in blocks.values():
         yield from between(decode(blob), first_ms, end_ms)
