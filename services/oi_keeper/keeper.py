@@ -115,12 +115,10 @@ class Keeper:
                 self.metrics.bad_in_redis(sweep)
                 unkept = str(sweep)
                 continue
-            for reading in readings_of(sweep, listings):
-                if isinstance(reading, Reading):
-                    found.append(reading)
-                else:
-                    unlisted.add(reading)
-                    self.metrics.unlisted.inc()
+            readings, unknown = readings_of(sweep, listings)
+            found += readings
+            unlisted |= unknown
+            self.metrics.unlisted.inc(len(unknown))
         if unlisted:
             self.service.health.aside(UNLISTED, count=len(unlisted), example=min(unlisted))
         return found, unkept

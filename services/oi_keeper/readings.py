@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.oi_keeper.writer import Reading
@@ -81,13 +81,18 @@ def stamps_of(sweep: Sweep) -> dict[str, Stamp]:
     return {symbol: Stamp(oi.received_ms, oi.changed_ms) for symbol, oi in news.items()}
 
 
-def readings_of(sweep: Sweep, listings: Listings) -> Iterator[Reading | str]:
-    """Each reading that is news, or the symbol alone where its series is not known. What is carried is not news."""
+def readings_of(sweep: Sweep, listings: Listings) -> tuple[list[Reading], set[str]]:
+    """Each reading that is news, and the symbols whose series is not known. What is carried is not news."""
+    found, unknown = list[Reading](), set[str]()
     for symbol, reading in sweep.readings.items():
         if symbol in sweep.failures:
             continue
         series = listings.series(symbol, reading.open_interest.received_ms)
-        yield symbol if series is None else Reading(series, row_of(reading))
+        if series is None:
+            unknown.add(symbol)
+        else:
+            found.append(Reading(series, row_of(reading)))
+    return found, unknown
 
 
 def row_of(measured: Measured) -> Row:
