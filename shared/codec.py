@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgpack
 import msgspec
 
 from shared.clock import from_iso, iso
@@ -183,43 +182,6 @@ def _reading(symbol: str, oi: str, changed_ms: int, received_ms: int, mark: str 
     return Reading(contracts, None if mark is None else positive(mark))
 
 
-def encode_sweep(sweep: Sweep) -> bytes:
-    """A reading that cannot be packed costs only its symbol, which then counts as failed."""
-    rows = {symbol: _packed_row(reading) for symbol, reading in sweep.readings.items()}
-    try:
-        return _pack(sweep, rows, sweep.failures)
-    except UNWRITABLE:
-        bad = {symbol: "unreadable" for symbol, row in rows.items() if not _is_packable(row)}
-        return _pack(sweep, {s: row for s, row in rows.items() if s not in bad}, {**sweep.failures, **bad})
-
-
-def _packed_row(reading: Reading) -> list[Any]:
-    oi = reading.open_interest
-    return [plain(oi.open_interest), oi.changed_ms, oi.received_ms, _text(reading.mark_price)]
-
-
-def _is_packable(row: list[Any]) -> bool:
-    try:
-        msgpack.packb(row)
-    except UNWRITABLE:
-        return False
-    return True
-
-
-def _pack(sweep: Sweep, rows: dict[str, list[Any]], failures: dict[str, str]) -> bytes:
-    packed: bytes = msgpack.packb(
-        {
-            "v": SWEEP_VERSION,
-            "id": sweep.sweep_id,
-            "start": sweep.started_ms,
-            "end": sweep.ended_ms,
-            "oi": rows,
-            "failed": failures,
-        }
-    )
-    return packed
-
-
 class _PackedSweep(msgspec.Struct):
     v: int
     id: str
@@ -229,19 +191,31 @@ class _PackedSweep(msgspec.Struct):
     failed: dict[str, str]
 
 
+_encode_packed = msgspec.msgpack.Encoder().encode
+_decode_packed = msgspec.msgpack.Decoder(_PackedSweep).decode
+
+
+def encode_sweep(sweep: Sweep) -> bytes:
+    """A reading that cannot be packed costs only its symbol, which then counts as failed."""
+    rows, failures = {}, dict(sweep.failures)
+    for symbol, reading in sweep.readings.items():
+        oi = reading.open_interest
+        try:
+            instants = instant(oi.changed_ms), instant(oi.received_ms)
+            rows[symbol] = (plain(oi.open_interest), *instants, _text(reading.mark_price))
+        except UNWRITABLE:
+            failures[symbol] = "unreadable"
+    return _encode_packed(_PackedSweep(SWEEP_VERSION, sweep.sweep_id, sweep.started_ms, sweep.ended_ms, rows, failures))
+
+
 def decode_sweep(blob: bytes) -> Sweep:
+    """A number that cannot be trusted costs only its symbol, which then counts as failed."""
     try:
-        document: Any = msgpack.unpackb(blob)
-        packed = msgspec.convert(document, _PackedSweep)
+        packed = _decode_packed(blob)
         if packed.v != SWEEP_VERSION:
             raise ValueError(f"version {packed.v}, not {SWEEP_VERSION}")
-    except (*UNWRITABLE, msgpack.UnpackException) as e:
+    except UNREADABLE as e:
         raise WireError("stored_sweep", str(e)) from e
-    return _sweep(packed)
-
-
-def _sweep(packed: _PackedSweep) -> Sweep:
-    """A number that cannot be trusted costs only its symbol, which then counts as failed."""
     readings: dict[str, Reading] = {}
     failures = dict(packed.failed)
     for symbol, (oi, changed_ms, received_ms, mark) in packed.oi.items():
