@@ -11,6 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
+from shared.numbers import Instant
+
 
 class MarkPrice(msgspec.Struct, frozen=True, gc=False):
     symbol: str
@@ -71,11 +73,11 @@ class Member(msgspec.Struct, frozen=True):
     onboard_ms: int
 
 
-class Served(msgspec.Struct, frozen=True):
+class Served(msgspec.Struct, frozen=True, rename={"since_ms": "since"}):
     """What the backend was last seen to serve for a symbol, since when, and the audit's word for it."""
 
     usd: float | None
-    since_ms: int
+    since_ms: Instant
     verdict: str
 
 

@@ -16,7 +16,6 @@ from services.funding_api.metrics import Metrics
 from services.funding_api.together import Together
 from shared.changes import Changes
 from shared.clock import Clock
-from shared.codec import decode_mark, decode_reading, decode_served
 from shared.errors import Transient, WireError
 from shared.model import MarkPrice, Reading, Served
 from shared.store import CHANGES, CONTRACTS, MARKS, SERVED, STATUS, redis_faults
@@ -72,17 +71,17 @@ class Snapshot:
 
     @cached_property
     def marks(self) -> Rows[MarkPrice]:
-        return Rows(self._marks, decode_mark, self._on_bad)
+        return Rows(self._marks, MARKS.decode, self._on_bad)
 
     @cached_property
     def contracts(self) -> Rows[Reading]:
-        return Rows(self._contracts, decode_reading, self._on_bad)
+        return Rows(self._contracts, CONTRACTS.decode, self._on_bad)
 
     @cached_property
     def served(self) -> Rows[Served]:
         """By the backend's spelling; empty without the publisher's heartbeat and without its audit: nobody vouches."""
         audits = self._publisher and self._publisher.get(b"verdict") != b"UNAUDITED"
-        return Rows(self._served if audits else {}, decode_served, self._on_bad)
+        return Rows(self._served if audits else {}, SERVED.decode, self._on_bad)
 
     @cached_property
     def daemon(self) -> dict[str, str]:

@@ -35,7 +35,7 @@ PEPE = told(
 
 
 def stored(row: VenueOpenInterest) -> bytes:
-    return OKX._encode([row])
+    return OKX.encode([row])
 
 
 @given(
