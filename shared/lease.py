@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +21,11 @@ from redis.exceptions import WatchError
 
 from shared.ban import ban_key
 from shared.clock import iso
-from shared.errors import UNREADABLE, Refused, Transient
+from shared.errors import Refused, Transient
 from shared.fence import Fence
+from shared.heartbeat import read_sign
 from shared.logs import EventLog
+from shared.numbers import whole
 from shared.sentinel import require_majority
 from shared.service import Service
 from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
@@ -59,17 +60,16 @@ def is_gone(owner: str, host: str) -> bool:
     its_host, _, rest = owner.partition(" ")
     pid, _, its = rest.partition(" ")
     began, _, numbered_by = its.partition("@")
-    if (its_host, numbered_by) != (host, _numbered_by()):
-        return False
-    if not (pid.isascii() and pid.isdigit() and len(pid) < 10):
+    number = whole(pid)
+    if number is None or (its_host, numbered_by) != (host, _numbered_by()):
         return False
     try:
-        os.kill(int(pid), 0)
+        os.kill(number, 0)
     except ProcessLookupError:
         return True
-    except OSError:
-        return False  # it is there, and another user's
-    return _began(int(pid)) not in {began, ""}
+    except (OSError, OverflowError):
+        return False  # it is there, and another user's; or no process can have that number
+    return _began(number) not in {began, ""}
 
 
 def _began(pid: int) -> str:
@@ -91,11 +91,11 @@ def _numbered_by() -> str:
 class Lease:
     """Opens and closes the fence before what its service writes."""
 
-    def __init__(self, service: Service, fence: Fence, host: str, owner: str = "") -> None:
-        self._service, self._fence, self._host = service, fence, host
+    def __init__(self, service: Service, fence: Fence, owner: str = "") -> None:
+        self._service, self._fence, self._host = service, fence, service.host
         self._redis, self._clock = service.unfenced, service.clock
         self._key, self._handover = LEASE + service.name, HANDOVER + service.name
-        self._owner = owner or this_process(host)
+        self._owner = owner or this_process(self._host)
         self._seen_s: float | None = None  # when another was last seen to hold it
         self.why = "stopped"  # why it is given up, when it is
         self._handovers, self._without = _meters(service, fence)
@@ -142,8 +142,11 @@ class Lease:
                 raise Lost(f"{other} has taken over the work of {self._service.name}")
             await self._yield_if_asked()
             if self._service.wish and await self._another_may():
-                self.why = self._service.wish
-                raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
+                self._give_away(self._service.wish)
+
+    def _give_away(self, why: str) -> NoReturn:
+        self.why = why
+        raise Lost(f"the work of {self._service.name} is given to another host: {why}")
 
     async def _another_may(self) -> bool:
         """Whether a standby is there that goes another way to the exchange, and may."""
@@ -161,10 +164,9 @@ class Lease:
         with contextlib.suppress(Transient):
             async with redis_faults():
                 blobs = await cast("Any", self._redis.hmget(self._handover, "asked", "of", "because"))
-            asked, host, because = [(blob or b"").decode(errors="replace") for blob in blobs]
+            asked, host, because = map(_text, blobs)
             if host == self._host and 0 <= self._clock.now_ms() - _number(asked) < ASKED_S * 1000:
-                self.why = because if because in CAUSES else "asked"
-                raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
+                self._give_away(because if because in CAUSES else "asked")
 
     async def hold(self) -> NoReturn:
         await self.take()
@@ -187,19 +189,20 @@ class Lease:
     async def _try(self) -> str:
         """Take or renew it; returns the other process that holds it, if one does. Raises `Transient`, `Lost`."""
         began_s, fence = self._clock.monotonic_s(), self._fence
+        token, told = fence.token, dict[str, str]()
         async with redis_faults(), asyncio.timeout(TRY_S), self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self._key, fence.key)
-            blobs = cast("list[bytes | None]", await pipe.mget(self._key, fence.key))
-            held, kept = [(blob or b"").decode(errors="replace") for blob in blobs]
+            held, kept = map(_text, cast("list[bytes | None]", await pipe.mget(self._key, fence.key)))
             if held not in {"", self._owner} and not is_gone(held, self._host):
                 return held
-            if fence.token and kept not in {"", fence.token}:
+            if token and kept not in {"", token}:
                 raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
-            token = fence.token or f"{_number(kept) + 1} {self._owner}"
-            last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover)) if token != fence.token else {}
-            if self._gave_way(last):
-                return "another host"
-            told = self._taking(kept, last) if token != fence.token else {}
+            if not token:  # the first time that this process takes it
+                token = f"{_number(kept) + 1} {self._owner}"
+                last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover))
+                if self._gave_way(last):
+                    return "another host"
+                told = self._taking(kept, last)
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set(self._key, self._owner, px=round(EXPIRES_S * 1000))
             if token != kept:
@@ -233,7 +236,7 @@ class Lease:
             return {}
         cause, without = "expired", ""
         if b"released" in last:
-            why = last.get(b"why", b"").decode(errors="replace")
+            why = _text(last.get(b"why"))
             cause = why if why in CAUSES else "stopped"
             without = f"{max(0, self._clock.now_ms() - _released_ms(last)) / 1000:.1f}"
         elif self._seen_s is not None:
@@ -259,21 +262,19 @@ def _meters(service: Service, fence: Fence) -> tuple[Counter, Counter]:
 
 def _standbys(rows: Mapping[bytes, bytes], service: str, now_ms: int) -> set[str]:
     """By which addresses those would go that stand by and were heard of within seconds."""
-    found = set()
-    for name, blob in rows.items():
-        with contextlib.suppress(*UNREADABLE, KeyError, TypeError, AttributeError):
-            said: Any = json.loads(blob)
-            fresh = now_ms - int(said["beat"]) < FRESH_MS
-            if name.endswith(f" {service}".encode()) and said["standby"] and fresh:
-                found.add(str(said.get("egress", "")))
-    return found
+    signs = [read_sign(blob) for name, blob in rows.items() if name.endswith(f" {service}".encode())]
+    return {sign.egress for sign in signs if sign and sign.standby and now_ms - sign.beat < FRESH_MS}
+
+
+def _text(blob: bytes | None) -> str:
+    return (blob or b"").decode(errors="replace")
 
 
 def _number(text: str) -> int:
-    first = text.partition(" ")[0]
-    return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0
+    """What it begins with; 0: a hand wrote there what is no number."""
+    return whole(text.partition(" ")[0]) or 0
 
 
 def _released_ms(last: Mapping[bytes, bytes]) -> int:
-    """When the work was given up, by the clock of who did; 0: a hand wrote there what is no time."""
-    return _number(last.get(b"released", b"").decode(errors="replace"))
+    """When the work was given up, by the clock of who did."""
+    return _number(_text(last.get(b"released")))

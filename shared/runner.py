@@ -166,7 +166,7 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
         egress=settings.egress if isinstance(settings, ExchangeSettings) else "",
         fence=fence,
     )
-    lease = Lease(service, fence, settings.host_id) if fence else None
+    lease = Lease(service, fence) if fence else None
     service.agreed = {"version": version(name), "settings": digests(settings)}
     healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
     healthy.set_function(lambda: float(service.health.report().healthy))

@@ -41,7 +41,7 @@ class Host:
         self.service = Service(
             "publisher", self.redis, health, CollectorRegistry(), self.clock, host=name, fence=self.fence
         )
-        self.lease = Lease(self.service, self.fence, name, f"{name} 1 1")
+        self.lease = Lease(self.service, self.fence, f"{name} 1 1")
 
     async def expire(self) -> None:
         """As Redis does when the lease was not renewed."""
