@@ -42,7 +42,8 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
     too long.
     """
     proxy = http.proxy if isinstance(http, Client) else None
-    where = f"{request.url.host}:{request.url.port or 443}{f' through {proxy.where}' if proxy else ''}"
+    port = request.url.port or (443 if request.url.scheme == "https" else 80)
+    where = f"{request.url.host}:{port}{f' through {proxy.where}' if proxy else ''}"
     connect_s = timeout_s * 0.9
     request.extensions["timeout"] = {"connect": connect_s}
     try:

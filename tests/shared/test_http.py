@@ -179,6 +179,14 @@ async def test_nobody_listening_is_transient(client: httpx.AsyncClient) -> None:
         await get(client, f"http://127.0.0.1:{free_port()}")
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+async def test_an_address_without_a_port_is_named_with_the_one_that_was_asked(scheme: str, port: int) -> None:
+    """A backend without TLS was named with :443, where nobody had knocked."""
+    async with http.client(connections=1) as client:
+        with pytest.raises(Transient, match=rf"\(a\.\.b:{port}\)$"):
+            await get(client, f"{scheme}://a..b")
+
+
 async def break_off(writer: asyncio.StreamWriter, said: bytes, *, abort: bool) -> None:
     writer.write(said)
     await writer.drain()
