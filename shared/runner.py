@@ -119,9 +119,6 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float, a
     except asyncio.CancelledError:
         log.info("stopped", service=name, signal=",".join(told))
         return 0
-    except Refused as e:
-        log.error("cannot start", cause=str(e))
-        return 1
     except Exception as e:
         known = _known(e)
         if isinstance(known, Lost):
