@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.logs import _NOISY, EventLog, JsonFormatter, OncePer, TextFormatter, configure
+from shared.logs import _NOISY, EventLog, JsonFormatter, OncePer, TextFormatter, configure, no_line_lost
 from tests.fakes import FakeClock
 
 HOSTILE = st.text() | st.text(alphabet=' "=\\\n\r\t\0\x1b\x7f\x85\x9b\u2028\u2029\ud800aé币', max_size=30)
@@ -163,6 +165,19 @@ def test_a_bug_is_told_with_its_traceback_and_in_json_still_on_one_line(capsys: 
     assert people[1] == "Traceback (most recent call last):"
     assert people[-1] == "ZeroDivisionError: no good"
     assert json.loads(machine)["traceback"].endswith("ZeroDivisionError: no good")
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
+def test_no_line_is_lost_where_the_output_cannot_write_a_name(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """Logging swallows what cannot be encoded, the whole line with it."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    no_line_lost(out)
+    with configured("info", "text") as log:
+        log.info("listed", symbol="币安人生USDT")
+
+    out.seek(0)
+    assert out.read() == "listed symbol=币安人生USDT\n".encode("ascii", "backslashreplace").decode()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from redis.asyncio import Redis
 
 from dev.redis_server import free_port
 from tests.redis_servers import ScriptedRedis
+from tests.shared import tiny_service
 from tests.shared.tiny_service import LOOKS, ORDERS
 from tests.waiting import eventually
 
@@ -36,13 +38,6 @@ def environment(**settings: str) -> dict[str, str]:
     """Nothing of the developer's own shell but what Python needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "METRICS_PORT": "0", "TINY_KEY": KEY, **settings}
-
-
-def ended(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A run that is expected to end by itself."""
-    return subprocess.run(
-        [*COMMAND, *arguments], env=environment(**settings), cwd=ROOT, capture_output=True, text=True, timeout=50
-    )
 
 
 class Running:
@@ -127,39 +122,37 @@ async def healthz(origin: str) -> tuple[int, dict[str, Any]]:
     return status, json.loads(text)
 
 
-def test_a_bad_setting_ends_the_start_with_78_and_one_line() -> None:
+def outcome(monkeypatch: pytest.MonkeyPatch, *arguments: str, **settings: str) -> int:
+    """The exit status of a run that ends before its loop begins: here, without a process."""
+    monkeypatch.setattr(sys, "argv", ["tiny", *arguments])
+    monkeypatch.setattr(os, "environ", environment(**settings))
+    return tiny_service.main()
+
+
+def test_a_bad_setting_ends_the_start_with_78_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """78 tells systemd not to try again; the one line must be enough to mend it."""
-    run = ended(TINY_PACE_SEC="fast")
-
-    assert run.returncode == 78
-    assert run.stderr == "tiny: TINY_PACE_SEC='fast': not a number\n"
-    assert run.stdout == ""
+    assert outcome(monkeypatch, TINY_PACE_SEC="fast") == 78
+    assert capsys.readouterr() == ("", "tiny: TINY_PACE_SEC='fast': not a number\n")
 
 
-def test_help_lists_the_settings_and_ends_well() -> None:
-    """Also where the settings are broken, which is when it is read."""
-    run = ended("--help", TINY_PACE_SEC="fast", REDIS_URL=f"redis://:{PASSWORD}@host")
+def test_help_lists_the_settings_and_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the settings are broken, which is when it is read; and where the output cannot write USDⓈ-M."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
 
-    assert run.returncode == 0
-    assert run.stderr == ""
-    names = [line.strip() for line in run.stdout.splitlines() if line.startswith("  ") and line[2].isupper()]
-    assert names == [
-        "REDIS_URL",
-        "HOST_ID",
-        "METRICS_HOST",
-        "METRICS_PORT",
-        "LOG_LEVEL",
-        "LOG_FORMAT",
-        "TINY_PACE_SEC",
-        "TINY_KEY",
-        "TINY_NAME",
-    ]
-    assert PASSWORD not in run.stdout
-    assert KEY not in run.stdout
+    assert outcome(monkeypatch, "--help", TINY_PACE_SEC="fast", REDIS_URL=f"redis://:{PASSWORD}@host") == 0
+
+    out.seek(0)
+    shown = out.read()
+    assert r"a name, to be seen on \u24c8creen" in shown
+    assert PASSWORD not in shown
+    assert KEY not in shown
 
 
 async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis: Redis) -> None:
-    """One life from start to end: monitors, the heartbeat and the exit status tell the same story."""
+    """One life from start to Ctrl-C: monitors, the heartbeat and the exit status tell the same story."""
     service = start()
     origin = await service.origin()
 
@@ -173,7 +166,8 @@ async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis:
     after = await patiently(healthy)
     metrics = await answer(f"{origin}/metrics")
     beat = await patiently(lambda: redis.hgetall("oi:status:tiny"))
-    status = await service.stop()
+    service.process.send_signal(signal.SIGINT)
+    status = await service.status()
 
     assert before[0] == 503
     assert {name: before[1][name] for name in ("service", "state", "lastSuccess")} == {
@@ -191,18 +185,8 @@ async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis:
     assert beat[b"pid"] == str(service.process.pid).encode()
     assert beat[b"state"] in {b"starting", b"ok"}
     assert status == 0
+    assert "Traceback" not in service.stdout
     assert service.stderr == ""
-
-
-async def test_sigint_stops_it_too(start: Start) -> None:
-    """Ctrl-C on a laptop: no traceback, no failure."""
-    service = start()
-    await service.origin()
-
-    service.process.send_signal(signal.SIGINT)
-
-    assert await service.status() == 0
-    assert "Traceback" not in service.stdout + service.stderr
 
 
 async def test_a_resolver_that_does_not_answer_keeps_nobody_from_stopping_it(start: Start, tmp_path: Path) -> None:
@@ -246,16 +230,6 @@ sys.exit(run("tiny", "", tiny_service.Settings, tiny_service.serve, limit_s=lamb
     assert service.process.poll() is None
 
 
-@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
-async def test_no_line_is_lost_where_the_output_cannot_write_a_name(start: Start, encoding: str) -> None:
-    """Logging swallows what cannot be encoded, the whole line with it; and --help names USDⓈ-M."""
-    service = start(PYTHONIOENCODING=encoding, TINY_NAME="币安人生USDT")
-
-    escaped = "币安人生USDT".encode("ascii", "backslashreplace").decode()
-    assert await patiently(lambda: escaped in service.stdout)
-    assert "Logging error" not in service.stderr
-
-
 async def test_redis_away_is_a_state_and_not_an_end(start: Start) -> None:
     """Any order of starting works; the reason stands where monitors look; and it still stops when told."""
     service = start(REDIS_URL=f"redis://tiny:{PASSWORD}@127.0.0.1:{free_port()}/0")
@@ -297,43 +271,6 @@ async def test_a_redis_that_is_too_old_ends_the_start_with_78_and_one_line(start
     assert "Traceback" not in service.stderr
 
 
-async def test_a_loop_that_hangs_is_told_of_by_the_thread_beside_it(start: Start, redis: Redis) -> None:
-    """Alive and not doing its job is the failure no monitor may miss; and none may hang with it."""
-    service = start()
-    origin = await service.origin()
-    await redis.set(ORDERS, "hang")
-
-    async def told() -> bool:
-        status, body = await healthz(origin)
-        return status == 503 and "event loop" in body["detail"]
-
-    assert await patiently(told)
-    assert service.process.poll() is None
-
-
-async def test_a_client_that_never_asks_keeps_nobody_waiting(start: Start) -> None:
-    service = start()
-    origin = await service.origin()
-    host, port = origin.removeprefix("http://").split(":")
-    _, silent = await asyncio.open_connection(host, int(port))
-
-    assert (await healthz(origin))[0] == 503
-    assert (await answer(f"{origin}/elsewhere"))[0] == 404
-    silent.close()
-    assert service.stderr == ""
-
-
-async def test_a_bug_ends_it_with_1_and_a_traceback(start: Start, redis: Redis) -> None:
-    """systemd starts a clean process; the traceback is all that is left of the old one."""
-    await redis.set(ORDERS, "bug")
-    service = start(LOG_LEVEL="error")
-
-    assert await service.status() == 1
-    assert service.stdout.startswith("ERROR stopped by a bug\n")  # the level silences what is below it
-    assert 'tiny_service.py", line' in service.stdout
-    assert "ZeroDivisionError: a bug on order" in service.stdout
-
-
 async def test_a_service_whose_work_has_ended_ends_too(start: Start, redis: Redis) -> None:
     """A process that outlives its job looks alive to the supervisor, and nobody starts the job again."""
     await redis.set(ORDERS, "return")
@@ -356,8 +293,10 @@ async def test_a_busy_port_ends_the_start_with_one_line_that_names_it(start: Sta
     assert "address already in use" in line.lower()
 
 
-async def test_in_json_every_line_is_an_object_from_the_first_to_the_traceback(start: Start, redis: Redis) -> None:
-    """A log shipper that meets one plain line drops it, and that is the one that mattered."""
+async def test_a_bug_ends_it_with_1_and_a_traceback_that_is_in_json_one_line(start: Start, redis: Redis) -> None:
+    """systemd starts a clean process, and the traceback is all that is left of the old one; a log shipper that meets
+    a plain line drops it.
+    """
     service = start(LOG_FORMAT="json", LOG_LEVEL="debug")
     await service.origin()
     await redis.set(ORDERS, "bug")
@@ -368,6 +307,7 @@ async def test_in_json_every_line_is_an_object_from_the_first_to_the_traceback(s
     assert [line["event"] for line in lines] == ["started", "settings read", "stopped by a bug"]
     assert {line["service"] for line in lines} == {"tiny"}
     assert lines[0]["pid"] == service.process.pid
+    assert 'tiny_service.py", line' in lines[-1]["traceback"]
     assert "ZeroDivisionError: a bug on order" in lines[-1]["traceback"]
     assert service.stderr == ""
 
