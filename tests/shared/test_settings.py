@@ -169,6 +169,16 @@ def test_a_secret_never_shows() -> None:
         f"redis://[{PASSWORD}]:1",
         f"redis://:{PASSWORD}@host/zero",
         f"redis://:{PASSWORD}@host?socket_timeout=long",
+        f"redis+sentinel://:{PASSWORD}@h1:26379",
+        f"redis+sentinel://:{PASSWORD}@h1:26379/a b",
+        f"redis+sentinel://:{PASSWORD}@h1:26379/main/zero",
+        f"redis+sentinel://:{PASSWORD}@h1:26379,/main",
+        f"redis+sentinel://:{PASSWORD}@h1:port/main",
+        f"redis+sentinel://:{PASSWORD}@h1:99999/main",
+        f"redis+sentinel://:{PASSWORD}/x@h1/main",
+        f"redis+sentinel://:{PASSWORD}#x@h1/main",
+        f"redis+sentinel://:{PASSWORD}@a..b/main",
+        f"redis+sentinel://:{PASSWORD}@h1/main?socket_timeout=long",
     ],
 )
 def test_a_bad_redis_url_is_refused_without_its_password(url: str) -> None:
@@ -176,6 +186,7 @@ def test_a_bad_redis_url_is_refused_without_its_password(url: str) -> None:
     line = refusal(REDIS_URL=url)
 
     assert line.startswith("REDIS_URL=(secret): ")
+    assert "\n" not in line
     assert PASSWORD not in line
 
 
