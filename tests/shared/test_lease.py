@@ -64,36 +64,26 @@ class Steps(FakeClock):
 
 
 async def test_the_first_works_and_the_second_stands_by_until_it_is_gone(redis: Redis) -> None:
-    one = Host(redis, "host-a")
-    await one.lease.take()
-
-    async def expire() -> None:
-        assert two.service.health.report().healthy
-        assert two.service.health.report().detail == two.service.standby == "standby; host-a works"
-        await one.expire()
-
-    steps = Steps(3, expire)
-    two = Host(redis, "host-b", clock=steps)
-    await two.lease.take()
-
-    assert steps.sleeps == [LOOK_S] * 3
-    assert two.service.standby == ""
-
-
-async def test_when_the_work_was_taken_is_told(redis: Redis) -> None:
-    """By it the alerts count how long there was time for a sweep or a cycle: a standby runs for months."""
+    """When each took the work is told: by it the alerts count how long there was time for a sweep or a cycle."""
 
     def begun(host: Host) -> float | None:
         return host.service.registry.get_sample_value("pipeline_work_begun_timestamp_seconds")
 
-    one, two = Host(redis, "host-a"), Host(redis, "host-b", clock=Steps(3, lambda: one.expire()))
-    assert (begun(one), begun(two)) == (0, 0)
-    await one.lease.take()
-    assert begun(one) == one.clock.now_ms() / 1000
+    async def expire() -> None:
+        assert two.service.health.report().healthy
+        assert two.service.health.report().detail == two.service.standby == "standby; host-a works"
+        assert (begun(one), begun(two)) == (one.clock.now_ms() / 1000, 0)
+        await one.expire()
 
+    steps = Steps(3, expire)
+    one, two = Host(redis, "host-a"), Host(redis, "host-b", clock=steps)
+    assert begun(one) == 0
+    await one.lease.take()
     await two.lease.take()
 
-    assert begun(two) == two.clock.now_ms() / 1000
+    assert steps.sleeps == [LOOK_S] * 3
+    assert two.service.standby == ""
+    assert begun(two) == steps.now_ms() / 1000
     assert await redis.get(LEASE) == b"host-b 1 1"
     assert await redis.get(FENCE) == b"2 host-b 1 1"
     told = await redis.hgetall(HANDOVER)
