@@ -1,19 +1,16 @@
 """``oi:lease:<service>``: on which of several hosts a service's work is done; the others stand by and take over.
 
-The value names the owner: host, process, when that process began, and what numbers processes there. A lease runs out
-when its owner has not renewed it, and is taken at once from an owner that was numbered as this process is and is no
-longer there: a restart on a host waits for nobody, one in a new container until the lease runs out. Each
-taking has a number, the fencing token in ``oi:fence:<service>``; how it went stands in ``oi:handover:<service>``.
-Commands only, no script: some users may not run any.
+The value names the owner, as `shared/owner.py` has it. A lease runs out when its owner has not renewed it, and is taken
+at once from a process of this host that is no longer there: a restart waits for nobody, one in a new container until
+the lease runs out. Each taking has a number, the fencing token in ``oi:fence:<service>``; how it went stands in
+``oi:handover:<service>``. Commands only, no script: some users may not run any.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from prometheus_client import Counter, Gauge
@@ -26,6 +23,7 @@ from shared.fence import Fence
 from shared.heartbeat import read_sign
 from shared.logs import EventLog
 from shared.numbers import whole
+from shared.owner import is_gone, this_process
 from shared.sentinel import require_majority
 from shared.service import Service
 from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
@@ -45,47 +43,6 @@ log = EventLog("lease")
 
 class Lost(Refused):
     """This process no longer does the work: it begins anew, as a standby."""
-
-
-def this_process(host: str) -> str:
-    pid = os.getpid()
-    return f"{host} {pid} {_began(pid)}@{_numbered_by()}"
-
-
-def is_gone(owner: str, host: str) -> bool:
-    """Whether an owner on this host has ended. Of another host, and of what a hand wrote there, nobody can tell.
-
-    Nor of another machine or container that was given the same name: its numbers are not the ones that are seen here.
-    """
-    its_host, _, rest = owner.partition(" ")
-    pid, _, its = rest.partition(" ")
-    began, _, numbered_by = its.partition("@")
-    number = whole(pid)
-    if number is None or (its_host, numbered_by) != (host, _numbered_by()):
-        return False
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False  # it is there, and another user's; or no process can have that number
-    return _began(number) not in {began, ""}
-
-
-def _began(pid: int) -> str:
-    """When a process began, in ticks since the boot: its number may be another's by now. Empty where nobody tells."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _numbered_by() -> str:
-    """What gives processes their numbers: a boot of a machine, and in it a namespace. Empty where nobody tells."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text()[:8]}/{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return ""
 
 
 class Lease:

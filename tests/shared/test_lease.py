@@ -15,7 +15,8 @@ from redis.exceptions import ResponseError, WatchError
 
 from shared.fence import Fence, Fenced, FencedRedis
 from shared.health import Health
-from shared.lease import EXPIRES_S, LOOK_S, RENEW_S, WORKS_S, Lease, Lost, is_gone, this_process
+from shared.lease import EXPIRES_S, LOOK_S, RENEW_S, WORKS_S, Lease, Lost
+from shared.owner import is_gone, this_process
 from shared.service import Service
 from tests.fakes import FakeClock
 
@@ -272,7 +273,7 @@ async def test_a_warm_standby_reads_and_does_not_write(redis: Redis) -> None:
 
 
 async def test_a_killed_process_of_this_host_is_not_waited_for(redis: Redis) -> None:
-    code = "from shared.lease import this_process; print(this_process('host-a'))"
+    code = "from shared.owner import this_process; print(this_process('host-a'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     await redis.set(LEASE, ended)
     await redis.set(FENCE, f"7 {ended}")
