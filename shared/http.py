@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import httpx
 
 from shared.errors import Transient, WireError
+from shared.numbers import whole
 from shared.proxy import Proxy, connect_failed
 from shared.reply import Get, Reply
 
@@ -58,7 +59,7 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
     except httpx.ConnectTimeout as e:
         raise Transient(f"no connection to {where} within {connect_s:.3g} s") from e
     except httpx.ProxyError as e:
-        raise connect_failed(proxy, int(str(e)[:3]) if str(e)[:3].isdigit() else 0, str(e)) from e
+        raise connect_failed(proxy, whole(str(e)[:3]) or 0, str(e)) from e
     except (httpx.HTTPError, OSError, UnicodeError) as e:  # UnicodeError: the resolver's, of a name that cannot be one
         cause = _root(e)
         raise Transient(f"{type(cause).__name__}: {cause} ({where})") from e
