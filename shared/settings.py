@@ -177,31 +177,18 @@ def origin(*schemes: str) -> Parse:
 
 def host(value: str) -> str:
     """A name or address, to listen on or to ask. What a resolver or a client would raise for it is refused here."""
-    if not _can_be_host(value):
-        raise ValueError("is no host name: a part of it is empty or too long, or holds what none may hold")
-    return value
-
-
-def _can_be_host(value: str) -> bool:
     try:
         value.encode("idna")
         if ":" in value or _FOUR_NUMBERS.fullmatch(value):
             ipaddress.ip_address(value)
-            return True
+        elif not _NAME.fullmatch(value):
+            raise ValueError
     except ValueError:
-        return False
-    return _NAME.fullmatch(value) is not None if value.isascii() else _can_be_asked(value)
-
-
-def _can_be_asked(value: str) -> bool:
-    """A name beyond ASCII is judged by the strictest of those who ask: it takes no character that nobody sees."""
-    import httpx  # not every service needs it
-
-    try:
-        httpx.URL(scheme="http", host=value)
-    except httpx.InvalidURL:
-        return False
-    return True
+        raise ValueError(
+            "is no host name: a part of it is empty or too long, or holds what none may hold; "
+            "a name beyond ASCII is written in its xn-- form"
+        ) from None
+    return value
 
 
 def redis_url(value: str) -> str:

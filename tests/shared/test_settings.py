@@ -376,7 +376,10 @@ def test_whatever_passes_for_a_host_can_be_asked_for(value: str) -> None:
         client(f"ws://{where}:1/x")
 
 
-@pytest.mark.parametrize("bad", ["10.0.0.256", "fapi.binance.com\u200b", "fapi\\binance.com", "host:1", "a\x7fb", ""])
+@pytest.mark.parametrize(
+    "bad",
+    ["10.0.0.256", "fapi.binance.com\u200b", "bücher.example", "fapi\\binance.com", "host:1", "a\x7fb", ""],
+)
 def test_what_only_a_client_would_refuse_is_refused_at_the_start(bad: str) -> None:
     """A slip of the finger, or a pasted character, ended services with a traceback, and showed a proxy's password."""
     with pytest.raises(ValueError, match="is no host name"):
@@ -384,7 +387,7 @@ def test_what_only_a_client_would_refuse_is_refused_at_the_start(bad: str) -> No
 
 
 @pytest.mark.parametrize(
-    "good", ["localhost", "0.0.0.0", "::", "::1", "fe80::1%eth0", "redis_1", "bücher.example", "xn--bcher-kva.example."]
+    "good", ["localhost", "0.0.0.0", "::", "::1", "fe80::1%eth0", "redis_1", "xn--bcher-kva.example."]
 )
 def test_a_host_is_taken_as_it_is_written(good: str) -> None:
     assert host(good) == good
