@@ -49,6 +49,15 @@ class Host:
         await self.redis.unfenced.delete(LEASE)
 
 
+async def taken_over(redis: Redis) -> tuple[Host, Host]:
+    """The second has taken the work of the first, which has not noticed yet."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.expire()
+    await two.lease.take()
+    return one, two
+
+
 class Steps(FakeClock):
     """Does something at a certain sleep."""
 
@@ -170,10 +179,7 @@ async def test_it_renews_at_a_third(redis: Redis) -> None:
 @pytest.mark.parametrize("expired", [False, True])
 async def test_who_lost_it_does_not_go_on(redis: Redis, expired: bool) -> None:
     """A process that slept while another took over must end, also where that one is gone again."""
-    one, two = Host(redis, "host-a"), Host(redis, "host-b")
-    await one.lease.take()
-    await one.expire()
-    await two.lease.take()
+    one, two = await taken_over(redis)
     if expired:
         await two.expire()
 
@@ -183,19 +189,11 @@ async def test_who_lost_it_does_not_go_on(redis: Redis, expired: bool) -> None:
 
 async def test_a_stale_owner_changes_nothing(redis: Redis) -> None:
     """It was stopped for a while, and by its own clock nothing has happened: then it is Redis that refuses."""
-    one, two = Host(redis, "host-a"), Host(redis, "host-b")
-    await one.lease.take()
-    await one.expire()
-    await two.lease.take()
+    one, two = await taken_over(redis)
     await redis.xgroup_create("s", "g", mkstream=True)
 
-    async def transaction() -> None:
-        async with one.redis.pipeline() as pipe:
-            pipe.set("k", "stale")
-            await pipe.execute()
-
-    async def pipeline() -> None:
-        async with one.redis.pipeline(transaction=False) as pipe:
+    async def piped(transaction: bool) -> None:
+        async with one.redis.pipeline(transaction=transaction) as pipe:
             pipe.set("k", "stale")
             await pipe.execute()
 
@@ -206,12 +204,10 @@ async def test_a_stale_owner_changes_nothing(redis: Redis) -> None:
 
         await one.redis.transaction(change, "k")
 
-    async def acknowledge() -> None:
-        await one.redis.xack("s", "g", "1-1")
-
-    for refused, attempt in enumerate((transaction, pipeline, watched, acknowledge), 1):
+    attempts = piped(True), piped(False), watched(), one.redis.xack("s", "g", "1-1")
+    for refused, attempt in enumerate(attempts, 1):
         with pytest.raises(Fenced, match="refused: 2 host-b 1 1 has taken over"):
-            await attempt()
+            await attempt
         assert one.fence.refused == refused
     assert not await redis.exists("k")
     await two.redis.set("k", "fresh")

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from shared.errors import Transient, WireError
-from shared.model import Member
+from shared.model import Member, Sweep
 from shared.store import CONTRACTS, MARKS, UNIVERSE, VOLUMES, Stored, redis_faults, replace_hash, round_trip
 from shared.sweeplog import RETENTION_MS, SweepReader, append, trim
 from tests.builders import NOW_MS, mark, reading, sweep, volume
@@ -31,6 +31,12 @@ async def client(own_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
 
 def unheard(error: WireError) -> None:
     raise AssertionError(f"a bad row where there was none: {error}")
+
+
+async def land(redis: Redis, *sweeps: Sweep) -> None:
+    async with round_trip(redis) as pipe:
+        for one in sweeps:
+            append(pipe, one)
 
 
 async def test_what_is_written_comes_back_and_reads_well_at_night(redis: Redis) -> None:
@@ -120,9 +126,7 @@ async def test_a_replaced_hash_holds_only_the_new(redis: Redis) -> None:
 async def test_a_sweep_waits_until_it_is_acknowledged(redis: Redis) -> None:
     """The outbox: what a crashed reader took and did not finish is handed out again."""
     first, second = sweep(reading(), ended_ms=NOW_MS), sweep(reading(), ended_ms=NOW_MS + 1)
-    async with round_trip(redis) as pipe:
-        append(pipe, first)
-        append(pipe, second)
+    await land(redis, first, second)
     reader = SweepReader(redis, "publisher", "one")
 
     taken = await reader.wait(10)
@@ -138,8 +142,7 @@ async def test_a_reader_survives_an_emptied_redis(redis: Redis) -> None:
     await reader.ensure_group()
     await redis.flushall()
 
-    async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()))
+    await land(redis, sweep(reading()))
 
     assert len(await reader.wait(10, block_ms=10)) == 1
 
@@ -155,8 +158,7 @@ async def test_a_blob_nobody_can_read_is_named_and_keeps_its_id(redis: Redis) ->
 
 async def test_each_group_reads_every_sweep_for_itself(redis: Redis) -> None:
     """The alerter's reading must not take a sweep away from the publisher."""
-    async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()))
+    await land(redis, sweep(reading()))
     publisher, alerter = SweepReader(redis, "publisher", "one"), SweepReader(redis, "alerter", "one")
 
     (entry,) = await publisher.wait(10)
@@ -174,8 +176,7 @@ async def test_a_reader_wakes_when_a_sweep_lands(redis: Redis) -> None:
     waiting = asyncio.create_task(reader.wait(10, block_ms=60_000))
     await asyncio.sleep(0)
 
-    async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()))
+    await land(redis, sweep(reading()))
 
     async with asyncio.timeout(20):
         assert len(await waiting) == 1
@@ -183,9 +184,7 @@ async def test_a_reader_wakes_when_a_sweep_lands(redis: Redis) -> None:
 
 async def test_sweeps_come_oldest_first_and_no_more_than_asked_for(redis: Redis) -> None:
     items = [sweep(reading(), ended_ms=NOW_MS + i) for i in range(5)]
-    async with round_trip(redis) as pipe:
-        for item in items:
-            append(pipe, item)
+    await land(redis, *items)
     reader = SweepReader(redis, "publisher", "one")
 
     first, second, third = await reader.wait(2), await reader.wait(2), await reader.wait(2)
@@ -222,8 +221,7 @@ async def test_history_is_bounded_where_clocks_were_set(redis: Redis) -> None:
 
 async def test_what_was_trimmed_while_it_waited_is_named_and_can_be_acknowledged(redis: Redis) -> None:
     """A reader that was away for longer than the history must get past the hole, not stumble over it for ever."""
-    async with round_trip(redis) as pipe:
-        append(pipe, sweep(reading()))
+    await land(redis, sweep(reading()))
     reader = SweepReader(redis, "publisher", "one")
     (taken,) = await reader.wait(10)
     await redis.xtrim("oi:sweeps", maxlen=0, approximate=False)
