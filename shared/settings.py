@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import RedisError
 
-from shared import sentinel
+from shared import sentinel, store
 from shared.errors import SettingsError
 
 S = TypeVar("S")
@@ -197,26 +195,18 @@ def redis_url(value: str) -> str:
         # Not named: it may be a part of the password.
         raise ValueError("has an option, behind its ?, that is none of a connection")
     if sentinel.is_behind(value):
-        behind = sentinel.parse(value)
-        for name, _ in behind.hosts:
+        for name, _ in sentinel.parse(value).hosts:
             host(name)
-        _try_options(SSLConnection if behind.tls else Connection, behind.redis)
-        return value
-    url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
-    database = url.path.strip("/")
-    if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
-        raise ValueError("its path must be the number of a database")
-    pool = Redis.from_url(value).connection_pool  # connects to nothing, but refuses values that it cannot read
-    _try_options(pool.connection_class, pool.connection_kwargs)
-    return value
-
-
-def _try_options(kind: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """redis-py looks at most of them when it connects, and would then raise what nobody waits for."""
+    else:
+        url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
+        database = url.path.strip("/")
+        if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
+            raise ValueError("its path must be the number of a database")
     try:
-        kind(**options)
+        store.connect(value).connection_pool.make_connection()  # type: ignore[no-untyped-call]  # it connects to nothing
     except (TypeError, RedisError):
         raise ValueError("has an option, behind its ?, that is not for its scheme, or not of this value") from None
+    return value
 
 
 def parse_url(value: str, schemes: tuple[str, ...]) -> Any:
