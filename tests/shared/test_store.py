@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -278,22 +278,16 @@ async def test_a_redis_that_answers_nothing_costs_one_timeout(monkeypatch: pytes
     """A wedged server accepts and is silent; without a limit every service would hang with it."""
     monkeypatch.setattr(store, "REPLY_TIMEOUT_S", 0.2)
 
-    connections: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = store.connect(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(Transient, match="Redis: TimeoutError"):
+            await MARKS.all(client, unheard)
+        await client.aclose()
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        with contextlib.closing(writer):
-            await reader.read(-1)
-
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    client = store.connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-
-    with pytest.raises(Transient, match="Redis: TimeoutError"):
-        await MARKS.all(client, unheard)
-
-    assert len(connections) == 1
-    await client.aclose()
-    server.close()
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # it was not asked a second time
+            silent.accept()
 
 
 async def test_a_full_redis_is_transient(own_redis: EmbeddedRedis, client: Redis) -> None:
