@@ -24,7 +24,7 @@ YEAR_2100_MS = 4_102_444_800_000
 
 symbols = st.text(min_size=1, max_size=20)
 instants = st.integers(0, YEAR_2100_MS)
-unsigned = st.from_regex(r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?", fullmatch=True).map(Decimal)
+unsigned = st.builds(lambda n, places: Decimal(n).scaleb(-places), st.integers(0, 10**24 - 1), st.integers(0, 12))
 above_zero = unsigned.filter(lambda value: value > 0)
 signed = st.builds(lambda value, negative: -value if negative else value, unsigned, st.booleans())
 
