@@ -50,10 +50,11 @@ async def test_a_client_that_never_asks_keeps_nobody_waiting() -> None:
     async with serving() as port:
         _, silent = await asyncio.open_connection("127.0.0.1", port)
         async with aiohttp.ClientSession() as session:
-            for path, status in (("healthz", 200), ("elsewhere", 404)):
-                async with session.get(f"http://127.0.0.1:{port}/{path}") as answer:
+            for method, path, status in (("GET", "healthz?x=1", 200), ("HEAD", "healthz", 200), ("GET", "", 404)):
+                async with session.request(method, f"http://127.0.0.1:{port}/{path}") as answer:
                     assert answer.status == status
         silent.close()
+        await silent.wait_closed()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
