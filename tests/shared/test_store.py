@@ -123,18 +123,21 @@ async def test_a_replaced_hash_holds_only_the_new(redis: Redis) -> None:
     assert await redis.hgetall("oi:left_out") == {b"ETHUSDT": b"zero_oi"}
 
 
-async def test_a_sweep_waits_until_it_is_acknowledged(redis: Redis) -> None:
-    """The outbox: what a crashed reader took and did not finish is handed out again."""
+async def test_a_sweep_waits_in_each_group_until_it_is_acknowledged_there(redis: Redis) -> None:
+    """The outbox: what a crashed reader took and did not finish is handed out again; and the alerter's reading takes
+    nothing away from the publisher.
+    """
     first, second = sweep(reading(), ended_ms=NOW_MS), sweep(reading(), ended_ms=NOW_MS + 1)
     await land(redis, first, second)
-    reader = SweepReader(redis, "publisher", "one")
 
-    taken = await reader.wait(10)
-    await reader.acknowledge(taken[0].entry_id)
-    again = await SweepReader(redis, "publisher", "one").unacknowledged(10)
+    taken = await SweepReader(redis, "publisher", "one").wait(10)
+    again = SweepReader(redis, "publisher", "one")
+    await again.acknowledge(taken[0].entry_id)
 
     assert [e.sweep for e in taken] == [first, second]
-    assert [e.sweep for e in again] == [second]
+    assert [e.sweep for e in await again.unacknowledged(10)] == [second]
+    assert await again.wait(10, block_ms=10) == []
+    assert [e.sweep for e in await SweepReader(redis, "alerter", "one").wait(10)] == [first, second]
 
 
 async def test_a_reader_survives_an_emptied_redis(redis: Redis) -> None:
@@ -154,19 +157,6 @@ async def test_a_blob_nobody_can_read_is_named_and_keeps_its_id(redis: Redis) ->
     entries = await SweepReader(redis, "publisher", "one").wait(10)
 
     assert [e.sweep.reason for e in entries if isinstance(e.sweep, WireError)] == ["stored_sweep", "trimmed_sweep"]
-
-
-async def test_each_group_reads_every_sweep_for_itself(redis: Redis) -> None:
-    """The alerter's reading must not take a sweep away from the publisher."""
-    await land(redis, sweep(reading()))
-    publisher, alerter = SweepReader(redis, "publisher", "one"), SweepReader(redis, "alerter", "one")
-
-    (entry,) = await publisher.wait(10)
-    await publisher.acknowledge(entry.entry_id)
-
-    assert len(await alerter.wait(10)) == 1
-    assert await publisher.unacknowledged(10) == []
-    assert await publisher.wait(10, block_ms=10) == []
 
 
 async def test_a_reader_wakes_when_a_sweep_lands(redis: Redis) -> None:
@@ -251,24 +241,19 @@ async def test_a_row_that_cannot_be_encoded_costs_only_itself(redis: Redis) -> N
 # -- faults ---------------------------------------------------------------------------------------------------------
 
 
-async def test_redis_away_is_asked_for_once(own_redis: EmbeddedRedis, client: Redis) -> None:
-    """Retries of the client's own would turn a second into a quarter of a minute, and the page would stand still."""
+async def test_redis_away_is_asked_for_once_and_used_again_when_it_is_back(
+    own_redis: EmbeddedRedis, client: Redis
+) -> None:
+    """Retries of the client's own would turn a second into a quarter of a minute, and the page would stand still. A
+    dead connection in the pool must cost no more than the fault it comes from.
+    """
     await client.ping()
     own_redis.kill()
     async with ScriptedRedis({}, otherwise=b"", port=own_redis.port) as hangs_up:
         for _ in range(2):  # the first may fail on the connection of before
             with pytest.raises(Transient, match="Redis"):
                 await MARKS.all(client, unheard)
-
         assert 1 <= hangs_up.connections <= 2
-
-
-async def test_redis_back_is_used_again(own_redis: EmbeddedRedis, client: Redis) -> None:
-    """A dead connection in the pool must cost no more than the fault it comes from."""
-    await client.ping()
-    own_redis.kill()
-    with pytest.raises(Transient):
-        await MARKS.all(client, unheard)
     own_redis.start()
 
     assert await MARKS.all(client, unheard) == {}
