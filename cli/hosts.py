@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -18,6 +17,7 @@ from cli.state import texts
 from shared.agreed import METRICS_PORTS
 from shared.clock import Clock
 from shared.errors import Refused, Transient
+from shared.heartbeat import read_sign
 from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
 
 SHARED = tuple(service for service in METRICS_PORTS if service != "funding_api")  # each works on one host at a time
@@ -51,15 +51,9 @@ def signed_in(rows: Mapping[bytes, bytes]) -> list[Present]:
     found = []
     for name, blob in rows.items():
         host, _, service = name.decode(errors="replace").partition(" ")
-        try:
-            said: Any = json.loads(blob)
-            settings = {str(key): str(value) for key, value in said.get("settings", {}).items()}
-            present = Present(
-                host, service, int(said["beat"]), str(said["standby"]), str(said.get("version", "")), settings
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-            continue
-        found.append(present)
+        sign = read_sign(blob)
+        if sign is not None:
+            found.append(Present(host, service, sign.beat, sign.standby, sign.version, sign.settings))
     return sorted(found, key=lambda present: (present.service, present.host))
 
 
