@@ -156,7 +156,8 @@ class Lease:
                 raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
             if not token:  # the first time that this process takes it
                 token = f"{_number(kept) + 1} {self._owner}"
-                last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover))
+                rows = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover))
+                last = {_text(name): _text(value) for name, value in rows.items()}
                 if self._gave_way(last):
                     return "another host"
                 told = self._taking(kept, last)
@@ -180,22 +181,21 @@ class Lease:
         self._seen_s = None
         return ""
 
-    def _gave_way(self, last: Mapping[bytes, bytes]) -> bool:
+    def _gave_way(self, last: Mapping[str, str]) -> bool:
         """Whether this host has just given the work to another, which has not taken it yet."""
-        if last.get(b"by") != self._host.encode() or last.get(b"why") not in {b"asked", b"banned"}:
+        if last.get("by") != self._host or last.get("why") not in {"asked", "banned"}:
             return False
-        return 0 <= self._clock.now_ms() - _released_ms(last) < GIVES_WAY_S * 1000
+        return 0 <= self._clock.now_ms() - _number(last.get("released", "")) < GIVES_WAY_S * 1000
 
-    def _taking(self, kept: str, last: Mapping[bytes, bytes]) -> dict[str, str]:
+    def _taking(self, kept: str, last: Mapping[str, str]) -> dict[str, str]:
         """How the work came here; empty for a first start, and for a restart on the same host."""
         before = kept.partition(" ")[2].partition(" ")[0]
         if before in {"", self._host}:
             return {}
         cause, without = "expired", ""
-        if b"released" in last:
-            why = _text(last.get(b"why"))
-            cause = why if why in CAUSES else "stopped"
-            without = f"{max(0, self._clock.now_ms() - _released_ms(last)) / 1000:.1f}"
+        if "released" in last:  # by the clock of who gave it up
+            cause = last["why"] if last.get("why") in CAUSES else "stopped"
+            without = f"{max(0, self._clock.now_ms() - _number(last['released'])) / 1000:.1f}"
         elif self._seen_s is not None:
             without = f"{EXPIRES_S + self._clock.monotonic_s() - self._seen_s:.1f}"
         told = {"before": before, "now": self._host, "cause": cause, "at": iso(self._clock.now_ms())}
@@ -230,8 +230,3 @@ def _text(blob: bytes | None) -> str:
 def _number(text: str) -> int:
     """What it begins with; 0: a hand wrote there what is no number."""
     return whole(text.partition(" ")[0]) or 0
-
-
-def _released_ms(last: Mapping[bytes, bytes]) -> int:
-    """When the work was given up, by the clock of who did."""
-    return _number(_text(last.get(b"released")))
