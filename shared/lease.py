@@ -172,11 +172,11 @@ class Lease:
                 await pipe.execute()
             except WatchError:
                 raise Transient("the lease changed hands meanwhile") from None
-        await require_majority(self._redis)
-        if told:
+        if told:  # also where the majority is still to come: what is in Redis now is told once
             log.warning("taking over", **told)
             self._handovers.labels(told["cause"]).inc()
             self._without.inc(float(told.get("without_s", 0)))
+        await require_majority(self._redis)
         fence.open(token, began_s + WORKS_S)
         self._seen_s = None
         return ""

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError, WatchError
 
+from shared import lease
+from shared.errors import Transient
 from shared.fence import Fence, Fenced, FencedRedis
 from shared.health import Health
 from shared.lease import EXPIRES_S, LOOK_S, RENEW_S, WORKS_S, Lease, Lost
@@ -99,6 +101,25 @@ async def test_the_first_works_and_the_second_stands_by_until_it_is_gone(redis: 
     told = await redis.hgetall(HANDOVER)
     assert (told[b"before"], told[b"now"], told[b"cause"]) == (b"host-a", b"host-b", b"expired")
     assert EXPIRES_S <= float(told[b"without_s"]) <= EXPIRES_S + LOOK_S
+
+
+async def test_a_handover_is_counted_though_the_sentinels_did_not_agree_at_once(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has the new owner by then, and the next try is no handover any more."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.lease.give_up()
+    answers = iter([Transient("no majority"), None])
+
+    async def majority(_: Redis) -> None:
+        if answer := next(answers):
+            raise answer
+
+    monkeypatch.setattr(lease, "require_majority", majority)
+    await two.lease.take()
+
+    assert two.service.registry.get_sample_value("pipeline_handovers_total", {"cause": "stopped"}) == 1
 
 
 async def test_a_clean_end_gives_it_away_at_once(redis: Redis) -> None:
