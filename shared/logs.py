@@ -27,9 +27,6 @@ class EventLog:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def debug(self, event: str, **facts: Any) -> None:
-        self._logger.debug(event, extra={"facts": facts})
-
     def info(self, event: str, **facts: Any) -> None:
         self._logger.info(event, extra={"facts": facts})
 
