@@ -146,26 +146,20 @@ async def test_a_body_too_long_is_cut_off(client: Client, chunked: bool) -> None
     assert refused.value.reason == "body_too_long"
 
 
-async def test_the_limit_counts_what_is_unpacked(client: httpx.AsyncClient) -> None:
-    """A thousandfold of the limit fits a packet when it is compressed."""
-    bomb = gzip.compress(bytes(LIMIT * 10))
-    assert len(bomb) < LIMIT
-
-    async with serving(answering("200 OK", bomb, "Content-Encoding: gzip")) as server:
-        with pytest.raises(WireError, match="body_too_long"):
-            await get(client, server.origin)
-
-
-async def test_a_body_of_exactly_the_limit_is_whole(client: httpx.AsyncClient) -> None:
-    async with serving(answering("200 OK", b"x" * LIMIT)) as server:
-        assert len((await get(client, server.origin)).body) == LIMIT
-
-
-async def test_a_compressed_body_is_unpacked(client: httpx.AsyncClient) -> None:
-    """exchangeInfo is 1.2 MB plain and 51 KB compressed; we ask for the latter every five minutes."""
-    body = b'{"symbols":[]}' * 100
-    async with serving(answering("200 OK", gzip.compress(body), "Content-Encoding: gzip")) as server:
-        assert (await get(client, server.origin)).body == body
+@pytest.mark.parametrize(
+    ("body", "packed", "whole"),
+    [(b"x" * LIMIT, False, True), (b'{"symbols":[]}' * 100, True, True), (bytes(LIMIT * 10), True, False)],
+    ids=["of the limit", "exchangeInfo", "bomb"],
+)
+async def test_the_limit_counts_what_is_unpacked(client: Client, body: bytes, packed: bool, whole: bool) -> None:
+    """exchangeInfo is 1.2 MB plain and 51 KB compressed; and a thousandfold of the limit fits a packet."""
+    handle = answering("200 OK", gzip.compress(body), "Content-Encoding: gzip") if packed else answering("200 OK", body)
+    async with serving(handle) as server:
+        if whole:
+            assert (await get(client, server.origin)).body == body
+        else:
+            with pytest.raises(WireError, match="body_too_long"):
+                await get(client, server.origin)
 
     assert b"gzip" in server.requests[0].lower()
 
@@ -192,40 +186,33 @@ async def break_off(writer: asyncio.StreamWriter, said: bytes, *, abort: bool) -
     writer.close()
 
 
-@pytest.mark.parametrize("abort", [False, True], ids=["closed", "reset"])
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
-        b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"symbol"',
-        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"symbol"\r\n',
-    ],
-    ids=["before", "in head", "after head", "in body", "in chunks"],
-)
-async def test_a_connection_lost_on_the_way_is_transient(client: Client, said: bytes, abort: bool) -> None:
-    """Half a body must never be taken for a whole one."""
-    async with serving(lambda _, writer: break_off(writer, said, abort=abort)) as server:
-        with pytest.raises(Transient):
-            await get(client, server.origin)
+LOST = {
+    "before": b"",
+    "in head": b"HTTP/1.1 200 OK\r\nContent-",
+    "after head": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+    "in body": b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"symbol"',
+    "in chunks": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"symbol"\r\n',
+}
+NO_HTTP = {
+    "ssh": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "status": b"HTTP/1.1 abc OK\r\n\r\n",
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+    "chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "not gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+}
 
 
 @pytest.mark.parametrize(
-    "said",
-    [
-        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        b"HTTP/1.1 abc OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
-    ],
-    ids=["ssh", "status", "length", "chunk size", "not gzip", "endless header"],
+    ("said", "abort"),
+    [*((said, abort) for said in LOST for abort in (False, True)), *((said, False) for said in NO_HTTP)],
 )
-async def test_what_is_no_http_is_transient(client: Client, said: bytes) -> None:
-    """A wrong port, a half-dead proxy: it must look like a bad way there, not like a bug of ours."""
-    async with serving(lambda _, writer: break_off(writer, said, abort=False)) as server:
+async def test_what_is_no_whole_answer_is_transient(client: Client, said: str, abort: bool) -> None:
+    """Half a body must never be taken for a whole one; a wrong port, a half-dead proxy must look like a bad way there,
+    not like a bug of ours.
+    """
+    text = {**LOST, **NO_HTTP}[said]
+    async with serving(lambda _, writer: break_off(writer, text, abort=abort)) as server:
         with pytest.raises(Transient):
             await get(client, server.origin)
 
