@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -222,13 +223,10 @@ def test_one_part_of_a_sweep_gone_wrong_is_refused(part: str, value: Any) -> Non
     assert all(row.open_interest.open_interest >= 0 for row in item.readings.values())
 
 
-@pytest.mark.parametrize("cut", range(0, 120, 7))
-def test_a_sweep_cut_short_is_refused(cut: int) -> None:
+def test_a_sweep_cut_short_is_refused() -> None:
     blob = encode_sweep(sweep(reading(), reading("ETHUSDT"), failures={"SOLUSDT": "timeout"}))
-    assert len(blob) > 120
 
-    with pytest.raises(WireError, match="stored_sweep"):
-        decode_sweep(blob[:cut])
+    assert {refusal(partial(decode_sweep, blob[:cut])) for cut in range(len(blob))} == {"stored_sweep"}
 
 
 def test_a_sweep_of_another_version_is_refused() -> None:

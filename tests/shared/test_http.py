@@ -298,17 +298,12 @@ def in_new_york() -> Iterator[None]:
         ("Wed, 03 Dec 2025 00:01:40 GMT", 100.0),
         ("Wed, 03 Dec 2025 01:01:40 +0100", 100.0),
         ("Tue, 02 Dec 2025 23:59:00 GMT", 0.0),  # already over
-        ("", None),
-        ("soon", None),
-        ("-5", None),
         ("3.7", 3.7),
         ("120, 120", 120.0),
         ("5,120", 120.0),
-        ("120, soon", None),
         ("Wed, 03 Dec 2025 00:01:40", 100.0),  # no zone: UTC, not where this machine stands
         ("Wed, 03 Dec 2025 00:01:40 -0000", 100.0),
-        ("١٢", None),
-        ("Wed, 99 Dec 2025 00:01:40 GMT", None),
+        *((odd, None) for odd in ("", "soon", "-5", "120, soon", "١٢", "Wed, 99 Dec 2025 00:01:40 GMT")),
         ("Wed, 03 Dec 2025 00:01:40 +99999999999999", None),
     ],
 )
