@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -16,7 +16,8 @@ from cli.show import DEGRADED, DOWN, GOOD, STYLE, Hop
 from cli.state import texts
 from shared.agreed import METRICS_PORTS
 from shared.clock import Clock
-from shared.errors import UNREADABLE, Refused, Transient
+from shared.errors import Refused, Transient
+from shared.heartbeat import read_sign
 from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
 
 SHARED = tuple(service for service in METRICS_PORTS if service != "funding_api")  # each works on one host at a time
@@ -24,15 +25,15 @@ MOVED_WITHIN_S = 20.0
 SILENT_S = 10.0  # since its last sign, before a process counts as gone
 
 
-class Present(msgspec.Struct, frozen=True):
-    """One process, as it last signed in. ``standby`` is empty where it works; host and service name its row."""
+class Present(NamedTuple):
+    """One process, as it last signed in. ``standby`` is empty where it works."""
 
-    beat_ms: int = msgspec.field(name="beat")
+    host: str
+    service: str
+    beat_ms: int
     standby: str
-    version: str = ""
-    settings: dict[str, str] = {}
-    host: str = ""
-    service: str = ""
+    version: str
+    settings: dict[str, str]
 
 
 class Share(msgspec.Struct, frozen=True, rename="camel"):
@@ -50,9 +51,9 @@ def signed_in(rows: Mapping[bytes, bytes]) -> list[Present]:
     found = []
     for name, blob in rows.items():
         host, _, service = name.decode(errors="replace").partition(" ")
-        with contextlib.suppress(*UNREADABLE):
-            sign = msgspec.json.decode(blob, type=Present)
-            found.append(msgspec.structs.replace(sign, host=host, service=service))
+        sign = read_sign(blob)
+        if sign is not None:
+            found.append(Present(host, service, sign.beat, sign.standby, sign.version, sign.settings))
     return sorted(found, key=lambda present: (present.service, present.host))
 
 

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.errors import UNREADABLE, WireError
 from shared.history.block import Row
 from shared.numbers import Instant, non_negative
 
@@ -74,9 +73,6 @@ _decoder = msgspec.json.Decoder(Changes)
 
 
 def decode_changes(symbol: str, blob: bytes) -> Changes:
-    try:
-        told = _decoder.decode(blob)
-        non_negative(told.oi)
-    except UNREADABLE as e:
-        raise WireError("stored_changes", f"{symbol}: {e}") from e
+    told = _decoder.decode(blob)
+    non_negative(told.oi)
     return told

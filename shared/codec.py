@@ -1,18 +1,16 @@
 """Model <-> what stands in Redis: one-line JSON in hashes (readable with redis-cli), MessagePack in streams.
 
-Decoding raises `WireError`; what this project wrote is checked like anything else, since another version, or a hand
-with redis-cli, may have written it.
+What this project wrote is checked like anything else: another version, or a hand with redis-cli, may have written it.
+A row that cannot be read raises one of `UNREADABLE`, of which `Stored` makes a `WireError` that names the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from functools import wraps
-from typing import Any, TypeVar
 
-import msgpack
 import msgspec
+from msgspec import field
 
 from shared.clock import from_iso, iso
 from shared.errors import UNREADABLE, UNWRITABLE, WireError
@@ -20,47 +18,17 @@ from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, 
 from shared.numbers import Instant, are_plain, finite, instant, non_negative, plain, positive
 
 SWEEP_VERSION = 1
-T = TypeVar("T")
-Decode = Callable[[str, bytes], T]
 
 
-def _named(reason: str) -> Callable[[Decode[T]], Decode[T]]:
-    """Whatever a decoder cannot read becomes a `WireError` of this reason that names the row's key."""
-
-    def naming(decode: Decode[T]) -> Decode[T]:
-        @wraps(decode)
-        def named(key: str, blob: bytes) -> T:
-            try:
-                return decode(key, blob)
-            except UNREADABLE as e:
-                raise WireError(reason, f"{key}: {e}") from e
-
-        return named
-
-    return naming
-
-
-class MarkText(
-    msgspec.Struct,
-    frozen=True,
-    gc=False,
-    rename={
-        "mark_price": "mark",
-        "index_price": "index",
-        "funding_rate": "funding",
-        "next_funding_ms": "next",
-        "event_ms": "t",
-        "received_ms": "at",
-    },
-):
+class MarkText(msgspec.Struct, frozen=True, gc=False):
     """A `MarkPrice` as it stands in Redis: the exchange's own decimal text, checked, for who only passes it on."""
 
-    mark_price: str
-    index_price: str | None
-    funding_rate: str | None
-    next_funding_ms: Instant
-    event_ms: Instant
-    received_ms: Instant
+    mark_price: str = field(name="mark")
+    index_price: str | None = field(name="index")
+    funding_rate: str | None = field(name="funding")
+    next_funding_ms: Instant = field(name="next")
+    event_ms: Instant = field(name="t")
+    received_ms: Instant = field(name="at")
 
 
 class _StoredVolume(msgspec.Struct):
@@ -75,25 +43,20 @@ class _StoredContracts(msgspec.Struct):
     mark: str | None
 
 
-class _StoredServed(msgspec.Struct):
-    usd: float | None
-    since: Instant
-    verdict: str
-
-
-class _StoredMember(msgspec.Struct, rename="camel"):
-    quote_volume_24h: str = msgspec.field(name="quoteVolume24h")  # "camel" would make it quoteVolume24H
-    entered_at: str
-    last_seen_at: str
-    onboard_date: Instant
+class _StoredMember(msgspec.Struct):
+    quote_volume_24h: str = field(name="quoteVolume24h")
+    entered_at: str = field(name="enteredAt")
+    last_seen_at: str = field(name="lastSeenAt")
+    onboard_date: Instant = field(name="onboardDate")
 
 
 _json = msgspec.json.Encoder()
 encode_mark_text: Callable[[MarkText], bytes] = _json.encode
+encode_served: Callable[[Served], bytes] = _json.encode
 _mark = msgspec.json.Decoder(MarkText)
 _volume = msgspec.json.Decoder(_StoredVolume)
 _contracts = msgspec.json.Decoder(_StoredContracts)
-_served = msgspec.json.Decoder(_StoredServed)
+_served = msgspec.json.Decoder(Served)
 _member = msgspec.json.Decoder(_StoredMember)
 
 
@@ -101,7 +64,6 @@ def _text(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
 
 
-@_named("stored_mark")
 def decode_mark_text(symbol: str, blob: bytes) -> MarkText:
     row = _mark.decode(blob)
     if not are_plain(row.mark_price, row.index_price, row.funding_rate):
@@ -114,7 +76,6 @@ def encode_mark(mark: MarkPrice) -> bytes:
     return _json.encode(MarkText(price, index, funding, mark.next_funding_ms, mark.event_ms, mark.received_ms))
 
 
-@_named("stored_mark")
 def decode_mark(symbol: str, blob: bytes) -> MarkPrice:
     row = _mark.decode(blob)
     return MarkPrice(
@@ -132,7 +93,6 @@ def encode_volume(volume: QuoteVolume) -> bytes:
     return _json.encode(_StoredVolume(quote=plain(volume.quote_volume), t=volume.event_ms))
 
 
-@_named("stored_volume")
 def decode_volume(symbol: str, blob: bytes) -> QuoteVolume:
     row = _volume.decode(blob)
     return QuoteVolume(symbol, non_negative(row.quote), row.t)
@@ -144,7 +104,6 @@ def encode_reading(reading: Reading) -> bytes:
     return _json.encode(_StoredContracts(oi=plain(oi.open_interest), t=oi.changed_ms, at=oi.received_ms, mark=mark))
 
 
-@_named("stored_contracts")
 def decode_reading(symbol: str, blob: bytes) -> Reading:
     row = _contracts.decode(blob)
     return _reading(symbol, row.oi, row.t, row.at, row.mark)
@@ -161,63 +120,19 @@ def encode_member(member: Member) -> bytes:
     )
 
 
-@_named("stored_universe")
 def decode_member(symbol: str, blob: bytes) -> Member:
     row = _member.decode(blob)
     volume = non_negative(row.quote_volume_24h)
     return Member(symbol, volume, from_iso(row.entered_at), from_iso(row.last_seen_at), row.onboard_date)
 
 
-def encode_served(served: Served) -> bytes:
-    return _json.encode(_StoredServed(served.usd, served.since_ms, served.verdict))
-
-
-@_named("stored_served")
-def decode_served(key: str, blob: bytes) -> Served:
-    row = _served.decode(blob)
-    return Served(row.usd, row.since, row.verdict)
+def decode_served(_: str, blob: bytes) -> Served:
+    return _served.decode(blob)
 
 
 def _reading(symbol: str, oi: str, changed_ms: int, received_ms: int, mark: str | None) -> Reading:
     contracts = OpenInterest(symbol, non_negative(oi), changed_ms, received_ms)
     return Reading(contracts, None if mark is None else positive(mark))
-
-
-def encode_sweep(sweep: Sweep) -> bytes:
-    """A reading that cannot be packed costs only its symbol, which then counts as failed."""
-    rows = {symbol: _packed_row(reading) for symbol, reading in sweep.readings.items()}
-    try:
-        return _pack(sweep, rows, sweep.failures)
-    except UNWRITABLE:
-        bad = {symbol: "unreadable" for symbol, row in rows.items() if not _is_packable(row)}
-        return _pack(sweep, {s: row for s, row in rows.items() if s not in bad}, {**sweep.failures, **bad})
-
-
-def _packed_row(reading: Reading) -> list[Any]:
-    oi = reading.open_interest
-    return [plain(oi.open_interest), oi.changed_ms, oi.received_ms, _text(reading.mark_price)]
-
-
-def _is_packable(row: list[Any]) -> bool:
-    try:
-        msgpack.packb(row)
-    except UNWRITABLE:
-        return False
-    return True
-
-
-def _pack(sweep: Sweep, rows: dict[str, list[Any]], failures: dict[str, str]) -> bytes:
-    packed: bytes = msgpack.packb(
-        {
-            "v": SWEEP_VERSION,
-            "id": sweep.sweep_id,
-            "start": sweep.started_ms,
-            "end": sweep.ended_ms,
-            "oi": rows,
-            "failed": failures,
-        }
-    )
-    return packed
 
 
 class _PackedSweep(msgspec.Struct):
@@ -229,19 +144,31 @@ class _PackedSweep(msgspec.Struct):
     failed: dict[str, str]
 
 
+_encode_packed = msgspec.msgpack.Encoder().encode
+_decode_packed = msgspec.msgpack.Decoder(_PackedSweep).decode
+
+
+def encode_sweep(sweep: Sweep) -> bytes:
+    """A reading that cannot be packed costs only its symbol, which then counts as failed."""
+    rows, failures = {}, dict(sweep.failures)
+    for symbol, reading in sweep.readings.items():
+        oi = reading.open_interest
+        try:
+            instants = instant(oi.changed_ms), instant(oi.received_ms)
+            rows[symbol] = (plain(oi.open_interest), *instants, _text(reading.mark_price))
+        except UNWRITABLE:
+            failures[symbol] = "unreadable"
+    return _encode_packed(_PackedSweep(SWEEP_VERSION, sweep.sweep_id, sweep.started_ms, sweep.ended_ms, rows, failures))
+
+
 def decode_sweep(blob: bytes) -> Sweep:
+    """A number that cannot be trusted costs only its symbol, which then counts as failed."""
     try:
-        document: Any = msgpack.unpackb(blob)
-        packed = msgspec.convert(document, _PackedSweep)
+        packed = _decode_packed(blob)
         if packed.v != SWEEP_VERSION:
             raise ValueError(f"version {packed.v}, not {SWEEP_VERSION}")
-    except (*UNWRITABLE, msgpack.UnpackException) as e:
+    except UNREADABLE as e:
         raise WireError("stored_sweep", str(e)) from e
-    return _sweep(packed)
-
-
-def _sweep(packed: _PackedSweep) -> Sweep:
-    """A number that cannot be trusted costs only its symbol, which then counts as failed."""
     readings: dict[str, Reading] = {}
     failures = dict(packed.failed)
     for symbol, (oi, changed_ms, received_ms, mark) in packed.oi.items():

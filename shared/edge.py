@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.numbers import whole
 from shared.reply import Reply, http_date_ms, json_start
 
 HITS = ("hit", "stale", "updating", "revalidated")  # words of X-Cache and CF-Cache-Status for an answer out of a cache
@@ -13,9 +14,9 @@ def cache_age_s(reply: Reply, now_ms: int) -> float | None:
     A cache that does not say how old it is is judged by ``Date``, which is the server's; by that alone nothing is
     judged: it could as well be a clock that is off.
     """
-    told = reply.headers.get("age", "").strip()
-    if told.isascii() and told.isdigit() and int(told[:9]) > 0:
-        return float(told[:9])
+    age_s = whole(reply.headers.get("age", "").strip())
+    if age_s:
+        return float(age_s)
     words = " ".join(reply.headers.get(name, "") for name in ("x-cache", "x-cache-status", "cf-cache-status")).lower()
     if not any(hit in words for hit in HITS):
         return None

@@ -1,4 +1,4 @@
-"""``/metrics`` and ``/healthz`` of a service, over the standard library's server as prometheus-client uses it.
+"""``/metrics`` and ``/healthz`` of a service, over the standard library's server.
 
 Two routes do not pay for a web framework in each process: 14 MB and a third of the start-up time. The server has a
 thread of its own; what it says is worked out in the service's loop, and when that hangs, ``/healthz`` can say so.
@@ -12,44 +12,31 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any, TypeVar
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.errors import Refused
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication
-
 HUNG_S = 3.0  # without an answer from the loop
 CLIENT_S = 5.0  # that a client may take to ask
 LOOK_S = 0.2  # between two looks whether to end
 T = TypeVar("T")
 Told = Callable[[], tuple[bool, dict[str, Any]]]
+Answer = tuple[int, str, bytes]  # status, content type, body
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
+class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """As the base class does it, without its reverse look-up of our own name: a resolver may not answer."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-        self.setup_environ()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away, or never asked: nobody's trouble here."""
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = CLIENT_S
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """One line a scrape would drown the log."""
 
 
 @asynccontextmanager
@@ -58,55 +45,61 @@ async def serve(registry: CollectorRegistry, told: Told, host: str, port: int) -
 
     Raises `Refused` where nobody can listen. Must be called from the loop that ``told`` and the metrics belong to.
     """
-    server = await _listen(_app(registry, told, asyncio.get_running_loop()), host, port)
+    loop = asyncio.get_running_loop()
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = CLIENT_S
+
+        def do_GET(self) -> None:
+            status, kind, body = _answer(self.path.partition("?")[0], registry, told, loop)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - the base class looks for this name
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+            """One line a scrape would drown the log."""
+
+    server = await _listen(Handler, host, port)
     threading.Thread(target=server.serve_forever, args=(LOOK_S,), name="endpoint", daemon=True).start()
     try:
-        bound = server.server_address[1]
-        yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+        yield f"http://[{host}]:{server.server_port}" if ":" in host else f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
 
 
-async def _listen(app: WSGIApplication, host: str, port: int) -> WSGIServer:
+async def _listen(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> _Server:
     """A name is looked up beside the loop, which goes on hearing signals meanwhile."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        kind = type("_Server", (_Server,), {"address_family": family})
-        return make_server(str(address[0]), port, app, kind, _Handler)
+        kind: type[_Server] = type("_Server", (_Server,), {"address_family": family})
+        return kind((str(address[0]), port), handler)
     except (OSError, UnicodeError) as e:
         why = getattr(e, "strerror", None) or e
         raise Refused(f"METRICS_HOST={host} METRICS_PORT={port}: cannot listen there: {why}") from e
 
 
-def _app(registry: CollectorRegistry, told: Told, loop: asyncio.AbstractEventLoop) -> WSGIApplication:
-    def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
-        status, kind, body = _answer(environ["PATH_INFO"], registry, told, loop)
-        start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-        return [body]
-
-    return app
-
-
-def _answer(
-    path: str, registry: CollectorRegistry, told: Told, loop: asyncio.AbstractEventLoop
-) -> tuple[str, str, bytes]:
+def _answer(path: str, registry: CollectorRegistry, told: Told, loop: asyncio.AbstractEventLoop) -> Answer:
     try:
         if path == "/metrics":
-            return "200 OK", CONTENT_TYPE_LATEST, _in(loop, lambda: generate_latest(registry))
+            return 200, CONTENT_TYPE_LATEST, _in(loop, lambda: generate_latest(registry))
         if path == "/healthz":
-            healthy, body = _in(loop, told)
-            return _json(healthy, body)
+            return _json(*_in(loop, told))
     except TimeoutError:
         detail = f"the event loop has not answered for {HUNG_S:g} s"
         return _json(False, {"state": "stalled", "detail": detail})
-    return "404 Not Found", "text/plain; charset=utf-8", b"/metrics or /healthz\n"
+    return 404, "text/plain; charset=utf-8", b"/metrics or /healthz\n"
 
 
-def _json(healthy: bool, body: dict[str, Any]) -> tuple[str, str, bytes]:
-    status = "200 OK" if healthy else "503 Service Unavailable"
+def _json(healthy: bool, body: dict[str, Any]) -> Answer:
+    status = 200 if healthy else 503
     return status, "application/json; charset=utf-8", json.dumps(body, ensure_ascii=False).encode()
 
 

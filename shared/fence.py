@@ -18,6 +18,7 @@ from redis.asyncio.client import Pipeline
 
 from shared.clock import Clock
 from shared.errors import Transient
+from shared.numbers import whole
 from shared.store import FENCE, REPLY_TIMEOUT_S
 
 # Commands that change nothing, and XREADGROUP: a transaction would not wait, and what it takes another finds pending.
@@ -27,23 +28,19 @@ READS = frozenset(
 )
 
 
-PATIENCE_S = REPLY_TIMEOUT_S
-
-
 class Fenced(Transient):
     """This process is not, or no longer, the one that does its service's work."""
 
 
 def number_of(token: str) -> int:
     """That a text begins with; 0: a hand wrote there what is none."""
-    first = token.partition(" ")[0]
-    return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else 0
+    return whole(token.partition(" ")[0]) or 0
 
 
 class Fence:
     """``token``: number and process, as Redis has to hold it; ``standby``: who works instead, for people."""
 
-    def __init__(self, service: str, clock: Clock, *, warm: bool = False, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, service: str, clock: Clock, *, warm: bool = False, patience_s: float = REPLY_TIMEOUT_S) -> None:
         self.key = FENCE + service
         self.token = ""
         self.standby = "standby; not known yet who works"
@@ -51,27 +48,22 @@ class Fence:
         self._clock = clock
         self._patience_s = patience_s
         self._opened = asyncio.Event()
-        self._ends_s = -math.inf
+        self.ends_s = -math.inf  # when this process stops by itself, by its monotonic clock; before: it does not work
         self.warm = warm  # reads on without the lease; of a cold one nothing must begin
 
-    @property
-    def ends_s(self) -> float:
-        """When this process stops by itself, by its monotonic clock; minus infinity: it does not work."""
-        return self._ends_s
-
     def open(self, token: str, ends_s: float) -> None:
-        self.token, self._ends_s, self.standby = token, ends_s, ""
+        self.token, self.ends_s, self.standby = token, ends_s, ""
         self._opened.set()
 
     def close(self, standby: str) -> None:
-        self._ends_s, self.standby = -math.inf, standby
+        self.ends_s, self.standby = -math.inf, standby
 
     async def renewed(self) -> None:
         """Wait a moment where the lease ran out and may be renewed at once, as a Redis does that is slow or back again.
 
         A caller who failed in no time would double its waits in no time, too.
         """
-        if self.standby or self._clock.monotonic_s() < self._ends_s:
+        if self.standby or self._clock.monotonic_s() < self.ends_s:
             return
         self._opened.clear()
         with contextlib.suppress(TimeoutError):
@@ -80,7 +72,7 @@ class Fence:
 
     def check(self, *, read: bool = False) -> None:
         """Raise `Fenced` once the lease has run out by this process's clock."""
-        if not (self.warm and read) and self._clock.monotonic_s() >= self._ends_s:
+        if not (self.warm and read) and self._clock.monotonic_s() >= self.ends_s:
             self.refused += not read
             raise Fenced(self.standby or "the lease of this service ran out, and is not renewed yet")
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import httpx
 
 from shared.errors import Transient, WireError
+from shared.numbers import whole
 from shared.proxy import Proxy, connect_failed
 from shared.reply import Get, Reply
 
@@ -45,7 +46,8 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
     too long.
     """
     proxy = http.proxy if isinstance(http, Client) else None
-    where = f"{request.url.host}:{request.url.port or 443}{f' through {proxy.where}' if proxy else ''}"
+    port = request.url.port or (443 if request.url.scheme == "https" else 80)
+    where = f"{request.url.host}:{port}{f' through {proxy.where}' if proxy else ''}"
     connect_s = timeout_s * 0.9
     request.extensions["timeout"] = {"connect": connect_s}
     try:
@@ -60,7 +62,7 @@ async def send(http: httpx.AsyncClient, request: httpx.Request, *, timeout_s: fl
     except httpx.ConnectTimeout as e:
         raise Transient(f"no connection to {where} within {connect_s:.3g} s") from e
     except httpx.ProxyError as e:
-        raise connect_failed(proxy, int(str(e)[:3]) if str(e)[:3].isdigit() else 0, str(e)) from e
+        raise connect_failed(proxy, whole(str(e)[:3]) or 0, str(e)) from e
     except (httpx.HTTPError, OSError, UnicodeError) as e:  # UnicodeError: the resolver's, of a name that cannot be one
         cause = _root(e)
         raise Transient(f"{type(cause).__name__}: {cause} ({where})") from e

@@ -1,20 +1,16 @@
 """``oi:lease:<service>``: on which of several hosts a service's work is done; the others stand by and take over.
 
-The value names the owner: host, process, when that process began, and what numbers processes there. A lease runs out
-when its owner has not renewed it, and is taken at once from an owner that was numbered as this process is and is no
-longer there: a restart on a host waits for nobody, one in a new container until the lease runs out. Each
-taking has a number, the fencing token in ``oi:fence:<service>``; how it went stands in ``oi:handover:<service>``.
-Commands only, no script: some users may not run any.
+The value names the owner, as `shared/owner.py` has it. A lease runs out when its owner has not renewed it, and is taken
+at once from a process of this host that is no longer there: a restart waits for nobody, one in a new container until
+the lease runs out. Each taking has a number, the fencing token in ``oi:fence:<service>``; how it went stands in
+``oi:handover:<service>``. Commands only, no script: some users may not run any.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from prometheus_client import Counter, Gauge
@@ -22,9 +18,11 @@ from redis.exceptions import WatchError
 
 from shared.ban import ban_key
 from shared.clock import iso
-from shared.errors import UNREADABLE, Refused, Transient
+from shared.errors import Refused, Transient
 from shared.fence import Fence, number_of
+from shared.heartbeat import read_sign
 from shared.logs import EventLog
+from shared.owner import is_gone, this_process
 from shared.sentinel import require_majority
 from shared.service import Service
 from shared.store import HANDOVER, HOSTS, LEASE, redis_faults
@@ -46,56 +44,14 @@ class Lost(Refused):
     """This process no longer does the work: it begins anew, as a standby."""
 
 
-def this_process(host: str) -> str:
-    pid = os.getpid()
-    return f"{host} {pid} {_began(pid)}@{_numbered_by()}"
-
-
-def is_gone(owner: str, host: str) -> bool:
-    """Whether an owner on this host has ended. Of another host, and of what a hand wrote there, nobody can tell.
-
-    Nor of another machine or container that was given the same name: its numbers are not the ones that are seen here.
-    """
-    its_host, _, rest = owner.partition(" ")
-    pid, _, its = rest.partition(" ")
-    began, _, numbered_by = its.partition("@")
-    if (its_host, numbered_by) != (host, _numbered_by()):
-        return False
-    if not (pid.isascii() and pid.isdigit() and len(pid) < 10):
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False  # it is there, and another user's
-    return _began(int(pid)) not in {began, ""}
-
-
-def _began(pid: int) -> str:
-    """When a process began, in ticks since the boot: its number may be another's by now. Empty where nobody tells."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _numbered_by() -> str:
-    """What gives processes their numbers: a boot of a machine, and in it a namespace. Empty where nobody tells."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text()[:8]}/{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return ""
-
-
 class Lease:
     """Opens and closes the fence before what its service writes."""
 
-    def __init__(self, service: Service, fence: Fence, host: str, owner: str = "") -> None:
-        self._service, self._fence, self._host = service, fence, host
+    def __init__(self, service: Service, fence: Fence, owner: str = "") -> None:
+        self._service, self._fence, self._host = service, fence, service.host
         self._redis, self._clock = service.unfenced, service.clock
         self._key, self._handover = LEASE + service.name, HANDOVER + service.name
-        self._owner = owner or this_process(host)
+        self._owner = owner or this_process(self._host)
         self._seen_s: float | None = None  # when another was last seen to hold it
         self.why = "stopped"  # why it is given up, when it is
         self._handovers, self._without = _meters(service, fence)
@@ -142,8 +98,11 @@ class Lease:
                 raise Lost(f"{other} has taken over the work of {self._service.name}")
             await self._yield_if_asked()
             if self._service.wish and await self._another_may():
-                self.why = self._service.wish
-                raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
+                self._give_away(self._service.wish)
+
+    def _give_away(self, why: str) -> NoReturn:
+        self.why = why
+        raise Lost(f"the work of {self._service.name} is given to another host: {why}")
 
     async def _another_may(self) -> bool:
         """Whether a standby is there that goes another way to the exchange, and may."""
@@ -161,10 +120,9 @@ class Lease:
         with contextlib.suppress(Transient):
             async with redis_faults():
                 blobs = await cast("Any", self._redis.hmget(self._handover, "asked", "of", "because"))
-            asked, host, because = [(blob or b"").decode(errors="replace") for blob in blobs]
+            asked, host, because = map(_text, blobs)
             if host == self._host and 0 <= self._clock.now_ms() - number_of(asked) < ASKED_S * 1000:
-                self.why = because if because in CAUSES else "asked"
-                raise Lost(f"the work of {self._service.name} is given to another host: {self.why}")
+                self._give_away(because if because in CAUSES else "asked")
 
     async def hold(self) -> NoReturn:
         await self.take()
@@ -187,19 +145,21 @@ class Lease:
     async def _try(self) -> str:
         """Take or renew it; returns the other process that holds it, if one does. Raises `Transient`, `Lost`."""
         began_s, fence = self._clock.monotonic_s(), self._fence
+        token, told = fence.token, dict[str, str]()
         async with redis_faults(), asyncio.timeout(TRY_S), self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self._key, fence.key)
-            blobs = cast("list[bytes | None]", await pipe.mget(self._key, fence.key))
-            held, kept = [(blob or b"").decode(errors="replace") for blob in blobs]
+            held, kept = map(_text, cast("list[bytes | None]", await pipe.mget(self._key, fence.key)))
             if held not in {"", self._owner} and not is_gone(held, self._host):
                 return held
-            if fence.token and fence.is_passed(kept):
+            if token and fence.is_passed(kept):
                 raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
-            token = fence.token or f"{number_of(kept) + 1} {self._owner}"
-            last = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover)) if token != fence.token else {}
-            if self._gave_way(last):
-                return "another host"
-            told = self._taking(kept, last) if token != fence.token else {}
+            if not token:  # the first time that this process takes it
+                token = f"{number_of(kept) + 1} {self._owner}"
+                rows = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover))
+                last = {_text(name): _text(value) for name, value in rows.items()}
+                if self._gave_way(last):
+                    return "another host"
+                told = self._taking(kept, last)
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set(self._key, self._owner, px=round(EXPIRES_S * 1000))
             if token != kept:
@@ -211,31 +171,30 @@ class Lease:
                 await pipe.execute()
             except WatchError:
                 raise Transient("the lease changed hands meanwhile") from None
-        await require_majority(self._redis)
-        if told:
+        if told:  # also where the majority is still to come: what is in Redis now is told once
             log.warning("taking over", **told)
             self._handovers.labels(told["cause"]).inc()
             self._without.inc(float(told.get("without_s", 0)))
+        await require_majority(self._redis)
         fence.open(token, began_s + WORKS_S)
         self._seen_s = None
         return ""
 
-    def _gave_way(self, last: Mapping[bytes, bytes]) -> bool:
+    def _gave_way(self, last: Mapping[str, str]) -> bool:
         """Whether this host has just given the work to another, which has not taken it yet."""
-        if last.get(b"by") != self._host.encode() or last.get(b"why") not in {b"asked", b"banned"}:
+        if last.get("by") != self._host or last.get("why") not in {"asked", "banned"}:
             return False
-        return 0 <= self._clock.now_ms() - _released_ms(last) < GIVES_WAY_S * 1000
+        return 0 <= self._clock.now_ms() - number_of(last.get("released", "")) < GIVES_WAY_S * 1000
 
-    def _taking(self, kept: str, last: Mapping[bytes, bytes]) -> dict[str, str]:
+    def _taking(self, kept: str, last: Mapping[str, str]) -> dict[str, str]:
         """How the work came here; empty for a first start, and for a restart on the same host."""
         before = kept.partition(" ")[2].partition(" ")[0]
         if before in {"", self._host}:
             return {}
         cause, without = "expired", ""
-        if b"released" in last:
-            why = last.get(b"why", b"").decode(errors="replace")
-            cause = why if why in CAUSES else "stopped"
-            without = f"{max(0, self._clock.now_ms() - _released_ms(last)) / 1000:.1f}"
+        if "released" in last:  # by the clock of who gave it up
+            cause = last["why"] if last.get("why") in CAUSES else "stopped"
+            without = f"{max(0, self._clock.now_ms() - number_of(last['released'])) / 1000:.1f}"
         elif self._seen_s is not None:
             without = f"{EXPIRES_S + self._clock.monotonic_s() - self._seen_s:.1f}"
         told = {"before": before, "now": self._host, "cause": cause, "at": iso(self._clock.now_ms())}
@@ -259,16 +218,9 @@ def _meters(service: Service, fence: Fence) -> tuple[Counter, Counter]:
 
 def _standbys(rows: Mapping[bytes, bytes], service: str, now_ms: int) -> set[str]:
     """By which addresses those would go that stand by and were heard of within seconds."""
-    found = set()
-    for name, blob in rows.items():
-        with contextlib.suppress(*UNREADABLE, KeyError, TypeError, AttributeError):
-            said: Any = json.loads(blob)
-            fresh = now_ms - int(said["beat"]) < FRESH_MS
-            if name.endswith(f" {service}".encode()) and said["standby"] and fresh:
-                found.add(str(said.get("egress", "")))
-    return found
+    signs = [read_sign(blob) for name, blob in rows.items() if name.endswith(f" {service}".encode())]
+    return {sign.egress for sign in signs if sign and sign.standby and now_ms - sign.beat < FRESH_MS}
 
 
-def _released_ms(last: Mapping[bytes, bytes]) -> int:
-    """When the work was given up, by the clock of who did; 0: a hand wrote there what is no time."""
-    return number_of(last.get(b"released", b"").decode(errors="replace"))
+def _text(blob: bytes | None) -> str:
+    return (blob or b"").decode(errors="replace")

@@ -12,7 +12,6 @@ import logging
 import math
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from shared.clock import Clock, iso
@@ -27,9 +26,6 @@ class EventLog:
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
-
-    def debug(self, event: str, **facts: Any) -> None:
-        self._logger.debug(event, extra={"facts": facts})
 
     def info(self, event: str, **facts: Any) -> None:
         self._logger.info(event, extra={"facts": facts})
@@ -67,15 +63,6 @@ class OncePer:
         return self._held.pop(key, 0)
 
 
-@dataclass
-class _Trouble:
-    since_s: float = 0.0  # monotonic, so that it lasts as long as it lasts while the wall clock is set
-    said_s: float = -math.inf
-    open: bool = False
-    told: bool = False
-    held: int = 0
-
-
 class Troubles:
     """What is wrong, said once: when it begins, again after each minute it lasts, and when it is well again.
 
@@ -86,32 +73,33 @@ class Troubles:
     def __init__(self, clock: Clock, log: EventLog) -> None:
         self._clock = clock
         self._log = log
-        self._known: dict[str, _Trouble] = {}
+        self._once = OncePer(clock, SAY_AGAIN_S)
+        self._since_s: dict[str, float] = {}  # monotonic: of what is wrong now
+        self._told: set[str] = set()  # of that, what was logged
 
     def wrong(self, what: str, level: str = "warning", /, **facts: Any) -> None:
-        trouble, now_s = self._known.setdefault(what, _Trouble()), self._clock.monotonic_s()
-        if not trouble.open:
-            trouble.open, trouble.told, trouble.since_s = True, False, now_s
-        if now_s - trouble.said_s < SAY_AGAIN_S:
-            trouble.held += 1
+        now_s = self._clock.monotonic_s()
+        since_s = self._since_s.setdefault(what, now_s)
+        held = self._once.due(what)
+        if held is None:
             return
-        since_ms = self._clock.now_ms() - round((now_s - trouble.since_s) * 1000)
-        since = {"since": iso(since_ms)} if trouble.told else {}
-        held = {"held_back": trouble.held} if trouble.held else {}
-        (self._log.info if level == "info" else self._log.warning)(what, **facts, **since, **held)
-        trouble.said_s, trouble.told, trouble.held = now_s, True, 0
+        if what in self._told:
+            facts["since"] = iso(self._clock.now_ms() - round((now_s - since_s) * 1000))
+        if held:
+            facts["held_back"] = held
+        (self._log.info if level == "info" else self._log.warning)(what, **facts)
+        self._told.add(what)
 
     def over(self, what: str) -> None:
         """Well again; said where the trouble was."""
-        trouble = self._known.get(what)
-        if trouble is not None and trouble.open and trouble.told:
-            self._log.info("well again", after=what, lasted_s=int(self._clock.monotonic_s() - trouble.since_s))
+        if what in self._told:
+            self._log.info("well again", after=what, lasted_s=int(self._clock.monotonic_s() - self._since_s[what]))
         self.forget(what)
 
     def forget(self, what: str) -> None:
         """Something else is the matter now."""
-        if what in self._known:
-            self._known[what].open = False
+        self._since_s.pop(what, None)
+        self._told.discard(what)
 
 
 def first_names(names: Iterable[str], most: int = 10) -> str:

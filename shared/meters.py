@@ -6,9 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.clock import Clock, SystemClock
 from shared.errors import WireError
-from shared.logs import EventLog, OncePer
+from shared.logs import SAY_AGAIN_S, EventLog, OncePer
 
-SAY_AGAIN_S = 60.0
 log = EventLog("meters")
 
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.numbers import Instant
+
 
 class MarkPrice(msgspec.Struct, frozen=True, gc=False):
     symbol: str
@@ -72,11 +74,11 @@ class Member(msgspec.Struct, frozen=True):
     onboard_ms: int
 
 
-class Served(msgspec.Struct, frozen=True):
+class Served(msgspec.Struct, frozen=True, rename={"since_ms": "since"}):
     """What the backend was last seen to serve for a symbol, since when, and the audit's word for it."""
 
     usd: float | None
-    since_ms: int
+    since_ms: Instant
     verdict: str
 
 

@@ -119,9 +119,6 @@ async def _until_told(name: str, settings: S, serve: Serve[S], limit_s: float, a
     except asyncio.CancelledError:
         log.info("stopped", service=name, signal=",".join(told))
         return 0
-    except Refused as e:
-        log.error("cannot start", cause=str(e))
-        return 1
     except Exception as e:
         known = _known(e)
         if isinstance(known, Lost):
@@ -166,7 +163,7 @@ async def _serve(name: str, settings: S, serve: Serve[S], limit_s: float, notifi
         egress=settings.egress if isinstance(settings, ExchangeSettings) else "",
         fence=fence,
     )
-    lease = Lease(service, fence, settings.host_id) if fence else None
+    lease = Lease(service, fence) if fence else None
     service.agreed = {"version": version(name), "settings": digests(settings)}
     healthy = Gauge("pipeline_healthy", "1 while the service does its job", registry=service.registry)
     healthy.set_function(lambda: float(service.health.report().healthy))

@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import RedisError
 
-from shared import sentinel
+from shared import sentinel, store
 from shared.errors import SettingsError
 
 S = TypeVar("S")
@@ -177,31 +175,18 @@ def origin(*schemes: str) -> Parse:
 
 def host(value: str) -> str:
     """A name or address, to listen on or to ask. What a resolver or a client would raise for it is refused here."""
-    if not _can_be_host(value):
-        raise ValueError("is no host name: a part of it is empty or too long, or holds what none may hold")
-    return value
-
-
-def _can_be_host(value: str) -> bool:
     try:
         value.encode("idna")
         if ":" in value or _FOUR_NUMBERS.fullmatch(value):
             ipaddress.ip_address(value)
-            return True
+        elif not _NAME.fullmatch(value):
+            raise ValueError
     except ValueError:
-        return False
-    return _NAME.fullmatch(value) is not None if value.isascii() else _can_be_asked(value)
-
-
-def _can_be_asked(value: str) -> bool:
-    """A name beyond ASCII is judged by the strictest of those who ask: it takes no character that nobody sees."""
-    import httpx  # not every service needs it
-
-    try:
-        httpx.URL(scheme="http", host=value)
-    except httpx.InvalidURL:
-        return False
-    return True
+        raise ValueError(
+            "is no host name: a part of it is empty or too long, or holds what none may hold; "
+            "a name beyond ASCII is written in its xn-- form"
+        ) from None
+    return value
 
 
 def redis_url(value: str) -> str:
@@ -210,26 +195,18 @@ def redis_url(value: str) -> str:
         # Not named: it may be a part of the password.
         raise ValueError("has an option, behind its ?, that is none of a connection")
     if sentinel.is_behind(value):
-        behind = sentinel.parse(value)
-        for name, _ in behind.hosts:
+        for name, _ in sentinel.parse(value).hosts:
             host(name)
-        _try_options(SSLConnection if behind.tls else Connection, behind.redis)
-        return value
-    url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
-    database = url.path.strip("/")
-    if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
-        raise ValueError("its path must be the number of a database")
-    pool = Redis.from_url(value).connection_pool  # connects to nothing, but refuses values that it cannot read
-    _try_options(pool.connection_class, pool.connection_kwargs)
-    return value
-
-
-def _try_options(kind: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """redis-py looks at most of them when it connects, and would then raise what nobody waits for."""
+    else:
+        url = parse_url(value, ("redis", "rediss", "unix", *sentinel.SCHEMES))
+        database = url.path.strip("/")
+        if url.scheme != "unix" and database and not database.isdigit():  # redis-py would take database 0 instead
+            raise ValueError("its path must be the number of a database")
     try:
-        kind(**options)
+        store.connect(value).connection_pool.make_connection()  # type: ignore[no-untyped-call]  # it connects to nothing
     except (TypeError, RedisError):
         raise ValueError("has an option, behind its ?, that is not for its scheme, or not of this value") from None
+    return value
 
 
 def parse_url(value: str, schemes: tuple[str, ...]) -> Any:

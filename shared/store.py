@@ -26,7 +26,7 @@ from shared import codec, sentinel
 from shared.changes import Changes, decode_changes, encode_changes
 from shared.codec import MarkText
 from shared.dial import dial
-from shared.errors import UNWRITABLE, SettingsError, Transient, WireError
+from shared.errors import UNREADABLE, UNWRITABLE, SettingsError, Transient, WireError
 from shared.model import MarkPrice, Member, QuoteVolume, Reading, Served
 
 T = TypeVar("T")
@@ -187,29 +187,32 @@ async def round_trip(redis: Redis) -> AsyncIterator[Pipeline]:
 class Stored(Generic[T]):
     """A hash symbol -> one-line JSON. ``put`` and ``drop`` only queue on a pipeline, so that writes share a trip."""
 
-    def __init__(self, key: str, encode: Callable[[T], bytes], decode: Callable[[str, bytes], T]) -> None:
+    def __init__(self, key: str, encode: Callable[[T], bytes], read: Callable[[str, bytes], T]) -> None:
         self.key = key
-        self._encode = encode
-        self._decode = decode
+        self.encode = encode
+        self._read = read
+        self._reason = f"stored_{key.split(':')[1]}"
+
+    def decode(self, symbol: str, blob: bytes) -> T:
+        """Raises `WireError` that names the row."""
+        try:
+            return self._read(symbol, blob)
+        except UNREADABLE as e:
+            raise WireError(self._reason, f"{self.key} {symbol}: {e}") from e
 
     def put(self, pipe: Pipeline, items: Mapping[str, T], on_bad: Callable[[WireError], None] | None = None) -> None:
         """Each item that cannot be encoded goes to ``on_bad``, and costs only itself; without one it raises."""
-        try:
-            rows = [part for symbol, item in items.items() for part in (symbol, self._encode(item))]
-        except UNWRITABLE:
-            rows = [part for symbol, item in items.items() for part in self._encoded(symbol, item, on_bad)]
+        rows: list[str | bytes] = []
+        for symbol, item in items.items():
+            try:
+                rows += (symbol, self.encode(item))
+            except UNWRITABLE as e:
+                error = WireError("unwritable", f"{self.key} {symbol}: {e}")
+                if on_bad is None:
+                    raise error from e
+                on_bad(error)
         if rows:
             pipe.hset(self.key, items=rows)
-
-    def _encoded(self, symbol: str, item: T, on_bad: Callable[[WireError], None] | None) -> tuple[str | bytes, ...]:
-        try:
-            return symbol, self._encode(item)
-        except UNWRITABLE as e:
-            error = WireError("unwritable", f"{self.key} {symbol}: {e}")
-        if on_bad is None:
-            raise error
-        on_bad(error)
-        return ()
 
     def drop(self, pipe: Pipeline, symbols: Iterable[str]) -> None:
         names = list(symbols)
@@ -240,7 +243,7 @@ class Stored(Generic[T]):
             try:
                 symbol = name.decode()
                 if only is None or symbol in only:
-                    items[symbol] = self._decode(symbol, blob)
+                    items[symbol] = self.decode(symbol, blob)
             except UnicodeDecodeError:
                 on_bad(WireError("stored_symbol", f"{self.key} {name!r:.40}"))
             except WireError as e:

@@ -82,12 +82,13 @@ class GroupReader:
     async def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[bytes, Fields | None]]:
         """Rows after ``">"`` (new ones) or ``"0"`` (handed out before); fields are None where the entry was trimmed."""
         try:
-            return _rows(await self._ask(after, count, block_ms))
+            reply = await self._ask(after, count, block_ms)
         except Transient as e:
             if not str(e.__cause__).startswith("NOGROUP"):
                 raise
-        await self.ensure_group()
-        return _rows(await self._ask(after, count, block_ms))
+            await self.ensure_group()
+            reply = await self._ask(after, count, block_ms)
+        return _rows(reply)
 
     async def _ask(self, after: str, count: int, block_ms: int | None) -> Any:
         async with redis_faults():
@@ -121,10 +122,10 @@ def _rows(reply: Any) -> list[tuple[bytes, Fields | None]]:
 
 
 def sweep_entry(entry_id: bytes, fields: Fields | None) -> Entry:
-    if not fields or FIELD not in fields:
-        # Trimmed while it waited for its reader: the id is all that is left.
-        return Entry(entry_id.decode(), WireError("trimmed_sweep", entry_id.decode()))
+    name = entry_id.decode()
     try:
-        return Entry(entry_id.decode(), decode_sweep(fields[FIELD]))
+        if not fields or FIELD not in fields:  # trimmed while it waited for its reader: the id is all that is left
+            raise WireError("trimmed_sweep", name)
+        return Entry(name, decode_sweep(fields[FIELD]))
     except WireError as e:
-        return Entry(entry_id.decode(), e)
+        return Entry(name, e)

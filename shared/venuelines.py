@@ -14,7 +14,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from shared.aggregate import Aggregate, Out, aggregate
-from shared.errors import UNREADABLE, WireError
+from shared.errors import WireError
 from shared.model import Counts, MarkOf, Sides, VenueOpenInterest, valid_symbol
 from shared.numbers import Instant, finite, plain, positive
 from shared.store import Stored, redis_faults
@@ -100,16 +100,6 @@ def _stored(row: VenueOpenInterest) -> _Stored:
     )
 
 
-def _decode_rows(venue: str) -> Callable[[str, bytes], list[VenueOpenInterest]]:
-    def decode(coin: str, blob: bytes) -> list[VenueOpenInterest]:
-        try:
-            return [_row(venue, valid_symbol(coin), one) for one in _line.decode(blob)]
-        except UNREADABLE as e:
-            raise WireError("stored_venue", f"{venue} {coin}: {e}") from e
-
-    return decode
-
-
 def _row(venue: str, coin: str, one: _Stored) -> VenueOpenInterest:
     then, earlier, earliest = (None if text is None else positive(text) for text in one.past)
     return VenueOpenInterest(
@@ -132,17 +122,14 @@ def _row(venue: str, coin: str, one: _Stored) -> VenueOpenInterest:
 
 def venue_rows(venue: str) -> Stored[list[VenueOpenInterest]]:
     """The hash of one venue: coin -> its contracts of that coin."""
-    return Stored(VENUE + venue, encode_rows, _decode_rows(venue))
+
+    def read(coin: str, blob: bytes) -> list[VenueOpenInterest]:
+        return [_row(venue, valid_symbol(coin), one) for one in _line.decode(blob)]
+
+    return Stored(VENUE + venue, encode_rows, read)
 
 
-def _decode_line(venue: str, blob: bytes) -> VenueLine:
-    try:
-        return _venue.decode(blob)
-    except UNREADABLE as e:
-        raise WireError("stored_venues", f"{venue}: {e}") from e
-
-
-VENUE_LINES: Stored[VenueLine] = Stored(VENUES, _json.encode, _decode_line)
+VENUE_LINES: Stored[VenueLine] = Stored(VENUES, _json.encode, lambda _, blob: _venue.decode(blob))
 
 
 class AllVenues(NamedTuple):

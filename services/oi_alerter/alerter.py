@@ -20,7 +20,6 @@ from services.oi_alerter.metrics import Metrics
 from services.oi_alerter.settings import Settings
 from shared.alert import encode_alert
 from shared.backoff import Backoff
-from shared.codec import decode_mark
 from shared.errors import Transient, WireError
 from shared.logs import EventLog, OncePer
 from shared.model import Member, Sweep
@@ -147,7 +146,7 @@ class Alerter:
 
     def _funding(self, alert: Alert, blob: bytes | None) -> Decimal | None:
         try:
-            mark = decode_mark(alert.key.symbol, blob) if blob is not None else None
+            mark = MARKS.decode(alert.key.symbol, blob) if blob is not None else None
         except WireError as e:
             self.metrics.bad_in_redis(e)
             return None

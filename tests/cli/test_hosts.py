@@ -34,7 +34,7 @@ SETTINGS = find({"REDIS_URL": "redis://h"}).settings
 
 def there(host: str, service: str = "publisher", *, standby: str = "", age_s: float = 1.0, **said: str) -> Present:
     settings = {"OI_MAX_AGE_SEC": said.get("oi_max_age", "a")}
-    return Present(int(NOW_MS - age_s * 1000), standby, said.get("version", "v1"), settings, host, service)
+    return Present(host, service, int(NOW_MS - age_s * 1000), standby, said.get("version", "v1"), settings)
 
 
 def both(*present: Present, works: str = "host-a") -> list[Share]:

@@ -16,7 +16,6 @@ from redis.asyncio import Redis
 
 from tests.cli.world import World
 from tests.pipeline.harness import ROOT
-from tests.shared.test_imports import modules, within
 from tests.waiting import eventually
 
 WITHIN_S = 30.0
@@ -73,14 +72,3 @@ async def test_a_person_looks_filters_goes_away_comes_back_and_leaves(
     assert "龙虾USDT".encode() in first
     assert left
     assert (status, after) == (0, before)
-
-
-def test_oi_knows_redis_and_no_service() -> None:
-    """It must run beside any version of them, and start none of their code."""
-    trespasses = [
-        f"{path} imports {name}"
-        for path, names in modules("cli").items()
-        for name in sorted(names)
-        if any(within(name, package) for package in ("services", "dev", "tests"))
-    ]
-    assert trespasses == []

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("d*/*/README.md")})
@@ -97,9 +95,3 @@ def test_headings_are_named_as_the_host_names_them() -> None:
     page = "# A `b` c?\n## Beside [x](y.md): no\n## Beside x no\n```\n# not me\n```\n"
 
     assert anchors(page) == {"a-b-c", "beside-x-no", "beside-x-no-1"}
-
-
-@given(st.text())
-def test_any_text_can_be_read(text: str) -> None:
-    assert all(link.target for link in links(text))
-    assert all(" " not in name for name in anchors(text))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.changes import WINDOWS_MS, Change, change, changes, decode_changes, encode_changes, tolerance_ms
+from shared.changes import WINDOWS_MS, Change, change, changes, tolerance_ms
 from shared.errors import WireError
 from shared.history.block import Row
+from shared.store import CHANGES
 from tests.builders import NOW_MS
 
 NOW = Row(NOW_MS, "110.00", "190.0")
@@ -42,7 +43,7 @@ def test_how_far_a_base_may_lie_from_where_it_should() -> None:
 
 def test_it_can_be_read_with_redis_cli_and_read_back() -> None:
     told = changes(NOW, {"5m": Row(NOW_MS - 300_000, "100.00", "190.0"), "7d": Row(NOW_MS - 604_800_000, "55.0", None)})
-    line = encode_changes(told)
+    line = CHANGES.encode(told)
 
     assert json.loads(line) == {
         "at": NOW_MS,
@@ -51,7 +52,7 @@ def test_it_can_be_read_with_redis_cli_and_read_back() -> None:
         **dict.fromkeys(("15m", "1h", "4h", "24h")),
         "7d": {"change": 1.0, "price": None, "age": 604800.0},
     }
-    assert decode_changes("BTCUSDT", line) == told
+    assert CHANGES.decode("BTCUSDT", line) == told
 
 
 @given(
@@ -59,5 +60,5 @@ def test_it_can_be_read_with_redis_cli_and_read_back() -> None:
     | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
 )
 def test_what_cannot_be_read_is_named(blob: bytes) -> None:
-    with pytest.raises(WireError, match="stored_changes: BTCUSDT"):
-        decode_changes("BTCUSDT", blob)
+    with pytest.raises(WireError, match="stored_changes: oi:changes BTCUSDT"):
+        CHANGES.decode("BTCUSDT", blob)

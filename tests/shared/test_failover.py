@@ -5,48 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Self, cast
 
 import pytest
 from redis.asyncio import Redis
 
-from dev.redis_server import EmbeddedRedis
+from dev.redis_server import EmbeddedRedis, free_port
 from shared import store
 from shared.errors import Transient
 from shared.store import MARKS, redis_faults, round_trip
 from shared.sweeplog import SweepReader, append
 from tests.builders import mark, reading, sweep
+from tests.chaos.proxy import Proxy
 from tests.redis_servers import ScriptedRedis
 from tests.waiting import eventually
 
 
-class Address:
+@contextlib.asynccontextmanager
+async def address(port: int) -> AsyncIterator[tuple[Proxy, Redis]]:
     """One address, as a virtual IP or a proxy gives it: new connections go to whoever is the primary now."""
-
-    def __init__(self, port: int) -> None:
-        self.leads_to = port
-        self.url = ""
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
-        self._talks: set[asyncio.Task[Any]] = set()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await asyncio.gather(*self._talks)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._talks.add(cast("asyncio.Task[Any]", asyncio.current_task()))
-        theirs, to_them = await asyncio.open_connection("127.0.0.1", self.leads_to)
-        await asyncio.gather(_copy(reader, to_them), _copy(theirs, writer))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError), contextlib.closing(writer):
-        while data := await reader.read(65_536):
-            writer.write(data)
+    proxy = Proxy(free_port(), port)
+    await proxy.listen()
+    async with store.connect(f"redis://127.0.0.1:{proxy.port}/0") as client:
+        yield proxy, client
+    await proxy.close()
 
 
 @pytest.fixture
@@ -66,10 +47,10 @@ async def demote(first: EmbeddedRedis, second: EmbeddedRedis) -> None:
 
 async def test_writes_reach_the_new_primary_without_a_restart(pair: tuple[EmbeddedRedis, EmbeddedRedis]) -> None:
     first, second = pair
-    async with Address(first.port) as address, store.connect(address.url) as client:
+    async with address(first.port) as (leads, client):
         await asyncio.gather(*(client.ping() for _ in range(3)))  # several connections, all to the old primary
         await demote(first, second)
-        address.leads_to = second.port
+        leads.target = second.port
 
         with pytest.raises(Transient, match="ReadOnlyError"):
             await write(client)
@@ -89,14 +70,14 @@ async def write(client: Redis) -> None:
 async def test_a_reader_that_waits_is_led_to_the_new_primary(pair: tuple[EmbeddedRedis, EmbeddedRedis]) -> None:
     """The old primary unblocks whoever waits on it, and refuses the next wait: reading of a group is writing."""
     first, second = pair
-    async with Address(first.port) as address, store.connect(address.url) as client:
+    async with address(first.port) as (leads, client):
         reader = SweepReader(client, "publisher", "one")
         await reader.ensure_group()
         waiting = asyncio.create_task(reader.wait(1, block_ms=1500))
         async with Redis(port=first.port) as there:
             await eventually(lambda: _blocked(there))
             await demote(first, second)
-        address.leads_to = second.port
+        leads.target = second.port
         with pytest.raises(Transient):
             await waiting
         async with Redis(port=second.port) as there, there.pipeline() as pipe:

@@ -110,26 +110,22 @@ async def test_an_answer_is_its_status_headers_and_body(client: httpx.AsyncClien
     assert reply.headers["retry-after"] == "7"
 
 
-async def test_a_server_that_never_answers_costs_the_deadline_and_no_more(client: httpx.AsyncClient) -> None:
-    """A hung exchange must cost one symbol a few seconds, not the sweep its evening."""
-    async with serving(silence) as server:
+async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        writer.write(b"{")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("handle", [silence, drip])
+async def test_an_answer_that_never_ends_costs_the_deadline_and_no_more(client: Client, handle: Handle) -> None:
+    """A hung exchange must cost one symbol a few seconds, not the sweep its evening. Each byte resets a read timeout:
+    only a deadline over the whole answer ends one that drips.
+    """
+    async with serving(handle) as server:
         with pytest.raises(Transient, match=r"no complete answer within 0\.2 s"):
             await get(client, server.origin, timeout_s=0.2)
-
-
-async def test_an_answer_that_drips_for_ever_costs_the_deadline_and_no_more(client: httpx.AsyncClient) -> None:
-    """Each byte resets a read timeout; only a deadline over the whole answer ends this."""
-
-    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while True:
-            writer.write(b"{")
-            await writer.drain()
-            await asyncio.sleep(0.02)
-
-    async with serving(drip) as server:
-        with pytest.raises(Transient, match=r"no complete answer within 0\.3 s"):
-            await get(client, server.origin, timeout_s=0.3)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -150,26 +146,20 @@ async def test_a_body_too_long_is_cut_off(client: Client, chunked: bool) -> None
     assert refused.value.reason == "body_too_long"
 
 
-async def test_the_limit_counts_what_is_unpacked(client: httpx.AsyncClient) -> None:
-    """A thousandfold of the limit fits a packet when it is compressed."""
-    bomb = gzip.compress(bytes(LIMIT * 10))
-    assert len(bomb) < LIMIT
-
-    async with serving(answering("200 OK", bomb, "Content-Encoding: gzip")) as server:
-        with pytest.raises(WireError, match="body_too_long"):
-            await get(client, server.origin)
-
-
-async def test_a_body_of_exactly_the_limit_is_whole(client: httpx.AsyncClient) -> None:
-    async with serving(answering("200 OK", b"x" * LIMIT)) as server:
-        assert len((await get(client, server.origin)).body) == LIMIT
-
-
-async def test_a_compressed_body_is_unpacked(client: httpx.AsyncClient) -> None:
-    """exchangeInfo is 1.2 MB plain and 51 KB compressed; we ask for the latter every five minutes."""
-    body = b'{"symbols":[]}' * 100
-    async with serving(answering("200 OK", gzip.compress(body), "Content-Encoding: gzip")) as server:
-        assert (await get(client, server.origin)).body == body
+@pytest.mark.parametrize(
+    ("body", "packed", "whole"),
+    [(b"x" * LIMIT, False, True), (b'{"symbols":[]}' * 100, True, True), (bytes(LIMIT * 10), True, False)],
+    ids=["of the limit", "exchangeInfo", "bomb"],
+)
+async def test_the_limit_counts_what_is_unpacked(client: Client, body: bytes, packed: bool, whole: bool) -> None:
+    """exchangeInfo is 1.2 MB plain and 51 KB compressed; and a thousandfold of the limit fits a packet."""
+    handle = answering("200 OK", gzip.compress(body), "Content-Encoding: gzip") if packed else answering("200 OK", body)
+    async with serving(handle) as server:
+        if whole:
+            assert (await get(client, server.origin)).body == body
+        else:
+            with pytest.raises(WireError, match="body_too_long"):
+                await get(client, server.origin)
 
     assert b"gzip" in server.requests[0].lower()
 
@@ -177,6 +167,14 @@ async def test_a_compressed_body_is_unpacked(client: httpx.AsyncClient) -> None:
 async def test_nobody_listening_is_transient(client: httpx.AsyncClient) -> None:
     with pytest.raises(Transient, match=r"^(ConnectionRefused|ClientConnector)Error: .*127\.0\.0\.1:[0-9]+"):
         await get(client, f"http://127.0.0.1:{free_port()}")
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+async def test_an_address_without_a_port_is_named_with_the_one_that_was_asked(scheme: str, port: int) -> None:
+    """A backend without TLS was named with :443, where nobody had knocked."""
+    async with http.client(connections=1) as client:
+        with pytest.raises(Transient, match=rf"\(a\.\.b:{port}\)$"):
+            await get(client, f"{scheme}://a..b")
 
 
 async def break_off(writer: asyncio.StreamWriter, said: bytes, *, abort: bool) -> None:
@@ -188,40 +186,33 @@ async def break_off(writer: asyncio.StreamWriter, said: bytes, *, abort: bool) -
     writer.close()
 
 
-@pytest.mark.parametrize("abort", [False, True], ids=["closed", "reset"])
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
-        b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"symbol"',
-        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"symbol"\r\n',
-    ],
-    ids=["before", "in head", "after head", "in body", "in chunks"],
-)
-async def test_a_connection_lost_on_the_way_is_transient(client: Client, said: bytes, abort: bool) -> None:
-    """Half a body must never be taken for a whole one."""
-    async with serving(lambda _, writer: break_off(writer, said, abort=abort)) as server:
-        with pytest.raises(Transient):
-            await get(client, server.origin)
+LOST = {
+    "before": b"",
+    "in head": b"HTTP/1.1 200 OK\r\nContent-",
+    "after head": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+    "in body": b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"symbol"',
+    "in chunks": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"symbol"\r\n',
+}
+NO_HTTP = {
+    "ssh": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "status": b"HTTP/1.1 abc OK\r\n\r\n",
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+    "chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "not gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+}
 
 
 @pytest.mark.parametrize(
-    "said",
-    [
-        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        b"HTTP/1.1 abc OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
-    ],
-    ids=["ssh", "status", "length", "chunk size", "not gzip", "endless header"],
+    ("said", "abort"),
+    [*((said, abort) for said in LOST for abort in (False, True)), *((said, False) for said in NO_HTTP)],
 )
-async def test_what_is_no_http_is_transient(client: Client, said: bytes) -> None:
-    """A wrong port, a half-dead proxy: it must look like a bad way there, not like a bug of ours."""
-    async with serving(lambda _, writer: break_off(writer, said, abort=False)) as server:
+async def test_what_is_no_whole_answer_is_transient(client: Client, said: str, abort: bool) -> None:
+    """Half a body must never be taken for a whole one; a wrong port, a half-dead proxy must look like a bad way there,
+    not like a bug of ours.
+    """
+    text = {**LOST, **NO_HTTP}[said]
+    async with serving(lambda _, writer: break_off(writer, text, abort=abort)) as server:
         with pytest.raises(Transient):
             await get(client, server.origin)
 
@@ -307,17 +298,12 @@ def in_new_york() -> Iterator[None]:
         ("Wed, 03 Dec 2025 00:01:40 GMT", 100.0),
         ("Wed, 03 Dec 2025 01:01:40 +0100", 100.0),
         ("Tue, 02 Dec 2025 23:59:00 GMT", 0.0),  # already over
-        ("", None),
-        ("soon", None),
-        ("-5", None),
         ("3.7", 3.7),
         ("120, 120", 120.0),
         ("5,120", 120.0),
-        ("120, soon", None),
         ("Wed, 03 Dec 2025 00:01:40", 100.0),  # no zone: UTC, not where this machine stands
         ("Wed, 03 Dec 2025 00:01:40 -0000", 100.0),
-        ("١٢", None),
-        ("Wed, 99 Dec 2025 00:01:40 GMT", None),
+        *((odd, None) for odd in ("", "soon", "-5", "120, soon", "١٢", "Wed, 99 Dec 2025 00:01:40 GMT")),
         ("Wed, 03 Dec 2025 00:01:40 +99999999999999", None),
     ],
 )

@@ -13,9 +13,12 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError, WatchError
 
+from shared import lease
+from shared.errors import Transient
 from shared.fence import Fence, Fenced, FencedRedis
 from shared.health import Health
-from shared.lease import EXPIRES_S, LOOK_S, RENEW_S, WORKS_S, Lease, Lost, is_gone, this_process
+from shared.lease import EXPIRES_S, LOOK_S, RENEW_S, WORKS_S, Lease, Lost
+from shared.owner import is_gone, this_process
 from shared.service import Service
 from tests.fakes import FakeClock
 
@@ -41,11 +44,20 @@ class Host:
         self.service = Service(
             "publisher", self.redis, health, CollectorRegistry(), self.clock, host=name, fence=self.fence
         )
-        self.lease = Lease(self.service, self.fence, name, f"{name} 1 1")
+        self.lease = Lease(self.service, self.fence, f"{name} 1 1")
 
     async def expire(self) -> None:
         """As Redis does when the lease was not renewed."""
         await self.redis.unfenced.delete(LEASE)
+
+
+async def taken_over(redis: Redis) -> tuple[Host, Host]:
+    """The second has taken the work of the first, which has not noticed yet."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.expire()
+    await two.lease.take()
+    return one, two
 
 
 class Steps(FakeClock):
@@ -64,41 +76,50 @@ class Steps(FakeClock):
 
 
 async def test_the_first_works_and_the_second_stands_by_until_it_is_gone(redis: Redis) -> None:
-    one = Host(redis, "host-a")
-    await one.lease.take()
-
-    async def expire() -> None:
-        assert two.service.health.report().healthy
-        assert two.service.health.report().detail == two.service.standby == "standby; host-a works"
-        await one.expire()
-
-    steps = Steps(3, expire)
-    two = Host(redis, "host-b", clock=steps)
-    await two.lease.take()
-
-    assert steps.sleeps == [LOOK_S] * 3
-    assert two.service.standby == ""
-
-
-async def test_when_the_work_was_taken_is_told(redis: Redis) -> None:
-    """By it the alerts count how long there was time for a sweep or a cycle: a standby runs for months."""
+    """When each took the work is told: by it the alerts count how long there was time for a sweep or a cycle."""
 
     def begun(host: Host) -> float | None:
         return host.service.registry.get_sample_value("pipeline_work_begun_timestamp_seconds")
 
-    one, two = Host(redis, "host-a"), Host(redis, "host-b", clock=Steps(3, lambda: one.expire()))
-    assert (begun(one), begun(two)) == (0, 0)
-    await one.lease.take()
-    assert begun(one) == one.clock.now_ms() / 1000
+    async def expire() -> None:
+        assert two.service.health.report().healthy
+        assert two.service.health.report().detail == two.service.standby == "standby; host-a works"
+        assert (begun(one), begun(two)) == (one.clock.now_ms() / 1000, 0)
+        await one.expire()
 
+    steps = Steps(3, expire)
+    one, two = Host(redis, "host-a"), Host(redis, "host-b", clock=steps)
+    assert begun(one) == 0
+    await one.lease.take()
     await two.lease.take()
 
-    assert begun(two) == two.clock.now_ms() / 1000
+    assert steps.sleeps == [LOOK_S] * 3
+    assert two.service.standby == ""
+    assert begun(two) == steps.now_ms() / 1000
     assert await redis.get(LEASE) == b"host-b 1 1"
     assert await redis.get(FENCE) == b"2 host-b 1 1"
     told = await redis.hgetall(HANDOVER)
     assert (told[b"before"], told[b"now"], told[b"cause"]) == (b"host-a", b"host-b", b"expired")
     assert EXPIRES_S <= float(told[b"without_s"]) <= EXPIRES_S + LOOK_S
+
+
+async def test_a_handover_is_counted_though_the_sentinels_did_not_agree_at_once(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has the new owner by then, and the next try is no handover any more."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await one.lease.give_up()
+    answers = iter([Transient("no majority"), None])
+
+    async def majority(_: Redis) -> None:
+        if answer := next(answers):
+            raise answer
+
+    monkeypatch.setattr(lease, "require_majority", majority)
+    await two.lease.take()
+
+    assert two.service.registry.get_sample_value("pipeline_handovers_total", {"cause": "stopped"}) == 1
 
 
 async def test_a_clean_end_gives_it_away_at_once(redis: Redis) -> None:
@@ -196,10 +217,7 @@ async def test_it_renews_at_a_third(redis: Redis) -> None:
 @pytest.mark.parametrize("expired", [False, True])
 async def test_who_lost_it_does_not_go_on(redis: Redis, expired: bool) -> None:
     """A process that slept while another took over must end, also where that one is gone again."""
-    one, two = Host(redis, "host-a"), Host(redis, "host-b")
-    await one.lease.take()
-    await one.expire()
-    await two.lease.take()
+    one, two = await taken_over(redis)
     if expired:
         await two.expire()
 
@@ -209,19 +227,11 @@ async def test_who_lost_it_does_not_go_on(redis: Redis, expired: bool) -> None:
 
 async def test_a_stale_owner_changes_nothing(redis: Redis) -> None:
     """It was stopped for a while, and by its own clock nothing has happened: then it is Redis that refuses."""
-    one, two = Host(redis, "host-a"), Host(redis, "host-b")
-    await one.lease.take()
-    await one.expire()
-    await two.lease.take()
+    one, two = await taken_over(redis)
     await redis.xgroup_create("s", "g", mkstream=True)
 
-    async def transaction() -> None:
-        async with one.redis.pipeline() as pipe:
-            pipe.set("k", "stale")
-            await pipe.execute()
-
-    async def pipeline() -> None:
-        async with one.redis.pipeline(transaction=False) as pipe:
+    async def piped(transaction: bool) -> None:
+        async with one.redis.pipeline(transaction=transaction) as pipe:
             pipe.set("k", "stale")
             await pipe.execute()
 
@@ -232,12 +242,10 @@ async def test_a_stale_owner_changes_nothing(redis: Redis) -> None:
 
         await one.redis.transaction(change, "k")
 
-    async def acknowledge() -> None:
-        await one.redis.xack("s", "g", "1-1")
-
-    for refused, attempt in enumerate((transaction, pipeline, watched, acknowledge), 1):
+    attempts = piped(True), piped(False), watched(), one.redis.xack("s", "g", "1-1")
+    for refused, attempt in enumerate(attempts, 1):
         with pytest.raises(Fenced, match="refused: 2 host-b 1 1 has taken over"):
-            await attempt()
+            await attempt
         assert one.fence.refused == refused
     assert not await redis.exists("k")
     await two.redis.set("k", "fresh")
@@ -299,7 +307,7 @@ async def test_a_warm_standby_reads_and_does_not_write(redis: Redis) -> None:
 
 
 async def test_a_killed_process_of_this_host_is_not_waited_for(redis: Redis) -> None:
-    code = "from shared.lease import this_process; print(this_process('host-a'))"
+    code = "from shared.owner import this_process; print(this_process('host-a'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     await redis.set(LEASE, ended)
     await redis.set(FENCE, f"7 {ended}")

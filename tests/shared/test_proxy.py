@@ -63,18 +63,25 @@ class Venue:
         return ws
 
 
-@pytest.fixture(params=["plain", "tls"])
-async def venue(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Venue]:
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def certificates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Where those of the venue stand; None: it goes without."""
+    if request.param == "plain":
+        return None
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl (apt: openssl)")
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder, "venue")
+    return folder
+
+
+@pytest.fixture
+async def venue(certificates: Path | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Venue]:
     certificate = None
-    if request.param == "tls":
-        if not shutil.which("openssl"):
-            pytest.skip("no openssl (apt: openssl)")
-        make_certificates(tmp_path, "venue")
+    if certificates:
         certificate = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        certificate.load_cert_chain(tmp_path / "venue.pem", tmp_path / "venue.key")
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "venue-ca.pem"))
+        certificate.load_cert_chain(certificates / "venue.pem", certificates / "venue.key")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "venue-ca.pem"))
         # aiohttp makes its own once, when it is imported
         monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context())
     it = Venue(certificate)

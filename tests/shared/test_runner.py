@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
+import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,12 +21,13 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from dev.processes import Child
 from dev.redis_server import free_port
 from tests.redis_servers import ScriptedRedis
+from tests.shared import tiny_service
 from tests.shared.tiny_service import LOOKS, ORDERS
 from tests.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
 PASSWORD = "correct-horse"
 KEY = "battery-staple"
 patiently = partial(eventually, within_s=30)  # a start is a second of CPU, on a busy machine many of the clock
@@ -38,74 +40,51 @@ def environment(**settings: str) -> dict[str, str]:
     return {**kept, "METRICS_PORT": "0", "TINY_KEY": KEY, **settings}
 
 
-def ended(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A run that is expected to end by itself."""
-    return subprocess.run(
-        [*COMMAND, *arguments], env=environment(**settings), cwd=ROOT, capture_output=True, text=True, timeout=50
-    )
-
-
-class Running:
+class Running(Child):
     """A tiny service that runs, and what it has printed so far."""
 
-    def __init__(self, folder: Path, command: list[str], **settings: str) -> None:
-        self._out, self._err = folder / "stdout", folder / "stderr"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(command, env=environment(**settings), cwd=ROOT, stdout=out, stderr=err)
-
     @property
-    def stdout(self) -> str:
-        return self._out.read_text(encoding="utf-8")
-
-    @property
-    def stderr(self) -> str:
-        return self._err.read_text(encoding="utf-8")
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8")
 
     async def origin(self) -> str:
         """Where it serves, by its own "started" line, in either form."""
 
-        def said() -> str:
-            for word in self.stdout.replace('"', " ").split():
-                found = word.removeprefix("health=")
-                if found.startswith("http://127.0.0.1:"):
-                    return found
-            return ""
+        def told() -> str:
+            found = re.findall(r"http://127\.0\.0\.1:[0-9]+", self.said)
+            return found[-1] if found else ""
 
-        return await patiently(said)
+        return await patiently(told)
 
-    async def status(self) -> int:
-        """Its exit status, once it has ended."""
-        await patiently(lambda: self.process.poll() is not None)
-        status: int = self.process.returncode
+    async def ended(self, told: signal.Signals | None = None) -> int:
+        """Its exit status, once it has ended: by itself, or by a signal that it is sent now."""
+        if told:
+            self.signal(told)
+        await patiently(lambda: self.status() is not None)
+        status = self.status()
+        assert status is not None
         return status
-
-    async def stop(self) -> int:
-        """SIGTERM; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.status()
 
 
 Start = Callable[..., Running]
 
 
 @pytest.fixture
-def start(tmp_path: Path, tiny_redis_url: str) -> Iterator[Start]:
+def start(tmp_path: Path, tiny_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start tiny services; whatever a test leaves running is killed, and none may have printed a secret."""
     started: list[Running] = []
+    monkeypatch.setattr(os, "environ", environment(REDIS_URL=tiny_redis_url))
 
     def make(command: list[str] = COMMAND, **settings: str) -> Running:
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        started.append(Running(folder, command, **{"REDIS_URL": tiny_redis_url, **settings}))
+        started.append(Running("tiny", command, settings, tmp_path / str(len(started))))
+        started[-1].start()
         return started[-1]
 
     yield make
     for service in started:
-        service.process.kill()
-        service.process.wait()
-    said = "".join(service.stdout + service.stderr for service in started)
-    assert PASSWORD not in said
-    assert KEY not in said
+        service.kill()
+        assert PASSWORD not in service.said
+        assert KEY not in service.said
 
 
 @pytest.fixture
@@ -127,39 +106,37 @@ async def healthz(origin: str) -> tuple[int, dict[str, Any]]:
     return status, json.loads(text)
 
 
-def test_a_bad_setting_ends_the_start_with_78_and_one_line() -> None:
+def outcome(monkeypatch: pytest.MonkeyPatch, *arguments: str, **settings: str) -> int:
+    """The exit status of a run that ends before its loop begins: here, without a process."""
+    monkeypatch.setattr(sys, "argv", ["tiny", *arguments])
+    monkeypatch.setattr(os, "environ", environment(**settings))
+    return tiny_service.main()
+
+
+def test_a_bad_setting_ends_the_start_with_78_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """78 tells systemd not to try again; the one line must be enough to mend it."""
-    run = ended(TINY_PACE_SEC="fast")
-
-    assert run.returncode == 78
-    assert run.stderr == "tiny: TINY_PACE_SEC='fast': not a number\n"
-    assert run.stdout == ""
+    assert outcome(monkeypatch, TINY_PACE_SEC="fast") == 78
+    assert capsys.readouterr() == ("", "tiny: TINY_PACE_SEC='fast': not a number\n")
 
 
-def test_help_lists_the_settings_and_ends_well() -> None:
-    """Also where the settings are broken, which is when it is read."""
-    run = ended("--help", TINY_PACE_SEC="fast", REDIS_URL=f"redis://:{PASSWORD}@host")
+def test_help_lists_the_settings_and_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the settings are broken, which is when it is read; and where the output cannot write USDⓈ-M."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
 
-    assert run.returncode == 0
-    assert run.stderr == ""
-    names = [line.strip() for line in run.stdout.splitlines() if line.startswith("  ") and line[2].isupper()]
-    assert names == [
-        "REDIS_URL",
-        "HOST_ID",
-        "METRICS_HOST",
-        "METRICS_PORT",
-        "LOG_LEVEL",
-        "LOG_FORMAT",
-        "TINY_PACE_SEC",
-        "TINY_KEY",
-        "TINY_NAME",
-    ]
-    assert PASSWORD not in run.stdout
-    assert KEY not in run.stdout
+    assert outcome(monkeypatch, "--help", TINY_PACE_SEC="fast", REDIS_URL=f"redis://:{PASSWORD}@host") == 0
+
+    out.seek(0)
+    shown = out.read()
+    assert r"a name, to be seen on \u24c8creen" in shown
+    assert PASSWORD not in shown
+    assert KEY not in shown
 
 
 async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis: Redis) -> None:
-    """One life from start to end: monitors, the heartbeat and the exit status tell the same story."""
+    """One life from start to Ctrl-C: monitors, the heartbeat and the exit status tell the same story."""
     service = start()
     origin = await service.origin()
 
@@ -173,7 +150,7 @@ async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis:
     after = await patiently(healthy)
     metrics = await answer(f"{origin}/metrics")
     beat = await patiently(lambda: redis.hgetall("oi:status:tiny"))
-    status = await service.stop()
+    status = await service.ended(signal.SIGINT)
 
     assert before[0] == 503
     assert {name: before[1][name] for name in ("service", "state", "lastSuccess")} == {
@@ -188,21 +165,10 @@ async def test_a_service_lives_is_asked_and_stops_when_told(start: Start, redis:
     assert metrics[:2] == (200, "text/plain")
     assert "\npipeline_healthy 1.0\n" in metrics[2]
     assert "\nprocess_resident_memory_bytes " in metrics[2]
-    assert beat[b"pid"] == str(service.process.pid).encode()
+    assert beat[b"pid"] == str(service.pid).encode()
     assert beat[b"state"] in {b"starting", b"ok"}
     assert status == 0
-    assert service.stderr == ""
-
-
-async def test_sigint_stops_it_too(start: Start) -> None:
-    """Ctrl-C on a laptop: no traceback, no failure."""
-    service = start()
-    await service.origin()
-
-    service.process.send_signal(signal.SIGINT)
-
-    assert await service.status() == 0
-    assert "Traceback" not in service.stdout + service.stderr
+    assert "Traceback" not in service.said
 
 
 async def test_a_resolver_that_does_not_answer_keeps_nobody_from_stopping_it(start: Start, tmp_path: Path) -> None:
@@ -221,8 +187,8 @@ sys.exit(run("tiny", "", tiny_service.Settings, tiny_service.serve, limit_s=lamb
     service = start([sys.executable, "-c", slow], METRICS_HOST="monitored.test")
     await patiently(asked.exists)
 
-    assert await service.stop() == 0
-    assert "stopped service=tiny signal=SIGTERM" in service.stdout
+    assert await service.ended(signal.SIGTERM) == 0
+    assert "stopped service=tiny signal=SIGTERM" in service.said
 
 
 async def test_a_thread_that_waits_for_work_keeps_nobody_from_beginning_anew(start: Start, redis: Redis) -> None:
@@ -242,18 +208,8 @@ sys.exit(run("tiny", "", tiny_service.Settings, tiny_service.serve, limit_s=lamb
     asked = {"asked": str(time.time_ns() // 1_000_000), "of": "host-a", "because": "asked"}
     await redis.hset("oi:handover:tiny", mapping=asked)
 
-    assert await patiently(lambda: service.stdout.count(f"started service=tiny pid={service.process.pid} ") == 2)
-    assert service.process.poll() is None
-
-
-@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
-async def test_no_line_is_lost_where_the_output_cannot_write_a_name(start: Start, encoding: str) -> None:
-    """Logging swallows what cannot be encoded, the whole line with it; and --help names USDⓈ-M."""
-    service = start(PYTHONIOENCODING=encoding, TINY_NAME="币安人生USDT")
-
-    escaped = "币安人生USDT".encode("ascii", "backslashreplace").decode()
-    assert await patiently(lambda: escaped in service.stdout)
-    assert "Logging error" not in service.stderr
+    assert await patiently(lambda: service.said.count(f"started service=tiny pid={service.pid} ") == 2)
+    assert service.status() is None
 
 
 async def test_redis_away_is_a_state_and_not_an_end(start: Start) -> None:
@@ -266,13 +222,13 @@ async def test_redis_away_is_a_state_and_not_an_end(start: Start) -> None:
         return status == 503 and body["state"] == "starting" and "Redis: ConnectionError" in body["detail"]
 
     assert await patiently(told)
-    assert service.process.poll() is None
+    assert service.status() is None
     host, port = origin.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))  # a monitor that keeps its connection open
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b" 503 " in await reader.readline()
 
-    assert await service.stop() == 0
+    assert await service.ended(signal.SIGTERM) == 0
     writer.close()
 
 
@@ -290,48 +246,11 @@ async def test_a_redis_that_is_too_old_ends_the_start_with_78_and_one_line(start
     """Restarts would not make it younger."""
     async with ScriptedRedis({b"HELLO": b"-ERR unknown command `HELLO`\r\n"}, otherwise=b"+OK\r\n") as old:
         service = start(REDIS_URL=old.url)
-        assert await service.status() == 78
+        assert await service.ended() == 78
 
-    _, line = service.stdout.splitlines()
+    _, line = service.said.splitlines()
     assert "REDIS_URL: Redis 5 or older is there, and 6.2 or newer is needed" in line
-    assert "Traceback" not in service.stderr
-
-
-async def test_a_loop_that_hangs_is_told_of_by_the_thread_beside_it(start: Start, redis: Redis) -> None:
-    """Alive and not doing its job is the failure no monitor may miss; and none may hang with it."""
-    service = start()
-    origin = await service.origin()
-    await redis.set(ORDERS, "hang")
-
-    async def told() -> bool:
-        status, body = await healthz(origin)
-        return status == 503 and "event loop" in body["detail"]
-
-    assert await patiently(told)
-    assert service.process.poll() is None
-
-
-async def test_a_client_that_never_asks_keeps_nobody_waiting(start: Start) -> None:
-    service = start()
-    origin = await service.origin()
-    host, port = origin.removeprefix("http://").split(":")
-    _, silent = await asyncio.open_connection(host, int(port))
-
-    assert (await healthz(origin))[0] == 503
-    assert (await answer(f"{origin}/elsewhere"))[0] == 404
-    silent.close()
-    assert service.stderr == ""
-
-
-async def test_a_bug_ends_it_with_1_and_a_traceback(start: Start, redis: Redis) -> None:
-    """systemd starts a clean process; the traceback is all that is left of the old one."""
-    await redis.set(ORDERS, "bug")
-    service = start(LOG_LEVEL="error")
-
-    assert await service.status() == 1
-    assert service.stdout.startswith("ERROR stopped by a bug\n")  # the level silences what is below it
-    assert 'tiny_service.py", line' in service.stdout
-    assert "ZeroDivisionError: a bug on order" in service.stdout
+    assert "Traceback" not in service.said
 
 
 async def test_a_service_whose_work_has_ended_ends_too(start: Start, redis: Redis) -> None:
@@ -339,8 +258,8 @@ async def test_a_service_whose_work_has_ended_ends_too(start: Start, redis: Redi
     await redis.set(ORDERS, "return")
     service = start()
 
-    assert await service.status() == 1
-    assert service.stdout.splitlines()[-1] == "ERROR ended without being told to service=tiny"
+    assert await service.ended() == 1
+    assert service.said.splitlines()[-1] == "ERROR ended without being told to service=tiny"
 
 
 async def test_a_busy_port_ends_the_start_with_one_line_that_names_it(start: Start) -> None:
@@ -349,27 +268,29 @@ async def test_a_busy_port_ends_the_start_with_one_line_that_names_it(start: Sta
         port = taken.getsockname()[1]
         service = start(METRICS_PORT=str(port))
 
-        assert await service.status() == 1
+        assert await service.ended() == 1
 
-    (line,) = (service.stdout + service.stderr).splitlines()
+    (line,) = service.said.splitlines()
     assert f"METRICS_PORT={port}" in line
     assert "address already in use" in line.lower()
 
 
-async def test_in_json_every_line_is_an_object_from_the_first_to_the_traceback(start: Start, redis: Redis) -> None:
-    """A log shipper that meets one plain line drops it, and that is the one that mattered."""
+async def test_a_bug_ends_it_with_1_and_a_traceback_that_is_in_json_one_line(start: Start, redis: Redis) -> None:
+    """systemd starts a clean process, and the traceback is all that is left of the old one; a log shipper that meets
+    a plain line drops it.
+    """
     service = start(LOG_FORMAT="json", LOG_LEVEL="debug")
     await service.origin()
     await redis.set(ORDERS, "bug")
 
-    assert await service.status() == 1
+    assert await service.ended() == 1
 
-    lines = [json.loads(line) for line in service.stdout.splitlines()]
+    lines = [json.loads(line) for line in service.said.splitlines()]
     assert [line["event"] for line in lines] == ["started", "settings read", "stopped by a bug"]
     assert {line["service"] for line in lines} == {"tiny"}
-    assert lines[0]["pid"] == service.process.pid
+    assert lines[0]["pid"] == service.pid
+    assert 'tiny_service.py", line' in lines[-1]["traceback"]
     assert "ZeroDivisionError: a bug on order" in lines[-1]["traceback"]
-    assert service.stderr == ""
 
 
 @pytest.mark.long
@@ -388,21 +309,20 @@ async def test_a_stopped_owner_wakes_as_a_standby(start: Start, redis: Redis) ->
 
     there = await other.origin()
     await patiently(lambda: stands_by(there, "host-a"))
-    one.process.send_signal(signal.SIGSTOP)
+    one.signal(signal.SIGSTOP)
 
     async def worked() -> bool:
         return await redis.lindex(LOOKS, -1) == b"host-b"
 
     await patiently(worked)
-    one.process.send_signal(signal.SIGCONT)
-    await patiently(lambda: "beginning anew as a standby" in one.stdout)
-    again = await patiently(
-        lambda: one.stdout.count("started service=tiny pid=") == 2 and one.stdout.split("health=")[-1]
-    )
-    await patiently(lambda: stands_by(again.split()[0], "host-b"))
+    one.signal(signal.SIGCONT)
+    await patiently(lambda: "beginning anew as a standby" in one.said)
+    await patiently(lambda: one.said.count("started service=tiny pid=") == 2)
+    again = await one.origin()
+    await patiently(lambda: stands_by(again, "host-b"))
 
     looks: Any = await redis.lrange(LOOKS, 0, -1)
     assert looks == sorted(looks)  # all of host-a, then all of host-b
-    assert one.process.poll() is None
+    assert one.status() is None
     told = await redis.hgetall("oi:handover:tiny")
     assert told[b"cause"] == b"expired"

@@ -20,7 +20,6 @@ from shared import store
 from shared.clock import iso
 from shared.errors import Transient
 from shared.sentinel import parse
-from shared.settings import redis_url
 from tests.sentinels import DOWN_AFTER_MS, NAME, SENTINEL_PASSWORD, Sentinels
 from tests.shared.tiny_service import ORDERS
 from tests.waiting import eventually
@@ -51,28 +50,6 @@ def test_the_least_it_may_say() -> None:
     told = parse("redis+sentinel://h1/main")
 
     assert (told.hosts, told.redis, told.sentinel, told.tls) == ((("h1", 26379),), {}, {}, False)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"redis+sentinel://:{PASSWORD}@h1:26379",
-        f"redis+sentinel://:{PASSWORD}@h1:26379/a b",
-        f"redis+sentinel://:{PASSWORD}@h1:26379/main/zero",
-        f"redis+sentinel://:{PASSWORD}@h1:26379,/main",
-        f"redis+sentinel://:{PASSWORD}@h1:port/main",
-        f"redis+sentinel://:{PASSWORD}@h1:99999/main",
-        f"redis+sentinel://:{PASSWORD}/x@h1/main",
-        f"redis+sentinel://:{PASSWORD}#x@h1/main",
-        f"redis+sentinel://:{PASSWORD}@a..b/main",
-        f"redis+sentinel://:{PASSWORD}@h1/main?socket_timeout=long",
-    ],
-)
-def test_a_bad_url_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^[^\n]+$") as refused:
-        redis_url(url)
-
-    assert PASSWORD not in str(refused.value)
 
 
 @given(st.text(max_size=8), st.text(max_size=12), st.text(max_size=8))

@@ -39,7 +39,7 @@ PASSWORD = "hunter2"
 class Told(CommonSettings):
     key: str = setting("BACKEND_API_KEY", None, text, "the backend's key", aliases=("OLD_API_KEY",), secret=True)
     rest_url: str = setting("REST_URL", "https://fapi.binance.com", origin("https", "http"), "where to ask")
-    limit: int = setting("LIMIT", "2000", integer(1, 2400), "requests a minute")
+    limit: int = setting("LIMIT", "2000", integer(1, 2400), "requests a minute", aliases=("OLD_LIMIT",))
     pause_s: float = setting("PAUSE_SEC", "1.5", number(0.5, 60), "seconds between two")
     kept: str = setting("KEPT", "", file_path, "a file; empty: none")
     pin: int = setting("PIN", "1234", integer(0, 9999), "opens the door", secret=True)
@@ -66,31 +66,23 @@ def test_an_empty_environment_is_the_documented_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "why"),
+    ("name", "why", "values"),
     [
-        ("LIMIT", "fast", "not a whole number"),
-        ("LIMIT", "12.5", "not a whole number"),
-        ("LIMIT", "１２", "not a whole number"),
-        ("LIMIT", "1_000", "not a whole number"),
-        ("LIMIT", "0", "must lie between 1 and 2400"),
-        ("LIMIT", "-5", "must lie between 1 and 2400"),
-        ("LIMIT", "2401", "must lie between 1 and 2400"),
-        ("PAUSE_SEC", "soon", "not a number"),
-        ("PAUSE_SEC", "1_0", "not a number"),
-        ("PAUSE_SEC", "１", "not a number"),
-        ("PAUSE_SEC", "nan", "not a finite number"),
-        ("PAUSE_SEC", "inf", "not a finite number"),
-        ("PAUSE_SEC", "0.4", "must lie between 0.5 and 60"),
-        ("METRICS_PORT", "65536", "must lie between 0 and 65535"),
-        ("LOG_FORMAT", "xml", "must be one of text, json"),
-        ("KEPT", "/", "is a folder: must be the path of a file"),
-        ("KEPT", "/var/lib/", "is a folder: must be the path of a file"),
-        ("KEPT", "..", "is a folder: must be the path of a file"),
+        ("LIMIT", "not a whole number", ["fast", "12.5", "１２", "1_000"]),
+        ("LIMIT", "must lie between 1 and 2400", ["0", "-5", "2401"]),
+        ("OLD_LIMIT", "not a whole number", ["fast"]),  # the operator looks for the name he wrote
+        ("PAUSE_SEC", "not a number", ["soon", "1_0", "１"]),
+        ("PAUSE_SEC", "not a finite number", ["nan", "inf"]),
+        ("PAUSE_SEC", "must lie between 0.5 and 60", ["0.4"]),
+        ("METRICS_PORT", "must lie between 0 and 65535", ["65536"]),
+        ("LOG_FORMAT", "must be one of text, json", ["xml"]),
+        ("KEPT", "is a folder: must be the path of a file", ["/", "/var/lib/", ".."]),
     ],
 )
-def test_a_bad_value_is_named_with_its_setting(name: str, value: str, why: str) -> None:
+def test_a_bad_value_is_named_with_its_setting(name: str, why: str, values: list[str]) -> None:
     """A typo must stop the start, and one line must be enough to find it; a silent default is found in production."""
-    assert refusal(**{name: value}) == f"{name}={value!r}: {why}"
+    for value in values:
+        assert refusal(**{name: value}) == f"{name}={value!r}: {why}"
 
 
 def test_the_limits_themselves_are_allowed() -> None:
@@ -126,22 +118,6 @@ def test_an_old_name_still_works_and_the_new_one_wins() -> None:
     assert load(Told, {"OLD_API_KEY": "old", "BACKEND_API_KEY": ""}).key == "old"
 
 
-def test_a_bad_value_under_an_old_name_is_reported_under_that_name() -> None:
-    """The operator looks for the name he wrote, not for the one we prefer."""
-
-    @dataclass(frozen=True)
-    class Renamed:
-        limit: int = setting("LIMIT", "1", integer(1, 9), "a limit", aliases=("OLD_LIMIT",))
-
-    with pytest.raises(SettingsError, match=r"^OLD_LIMIT='x': not a whole number$"):
-        load(Renamed, {"OLD_LIMIT": "x"})
-
-
-def test_settings_cannot_be_changed_afterwards() -> None:
-    with pytest.raises(AttributeError):
-        told().limit = 5  # type: ignore[misc]
-
-
 def test_a_secret_never_shows() -> None:
     """Settings end up in logs and tracebacks by way of ``repr``; keys and passwords must not follow."""
     settings = told(BACKEND_API_KEY=PASSWORD, REDIS_URL=f"redis://user:{PASSWORD}@127.0.0.1/0")
@@ -159,23 +135,24 @@ def test_a_secret_never_shows() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        f"rediss//:{PASSWORD}@host",
-        f"http://:{PASSWORD}@host",
-        f"redis://user:{PASSWORD}/2@host",
-        f"redis://:{PASSWORD}/2@host",
-        f"redis://user:{PASSWORD}@host:port",
-        f"redis://user:{PASSWORD}@host:99999",
-        f"redis://user:＃{PASSWORD}@host",
-        f"redis://[{PASSWORD}]:1",
-        f"redis://:{PASSWORD}@host/zero",
-        f"redis://:{PASSWORD}@host?socket_timeout=long",
+        *("rediss//:SECRET@host", "http://:SECRET@host", "redis://user:SECRET/2@host", "redis://:SECRET/2@host"),
+        *("redis://user:SECRET@host:port", "redis://user:SECRET@host:99999", "redis://user:＃SECRET@host"),
+        *("redis://[SECRET]:1", "redis://:SECRET@host/zero", "redis://:SECRET@host?socket_timeout=long"),
+        *(
+            f"redis+sentinel://:SECRET{rest}"
+            for rest in (
+                *("@h1:26379", "@h1:26379/a b", "@h1:26379/main/zero", "@h1:26379,/main", "@h1:port/main"),
+                *("@h1:99999/main", "/x@h1/main", "#x@h1/main", "@a..b/main", "@h1/main?socket_timeout=long"),
+            )
+        ),
     ],
 )
 def test_a_bad_redis_url_is_refused_without_its_password(url: str) -> None:
     """The commonest broken URL is the one whose password was not percent-encoded."""
-    line = refusal(REDIS_URL=url)
+    line = refusal(REDIS_URL=url.replace("SECRET", PASSWORD))
 
     assert line.startswith("REDIS_URL=(secret): ")
+    assert "\n" not in line
     assert PASSWORD not in line
 
 
@@ -205,12 +182,8 @@ def test_no_redis_url_whatever_shows_its_password(a: str, b: str, c: str, scheme
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://127.0.0.1:6379/0",
-        "redis://127.0.0.1",
-        "rediss://user:p%40ss@redis.example:6380/3",
-        "redis://[::1]:6379/0",
-        "redis://127.0.0.1:6379?db=2&socket_timeout=5",
-        "unix:///run/redis/redis.sock?db=1",
+        *("redis://127.0.0.1:6379/0", "redis://127.0.0.1", "redis://[::1]:6379/0", "unix:///run/redis/redis.sock?db=1"),
+        *("rediss://user:p%40ss@redis.example:6380/3", "redis://127.0.0.1:6379?db=2&socket_timeout=5"),
         "rediss://host?ssl_cert_reqs=none&ssl_ca_certs=/x&client_name=a&protocol=3",
         "rediss+sentinel://h1,h2/main/2?ssl_cert_reqs=none&sentinel_password=x",
     ],
@@ -238,21 +211,10 @@ def test_an_origin_is_kept_without_a_trailing_slash(value: str, kept: str) -> No
 @pytest.mark.parametrize(
     "value",
     [
-        "fapi.binance.com",
-        "ftp://fapi.binance.com",
-        "wss://fapi.binance.com",
-        "https://",
-        "https:///fapi",
-        "https://fapi.binance.com/fapi/v1",
-        "https://fapi.binance.com?x=1",
-        "https://fapi.binance.com#x",
-        "https://fapi.binance.com:port",
-        "https://fapi.binance.com:65536",
+        *("fapi.binance.com", "ftp://fapi.binance.com", "wss://fapi.binance.com", "https://", "https:///fapi"),
+        *(f"https://fapi.binance.com{rest}" for rest in ("/fapi/v1", "?x=1", "#x", ":port", ":65536")),
+        *(f"https://{user}@fapi.binance.com" for user in ("user", "user:word", ":word", "")),
         "https://fapi binance.com",
-        "https://user@fapi.binance.com",
-        "https://user:word@fapi.binance.com",
-        "https://:word@fapi.binance.com",
-        "https://@fapi.binance.com",
     ],
 )
 def test_what_is_not_an_origin_is_refused(value: str) -> None:
@@ -286,16 +248,10 @@ def test_a_near_miss_is_answered_with_the_right_word() -> None:
     assert choice("text", "json")("JSON") == "json"
 
 
-@pytest.mark.parametrize(
-    ("value", "on"),
-    [("on", True), ("1", True), ("TRUE", True), ("yes", True), ("off", False), ("0", False), ("No", False)],
-)
-def test_a_switch_reads_the_usual_words(value: str, on: bool) -> None:
-    assert switch(value) is on
-
-
-def test_a_switch_refuses_what_it_does_not_know() -> None:
+def test_a_switch_reads_the_usual_words_and_refuses_others() -> None:
     """``BACKEND_AUDIT=disabled`` read as "on", or as "off", would be a guess about safety."""
+    assert [switch(value) for value in ("on", "1", "TRUE", "yes")] == [True] * 4
+    assert [switch(value) for value in ("off", "0", "false", "No")] == [False] * 4
     with pytest.raises(ValueError, match="must be one of"):
         switch("disabled")
 
@@ -380,7 +336,10 @@ def test_whatever_passes_for_a_host_can_be_asked_for(value: str) -> None:
         client(f"ws://{where}:1/x")
 
 
-@pytest.mark.parametrize("bad", ["10.0.0.256", "fapi.binance.com\u200b", "fapi\\binance.com", "host:1", "a\x7fb", ""])
+@pytest.mark.parametrize(
+    "bad",
+    ["10.0.0.256", "fapi.binance.com\u200b", "bücher.example", "fapi\\binance.com", "host:1", "a\x7fb", ""],
+)
 def test_what_only_a_client_would_refuse_is_refused_at_the_start(bad: str) -> None:
     """A slip of the finger, or a pasted character, ended services with a traceback, and showed a proxy's password."""
     with pytest.raises(ValueError, match="is no host name"):
@@ -388,7 +347,7 @@ def test_what_only_a_client_would_refuse_is_refused_at_the_start(bad: str) -> No
 
 
 @pytest.mark.parametrize(
-    "good", ["localhost", "0.0.0.0", "::", "::1", "fe80::1%eth0", "redis_1", "bücher.example", "xn--bcher-kva.example."]
+    "good", ["localhost", "0.0.0.0", "::", "::1", "fe80::1%eth0", "redis_1", "xn--bcher-kva.example."]
 )
 def test_a_host_is_taken_as_it_is_written(good: str) -> None:
     assert host(good) == good

@@ -34,7 +34,7 @@ PEPE = told(
 
 
 def stored(row: VenueOpenInterest) -> bytes:
-    return OKX._encode([row])
+    return OKX.encode([row])
 
 
 @given(

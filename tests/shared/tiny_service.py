@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
@@ -19,7 +18,6 @@ from shared.store import redis_faults
 
 ORDERS = "tiny:orders"
 LOOKS = "tiny:looks"
-HANG_S = 60.0
 log = EventLog("tiny")
 
 
@@ -55,13 +53,15 @@ async def serve(settings: Settings, service: Service) -> None:
             await note(service)
         elif orders == b"bug":
             raise ZeroDivisionError("a bug on order")
-        elif orders == b"hang":
-            time.sleep(HANG_S)  # noqa: ASYNC251 - which is the point
         elif orders == b"return":
             return
         await asyncio.sleep(settings.pace_s)
 
 
-if __name__ == "__main__":
+def main() -> int:
     alone: Alone = "cold" if os.environ.get("TINY_ALONE") else None
-    sys.exit(run("tiny", "A service for tests.", Settings, serve, limit_s=lambda s: 5.0, alone=alone))
+    return run("tiny", "A service for tests.", Settings, serve, limit_s=lambda s: 5.0, alone=alone)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
