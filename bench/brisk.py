@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from msgspec import msgpack
+import msgpack
 
 from bench.results import Results
 from bench.rig import Rig, now_ms, until
@@ -73,7 +73,7 @@ async def marks_written(rig: Rig, since_ms: int) -> int:
 async def sweep_begun(rig: Rig, since_ms: int) -> int:
     """When the first sweep that landed since then had begun: how long a sweep takes is not the restart's doing."""
     found: Any = await rig.redis.xrange("oi:sweeps", min=str(since_ms), count=1)
-    return int(msgpack.decode(found[0][1][FIELD])["start"]) if found else 0
+    return int(msgpack.unpackb(found[0][1][FIELD])["start"]) if found else 0
 
 
 async def verified(rig: Rig, since_ms: int) -> int:

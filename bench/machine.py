@@ -14,7 +14,7 @@ from dev.node import find_node
 from dev.redis_server import server_binary
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("aiohttp", "httpx", "websockets", "redis", "hiredis", "msgspec", "prometheus-client", "uvloop")
+LIBRARIES = ("aiohttp", "httpx", "websockets", "redis", "hiredis", "msgspec", "msgpack", "prometheus-client", "uvloop")
 
 
 def machine() -> dict[str, Any]:

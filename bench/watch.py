@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from msgspec import msgpack
+import msgpack
 from redis.asyncio import Redis
 
 from bench.rig import Rig
@@ -43,7 +43,7 @@ class Sweeps:
         rows = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
         entry_id, fields = rows[0]
         self._after = entry_id.decode()
-        packed = msgpack.decode(fields[FIELD])
+        packed = msgpack.unpackb(fields[FIELD])
         return Landed(self._after, int(self._after.split("-")[0]), packed["start"], packed["end"], len(packed["oi"]))
 
     async def skip_to_end(self) -> None:

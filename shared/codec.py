@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgpack
 import msgspec
 from msgspec import field
 
@@ -144,7 +145,6 @@ class _PackedSweep(msgspec.Struct):
     failed: dict[str, str]
 
 
-_encode_packed = msgspec.msgpack.Encoder().encode
 _decode_packed = msgspec.msgpack.Decoder(_PackedSweep).decode
 
 
@@ -158,7 +158,9 @@ def encode_sweep(sweep: Sweep) -> bytes:
             rows[symbol] = (plain(oi.open_interest), *instants, _text(reading.mark_price))
         except UNWRITABLE:
             failures[symbol] = "unreadable"
-    return _encode_packed(_PackedSweep(SWEEP_VERSION, sweep.sweep_id, sweep.started_ms, sweep.ended_ms, rows, failures))
+    told = _PackedSweep(SWEEP_VERSION, sweep.sweep_id, sweep.started_ms, sweep.ended_ms, rows, failures)
+    packed: bytes = msgpack.packb(msgspec.structs.asdict(told))
+    return packed
 
 
 def decode_sweep(blob: bytes) -> Sweep:

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from msgspec import msgpack
+import msgpack
 
 from shared.errors import UNWRITABLE, WireError
 
@@ -32,9 +32,6 @@ class Row(NamedTuple):
     contracts: str
     mark: str | None  # None: there was no mark price
     ours: bool = True  # False: the exchange's own statistic, of an hour; its mark is that of its value
-
-
-_rows = msgpack.Decoder(list[Row])
 
 
 class Column:
@@ -99,7 +96,8 @@ def encode(rows: Sequence[Row]) -> bytes:
     contract_decimals, contracts = _column([row.contracts for row in rows])
     mark_decimals, marks = _column([row.mark for row in rows])
     if max(map(abs, (*contracts, *marks)), default=0) >= _LIMIT:
-        return zlib.compress(bytes([TEXT]) + msgpack.encode([row[:3] for row in rows]))
+        packed: bytes = msgpack.packb([row[:3] for row in rows])
+        return zlib.compress(bytes([TEXT]) + packed)
     columns = [[row.received_ms for row in rows], contracts, marks]
     flat = [value for column in columns for value in _differences(column)]
     packed = struct.pack(f"<{len(flat)}q", *flat)
@@ -112,9 +110,9 @@ def decode(blob: bytes) -> Sequence[Row]:
     try:
         body = zlib.decompress(blob)
         if body[0] == TEXT:
-            return _rows.decode(body[1:])
+            return [Row(*row) for row in msgpack.unpackb(body[1:])]
         return decode_columns(body)
-    except (*UNWRITABLE, IndexError, struct.error, zlib.error) as e:
+    except (*UNWRITABLE, IndexError, struct.error, zlib.error, msgpack.UnpackException) as e:
         raise WireError("stored_block", f"{type(e).__name__}: {e}") from e
 
 
