@@ -9,29 +9,22 @@ from typing import Any
 
 import httpx
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.publisher.backend import Backend
 from services.publisher.batch import Batches
 from services.publisher.delivery import Delivery
-from services.publisher.ledger import Ledger
-from services.publisher.limits import BatchLimits
-from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
 from services.publisher.readback import ReadBack
 from services.publisher.report import Report
-from services.publisher.settings import Settings
 from shared.clock import iso
 from shared.codec import encode_sweep
-from shared.health import Health
 from shared.model import Member, Reading, Sweep
-from shared.service import Service
-from shared.settings import load
 from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
 from shared.sweeplog import FIELD
 from tests.builders import mark, reading
 from tests.fakes import FakeClock
+from tests.publisher.deliveries import Bench
 from tests.publisher.loopback import Loopback
 
 INGEST = ("POST", "/api/market/open-interest/ingest")
@@ -110,7 +103,7 @@ class Node:
         return [timestamp for timestamp, symbol in self.rows if symbol == first]
 
 
-class Desk:
+class Desk(Bench):
     """What is needed to deliver sweeps, and to see what came of it."""
 
     def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
@@ -125,20 +118,12 @@ class Desk:
 
     def restart(self) -> None:
         """A new process: nothing is known but what Redis holds."""
-        env = {"BACKEND_URL": self.loopback.url, "BACKEND_API_KEY": "the-key", **self.env}
-        self.settings = load(Settings, env)
-        self.registry = CollectorRegistry()
-        self.service = Service("publisher", self.redis, Health(self.clock, 60), self.registry, self.clock)
-        self.metrics = Metrics(self.registry)
+        super().__init__(self.redis, self.clock, self.loopback.url, **self.env)
         self.report = Report(self.service, self.metrics, self.settings.verified_max_age_s)
         self.outbox = Outbox(self.redis)
-        self.limits = BatchLimits(self.settings.max_rows)
         backend = Backend(self.loopback.url, "the-key", self.client, self.clock, self.settings.timeout_s)
-        ledger = Ledger()
-        readback = ReadBack(self.settings.audit, backend, self.outbox, ledger, self.clock)
-        self.batches = Batches(
-            self.settings, backend, readback, self.outbox, ledger, self.limits, self.metrics, self.clock
-        )
+        readback = ReadBack(self.settings.audit, backend, self.outbox, self.clock)
+        self.batches = Batches(self.settings, backend, readback, self.outbox, self.metrics, self.clock)
         self.delivery = Delivery(self.settings, self.service, self.outbox, self.batches, self.report, self.metrics)
 
     async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS, contracts: float = 0.0) -> str:
@@ -203,9 +188,6 @@ class Desk:
     @property
     def verdict(self) -> str:
         return self.fact("verdict")
-
-    def count(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
 
     @property
     def duplicates(self) -> float:
