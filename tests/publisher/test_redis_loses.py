@@ -238,23 +238,13 @@ async def test_what_an_outage_of_a_day_left_of_trimmed_sweeps_does_not_hide_the_
     assert caplog.messages.count("sweeps lost") == 2
 
 
-async def test_redis_away_is_waited_for(desk: Make) -> None:
-    one = desk()
-    await one.redis.set("oi:sweeps", "not a stream")
-
-    wait_s = await one.step()
-
-    assert wait_s > 0
-    assert "waiting for Redis" in one.fact("blocked")
-
-
 async def test_redis_that_is_back_is_not_named_for_sweeps_that_do_not_land(desk: Make) -> None:
     """`oi status` sent whoever looked to Redis, while the poller was down."""
     one = desk(VERIFIED_MAX_AGE_SEC="30")
     await one.cycle()
     await one.redis.rename("oi:sweeps", "aside")
     await one.redis.set("oi:sweeps", "not a stream")
-    await one.step()
+    assert await one.step() > 0
     assert "waiting for Redis" in one.fact("blocked")
     await one.redis.rename("aside", "oi:sweeps")
 

@@ -140,18 +140,6 @@ async def test_a_refusal_leaves_no_doubt(make: Make, status: int, error: type[Ex
     assert await one.redis.hget("oi:publisher", "universe") is None
 
 
-async def test_the_loop_says_what_is_wrong_and_waits(make: Make) -> None:
-    one = make()
-    await one.has(FORTY)
-    one.loopback.answer("POST", UPDATE, 401)
-
-    waits = await one.bench.waits(one.delivery.run, 1)
-
-    assert "universe not delivered" in one.bench.said[0]
-    assert one.outcomes() == {"failed": 1}
-    assert 0.5 <= waits[0] <= 1
-
-
 async def test_what_failed_is_over_with_the_next_look_that_finds_ours(make: Make) -> None:
     """Also where it was the look that failed: nothing is sent then, so nothing will arrive."""
     one = await delivered(make)
@@ -173,7 +161,10 @@ async def test_what_failed_is_over_once_ours_arrived_and_not_while_it_is_held_ba
     one = make()
     await one.has(FORTY)
     one.loopback.answer("POST", UPDATE, 402)
-    await one.bench.waits(one.delivery.run, 1)
+    waits = await one.bench.waits(one.delivery.run, 1)
+    assert "universe not delivered" in one.bench.said[0]
+    assert one.outcomes() == {"failed": 1}
+    assert 0.5 <= waits[0] <= 1
     one.loopback.answers["POST", UPDATE] = one.update
     one.clock.advance(LOOK_S)
     await one.delivery.look()
