@@ -349,3 +349,14 @@ async def test_a_sweep_without_a_single_row_is_no_success(desk: Make) -> None:
     assert one.verdict == "PARTIAL"
     assert "nothing was fit to be sent" in one.fact("why")
     assert len(one.node.sizes) == 1
+
+
+async def test_an_as_of_that_stands_still_is_partial(desk: Make) -> None:
+    """The dashboard judges freshness by asOf: right values under an old one are shown as stale."""
+    one = desk()
+    await one.cycle()
+    stale = one.node.as_of_ms
+    one.node.shows = lambda cache, _: (cache, stale)
+
+    assert await one.cycle() == "PARTIAL"
+    assert "asOf" in one.fact("why")

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from services.publisher import universe
 from shared.store import STATUS
 from tests.fakes import FakeClock
 from tests.publisher.loopback import Loopback
@@ -157,10 +158,11 @@ async def test_one_found_behind_an_unclear_answer_is_told_from_one_restored(
 
 
 async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
-    make: Make, caplog: pytest.LogCaptureFixture
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each update is two queries a symbol: a war would cost the backend more than the wrong universe does."""
     one = await delivered(make, FEW)
+    monkeypatch.setattr(universe, "STEP_S", 10.0)  # half an hour in fewer steps
 
     async def lost(_: web.Request) -> web.StreamResponse:
         return web.json_response({"success": True})

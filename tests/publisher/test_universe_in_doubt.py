@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from services.publisher import universe
 from services.publisher.backend import Backend
 from services.publisher.wire import Away, InDoubt
 from shared.errors import RateLimited, Refused
@@ -75,12 +76,13 @@ async def test_a_kill_forgets_nothing_of_what_is_under_way(slow: Slow) -> None:
     assert (slow.posts(), slow.facts["universeVerdict"]) == (1, "VERIFIED")
 
 
-async def test_what_never_arrives_is_sent_again_ever_more_rarely(slow: Slow) -> None:
+async def test_what_never_arrives_is_sent_again_ever_more_rarely(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     slow.took_s = float("inf")
     await slow.has(FEW)
 
     await slow.run(30)
     assert slow.posts() == 1
+    monkeypatch.setattr(universe, "STEP_S", 10.0)  # half an hour in fewer steps
     await slow.run(1800)
 
     assert 3 <= slow.posts() <= 7
