@@ -81,6 +81,8 @@ class Batches:
     async def deliver(self, draft: Draft) -> Proof:
         """Post it, and again while another POST can heal what is served. Raises what the last POST raised."""
         rows = sorted(draft.books.records, key=lambda row: row.notional)
+        if not self.settings.send_funding:
+            rows = [msgspec.structs.replace(row, funding_rate=None) for row in rows]
         if not rows:
             return Proof(self._attempt(draft, [], None), "PARTIAL", NOTHING_FIT)
         while True:
@@ -164,7 +166,7 @@ class Batches:
         begun_s = self.clock.monotonic_s()
         outcome = "in_doubt"
         try:
-            accepted = await self.backend.ingest(rows, attempt.batch_ms, total, funding=self.settings.send_funding)
+            accepted = await self.backend.ingest(rows, attempt.batch_ms, total)
             outcome = "accepted"
         except (Away, RateLimited, Refused, Rejected) as e:
             outcome = OUTCOMES[type(e)]

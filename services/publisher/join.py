@@ -11,6 +11,8 @@ from collections.abc import Mapping, Set
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
+import msgspec
+
 from shared.model import MarkPrice, OpenInterest, Sweep, backend_key, notional
 
 LeftOut = Literal[
@@ -33,14 +35,14 @@ class Limits(NamedTuple):
     oi_max_age_s: float
 
 
-class Record(NamedTuple):
-    """One row of a batch: finite and above zero, every number of it."""
+class Record(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """One row of a batch, by the backend's names: finite and above zero, every number of it."""
 
     symbol: str
     open_interest: float
-    notional: float
+    notional: float = msgspec.field(name="openInterestUsd")
     mark_price: float
-    funding_rate: float | None
+    funding_rate: float | None = None  # as it is, also below zero
 
 
 class Books(NamedTuple):

@@ -327,6 +327,14 @@ async def test_without_an_audit_every_cycle_says_so(desk: Make) -> None:
     assert one.service.health.report().healthy
 
 
+@pytest.mark.parametrize("switch", ["on", "off"])
+async def test_funding_is_sent_unless_it_is_switched_off(desk: Make, switch: str) -> None:
+    one = desk(BACKEND_SEND_FUNDING=switch)
+    await one.cycle()
+
+    assert {"fundingRate" in row for row in one.loopback.posts()[-1]["data"]} == {switch == "on"}
+
+
 async def test_a_symbol_without_a_mark_is_named_and_never_sent(desk: Make) -> None:
     """BTC at $0.00: a symbol without a price was posted all the same."""
     one = desk()

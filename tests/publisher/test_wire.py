@@ -27,7 +27,7 @@ HTML = b"<html><body>502 Bad Gateway</body></html>"
 def test_a_batch_has_the_fields_of_the_contract_and_numbers_not_strings() -> None:
     rows = [Record("BTCUSDT", 82345.123, 7661501742.1, 93041.35202399, 0.0001), Record("AUSDT", 1.0, 2.0, 2.0, None)]
 
-    body = json.loads(wire.encode_batch(rows, 1_764_738_600_123, 343, funding=True))
+    body = json.loads(wire.encode_batch(rows, 1_764_738_600_123, 343))
 
     assert body == {
         "data": [
@@ -44,7 +44,6 @@ def test_a_batch_has_the_fields_of_the_contract_and_numbers_not_strings() -> Non
         "totalSymbols": 343,
         "source": "realtime",
     }
-    assert "fundingRate" not in json.loads(wire.encode_batch(rows, 0, 2, funding=False))["data"][0]
 
 
 def test_the_universe_has_the_fields_of_the_contract() -> None:
