@@ -20,6 +20,7 @@ from tests.publisher.desk import Desk
 from tests.publisher.forked import Forked
 from tests.publisher.harness import Publisher
 from tests.publisher.loopback import Loopback
+from tests.publisher.universes import Universe
 
 
 @pytest.fixture
@@ -92,3 +93,9 @@ def desk(
     """A delivery in this process, with settings of its own; it waits for a new sweep by its own clock alone."""
     monkeypatch.setattr(outbox, "BLOCK_MS", 1)
     return lambda **env: Desk(redis, clock, loopback, client, **env)
+
+
+@pytest.fixture
+def make(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Callable[..., Universe]:
+    """A universe to be delivered, with settings of its own."""
+    return lambda **env: Universe(redis, clock, loopback, client, **env)

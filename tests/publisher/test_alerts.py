@@ -339,18 +339,12 @@ async def test_a_group_that_is_gone_or_set_back_repeats_nothing(make: Make, lost
     assert one.outcomes().get("repeated", 0) == (0 if lost == "destroyed" else 3)
 
 
-async def test_the_loop_says_what_it_waits_for_and_obeys_retry_after(make: Make) -> None:
+async def test_the_loop_obeys_retry_after_and_is_ever_more_patient_until_one_is_delivered(make: Make) -> None:
     one = make()
     await one.add(1)
     one.loopback.answer("POST", INGEST, 429, b"{}", **{"Retry-After": "40"})
-
     assert await one.bench.waits(one.delivery.run, 1) == [40.0]
     assert "alerts wait in oi:alerts" in one.bench.said[0]
-
-
-async def test_what_is_delivered_ends_the_patience_with_what_was_not(make: Make) -> None:
-    one = make()
-    await one.add(1)
     one.loopback.answer("POST", INGEST, 402)
     failing = await one.bench.waits(one.delivery.run, 6)
     one.loopback.answer("POST", INGEST)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.publisher.attempt import Attempt
 from services.publisher.audit import Proof, as_of_right, audit, merged, served_rows, was_taken
 from services.publisher.join import SKEW_MS
-from services.publisher.ledger import ADOPT_AFTER_MS, Ledger
+from services.publisher.ledger import Ledger
 from services.publisher.wire import Snapshot
 from shared.model import Served
 from tests.builders import NOW_MS
@@ -60,15 +60,6 @@ def test_the_verdict_on_what_is_served(
     result = judged(sent, served, ours=ledger)
 
     assert (result.verdict, result.right, getattr(result, word)) == (verdict, right, set(symbols))
-
-
-def test_what_others_left_before_our_first_batch_is_known() -> None:
-    """Moving over from the old scripts to a merging backend must not read as an attack for ever."""
-    ledger = Ledger()
-    ledger.adopt({"OLD": 7.0}, NOW_MS)
-
-    assert judged({"A": 1.0}, {"A": 1.0, "OLD": 7.0}, ours=ledger).ghosts == {"OLD"}
-    assert judged({"A": 1.0}, {"A": 1.0, "OLD": 8.0}, ours=ledger).foreign == {"OLD"}
 
 
 @pytest.mark.parametrize(
@@ -158,18 +149,6 @@ def test_served_rows_say_since_when_a_value_stands() -> None:
         "B": Served(None, NOW_MS + 5000, "missing"),
         "X": Served(5.0, NOW_MS, "foreign"),
     }
-
-
-def test_a_foreign_leftover_outside_the_universe_becomes_a_ghost_in_the_end() -> None:
-    """A merging backend never forgets it; an alarm nobody can clear would be ignored."""
-    ledger = Ledger()
-    snapshot = Snapshot({"A": 1.0, "X": 5.0}, NOW_MS)
-    ledger.add_sent({"A": 1.0})
-    for moment in (NOW_MS, NOW_MS + ADOPT_AFTER_MS):
-        assert audit(attempt({"A": 1.0}), snapshot, ledger, NOW_MS).foreign == {"X"}
-        ledger.see(snapshot.values, {"X"}, {"A"}, moment)
-
-    assert audit(attempt({"A": 1.0}), snapshot, ledger, NOW_MS).ghosts == {"X"}
 
 
 KEYS = st.sampled_from("ABCDEF")

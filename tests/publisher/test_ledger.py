@@ -15,6 +15,7 @@ def test_it_is_empty_until_something_was_sent_or_seen() -> None:
     sent.add_sent({"A": 1.0})
 
     assert (seen.empty, sent.empty) == (False, False)
+    assert [seen.is_ours("A", value) for value in (1.0, 2.0)] == [True, False]
 
 
 def test_the_last_few_values_sent_are_ours_and_no_more() -> None:
@@ -37,7 +38,10 @@ def test_a_batch_that_is_posted_again_drives_out_no_earlier_value() -> None:
 
 
 def test_a_foreign_value_that_went_and_came_back_has_not_stood_still() -> None:
-    """Only what stood for ten minutes is taken for a leftover; another writer comes and goes."""
+    """Only what stood for ten minutes is taken for a leftover; another writer comes and goes.
+
+    A merging backend never forgets it; an alarm nobody can clear would be ignored.
+    """
     ledger = Ledger()
     ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS)
     ledger.see({}, set(), {"A"}, NOW_MS + 1000)

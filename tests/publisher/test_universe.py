@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
 from services.publisher import universe
 from shared.store import STATUS
-from tests.fakes import FakeClock
-from tests.publisher.loopback import Loopback
-from tests.publisher.universes import FEW, FORTY, HOLD_S, LOOK_S, READ, SEND_S, UPDATE, Make, Universe, delivered
-
-
-@pytest.fixture
-def make(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Make:
-    return lambda **env: Universe(redis, clock, loopback, client, **env)
+from tests.publisher.universes import FEW, FORTY, HOLD_S, LOOK_S, READ, SEND_S, UPDATE, Make, delivered
 
 
 async def test_an_empty_universe_is_never_sent(make: Make) -> None:

@@ -18,11 +18,6 @@ from tests.publisher.loopback import Loopback, reset
 from tests.publisher.universes import FEW, FORTY, LOOK_S, READ, UPDATE, Make, Universe, delivered
 
 
-@pytest.fixture
-def make(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Make:
-    return lambda **env: Universe(redis, clock, loopback, client, **env)
-
-
 class Slow(Universe):
     """A database so slow that each update ends long after its time-out; it works on it all the same."""
 
