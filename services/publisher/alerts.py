@@ -103,7 +103,7 @@ class AlertDelivery:
 
     def _well(self) -> None:
         self._backoff.reset()
-        self.report.over(WAIT)
+        self.service.health.over(WAIT)
 
     async def _delivered_id(self) -> str:
         async with redis_faults():

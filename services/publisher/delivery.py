@@ -147,7 +147,7 @@ class Delivery:
         until there is time for it.
         """
         if self._fits(until_s):
-            self.report.over(SLOW)
+            self.service.health.over(SLOW)
             return
         await self._make_way()
         if not self._pace.is_slow or not self._stores:

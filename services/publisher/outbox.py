@@ -91,8 +91,10 @@ class Outbox(GroupReader):
     @property
     def late(self) -> str | None:
         """What is to go out before the news: one that may have arrived already, else the oldest."""
-        next_one = self.attempt.entry_id if self.attempt else self.waiting[0] if self.waiting else None
-        return next_one if self.news and next_one != self.news else None
+        if not self.news:
+            return None
+        first = self.attempt.entry_id if self.attempt else self.waiting[0]
+        return first if first != self.news else None
 
     async def collect(self, *, block: bool) -> list[Lost]:
         """Take what is new into the group; returns what waited and is no longer there."""

@@ -140,15 +140,12 @@ class Report:
             self._service.health.aside(BETWEEN, symbols=len(foreign), names=first_names(foreign, 5))
         elif self._foreign_s is not None and now_s - self._foreign_s > FOREIGN_S:
             self._foreign_s = None
-            self.over(BETWEEN)
+            self._service.health.over(BETWEEN)
 
     def slow(self, count: int, first: str, post_s: float, interval_s: float) -> None:
         """Late sweeps were let go. The poller need not sweep faster than the backend takes."""
         advice = f"OI_MIN_INTERVAL_SEC={round(post_s * 2 + 0.5)} would spare the exchange what nobody is shown"
         self._service.health.aside(SLOW, count=count, first=first, post_s=post_s, interval_s=interval_s, advice=advice)
-
-    def over(self, what: str) -> None:
-        self._service.health.over(what)
 
     def backlog(self, count: int) -> None:
         self._metrics.backlog.set(count)

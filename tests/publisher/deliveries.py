@@ -18,7 +18,7 @@ from tests.fakes import FakeClock
 
 
 class Complaints(list[str]):
-    """In place of the report: what was wrong, in order, and what of it is over."""
+    """In place of the report, and beside the health: what was wrong, in order, and what of it is over."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,8 +27,14 @@ class Complaints(list[str]):
     def complain(self, what: str, error: Exception, **facts: object) -> None:
         self.append(f"{what}: {error}")
 
-    def over(self, what: str) -> None:
-        self.ended.append(what)
+    def listen(self, health: Health) -> None:
+        over = health.over
+
+        def noted(what: str) -> None:
+            self.ended.append(what)
+            over(what)
+
+        health.over = noted  # type: ignore[method-assign]
 
 
 class Bench:
@@ -41,6 +47,7 @@ class Bench:
         self.service = Service("publisher", redis, Health(clock, 60), self.registry, clock)
         self.metrics = Metrics(self.registry)
         self.said = Complaints()
+        self.said.listen(self.service.health)
 
     def given(self) -> dict[str, Any]:
         return {"settings": self.settings, "service": self.service, "report": self.said, "metrics": self.metrics}
