@@ -38,7 +38,9 @@ class Complaints(list[str]):
 
 
 class Bench:
-    """One delivery's surroundings; ``timeout_s`` is what a POST is given."""
+    """One delivery's surroundings; ``kind`` is that of its outcomes in ``pipeline_deliveries_total``."""
+
+    kind = ""
 
     def __init__(self, redis: Redis, clock: FakeClock, url: str, **env: str) -> None:
         self.settings = load(Settings, {"BACKEND_URL": url, "BACKEND_API_KEY": "the-key", **env})
@@ -71,6 +73,6 @@ class Bench:
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 
-    def outcomes(self, kind: str) -> dict[str, int]:
+    def outcomes(self) -> dict[str, int]:
         samples = [s for m in self.registry.collect() for s in m.samples if s.name == "pipeline_deliveries_total"]
-        return {s.labels["outcome"]: int(s.value) for s in samples if s.labels["kind"] == kind and s.value}
+        return {s.labels["outcome"]: int(s.value) for s in samples if s.labels["kind"] == self.kind and s.value}

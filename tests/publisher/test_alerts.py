@@ -65,18 +65,20 @@ def test_the_backends_spelling_of_a_symbol_is_the_same_symbol() -> None:
     assert is_same(AlertBody("BTCUSDT_260327", "UP", 1, 2, 1, 1, "5 min", AT, "x"), row(symbol="BTCUSDT260327"))
 
 
-class Alerts:
+class Alerts(Bench):
     """A stream with alerts in it, their delivery, and the backend they go to."""
 
+    kind = "alert"
+
     def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
+        super().__init__(redis, clock, loopback.url, **env)
         self.redis = redis
         self.loopback = loopback
-        self.bench = Bench(redis, clock, loopback.url, **env)
         self.backend = Backend(loopback.url, "the-key", client, clock, 30)
         self.delivery = self.restarted()
 
     def restarted(self) -> AlertDelivery:
-        self.delivery = AlertDelivery(backend=self.backend, **self.bench.given())
+        self.delivery = AlertDelivery(backend=self.backend, **self.given())
         return self.delivery
 
     async def add(self, number: int, blob: bytes | None = None) -> str:
@@ -99,9 +101,6 @@ class Alerts:
 
     def shown(self, *rows: dict[str, Any]) -> None:
         self.loopback.answer("GET", ALERTS, 200, json.dumps({"alerts": rows}).encode())
-
-    def outcomes(self) -> dict[str, int]:
-        return self.bench.outcomes("alert")
 
 
 Make = Callable[..., Alerts]
@@ -259,7 +258,7 @@ async def test_a_backend_that_shows_nothing_readable_is_looked_at_ten_times(
 
 async def test_a_backend_that_is_away_is_waited_for(make: Make, client: httpx.AsyncClient) -> None:
     one = await in_doubt(make)
-    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.bench.clock, 30)
+    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.clock, 30)
 
     for _ in range(20):
         with pytest.raises(Away) as caught:
@@ -315,7 +314,7 @@ async def test_an_alert_that_the_backend_refuses_or_nobody_can_read_is_dropped_a
     assert one.sent() == [1001.0, 1003.0]
     assert one.outcomes() == {"dropped": 3, "delivered": 1}
     assert await one.pending() == 0
-    bad = [one.bench.count("pipeline_bad_rows_total", source="alerts", reason=r) for r in ("refused", "stored_alert")]
+    bad = [one.count("pipeline_bad_rows_total", source="alerts", reason=r) for r in ("refused", "stored_alert")]
     assert bad == [1, 2]
     assert caplog.messages == ["alert dropped"] * 3
 
@@ -343,16 +342,16 @@ async def test_the_loop_obeys_retry_after_and_is_ever_more_patient_until_one_is_
     one = make()
     await one.add(1)
     one.loopback.answer("POST", INGEST, 429, b"{}", **{"Retry-After": "40"})
-    assert await one.bench.waits(one.delivery.run, 1) == [40.0]
-    assert "alerts wait in oi:alerts" in one.bench.said[0]
+    assert await one.waits(one.delivery.run, 1) == [40.0]
+    assert "alerts wait in oi:alerts" in one.said[0]
     one.loopback.answer("POST", INGEST, 402)
-    failing = await one.bench.waits(one.delivery.run, 6)
+    failing = await one.waits(one.delivery.run, 6)
     one.loopback.answer("POST", INGEST)
     await one.step()
     await one.add(2)
     one.loopback.answer("POST", INGEST, 402)
 
-    again = await one.bench.waits(one.delivery.run, 1)
+    again = await one.waits(one.delivery.run, 1)
 
     assert failing[-1] > 2 * failing[0]
     assert again[0] <= 0.5
@@ -386,7 +385,7 @@ async def test_one_that_can_never_be_stored_does_not_hold_up_the_rest_for_ever(
     with contextlib.suppress(Away):
         await one.delivery.deliver_next()
 
-    assert one.bench.outcomes("alert") == outcomes
+    assert one.outcomes() == outcomes
 
 
 async def test_an_outage_that_no_alert_met_leaves_nothing_behind(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,9 +402,9 @@ async def test_an_outage_that_no_alert_met_leaves_nothing_behind(make: Make, mon
         return await known()
 
     alerts.delivery._delivered_id = delivered_id  # type: ignore[method-assign]
-    waits = await alerts.bench.waits(alerts.delivery.run, 8)
+    waits = await alerts.waits(alerts.delivery.run, 8)
 
     assert waits[5] > 2
     assert waits[6] == 0
     assert waits[7] <= 0.5
-    assert alerts.bench.said.ended == [alerts_module.WAIT]
+    assert alerts.said.ended == [alerts_module.WAIT]

@@ -115,7 +115,7 @@ async def test_another_writer_is_named_and_ours_is_put_back(make: Make, caplog: 
     assert len(one.table) == 40
     assert one.outcomes() == {"delivered": 1, "restored": 1}
     assert [event for event in caplog.messages if event.startswith("universe ")] == ["universe FOREIGN"]
-    ended = one.bench.said.ended.count
+    ended = one.said.ended.count
     assert ended("universe HELD_BACK") > ended("universe FOREIGN") > 0
 
 
@@ -170,7 +170,7 @@ async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
 async def test_a_universe_that_can_be_read_back_again_ends_the_trouble(make: Make) -> None:
     """The log told of the next one as if it had lasted since the first."""
     one = await delivered(make)
-    said, unread = one.bench.said, "the backend's universe cannot be read back"
+    said, unread = one.said, "the backend's universe cannot be read back"
     said.ended.clear()
     one.loopback.answer("GET", READ, 500)
     await one.run(LOOK_S)

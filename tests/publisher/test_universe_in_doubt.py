@@ -142,39 +142,39 @@ async def test_what_failed_is_over_with_the_next_look_that_finds_ours(make: Make
     one = await delivered(make)
     one.loopback.answers["GET", READ] = reset
     one.clock.advance(LOOK_S)
-    failing = await one.bench.waits(one.delivery.run, 6)
+    failing = await one.waits(one.delivery.run, 6)
     assert failing[-1] > 2 * failing[0]
     one.loopback.answers["GET", READ] = one.read
-    one.bench.said.ended.clear()
+    one.said.ended.clear()
 
-    await one.bench.waits(one.delivery.run, 2)
-    assert one.bench.said.ended.count("universe not delivered") == 1
+    await one.waits(one.delivery.run, 2)
+    assert one.said.ended.count("universe not delivered") == 1
     one.loopback.answers["GET", READ] = reset
     one.clock.advance(LOOK_S)
-    assert (await one.bench.waits(one.delivery.run, 1))[0] <= 1
+    assert (await one.waits(one.delivery.run, 1))[0] <= 1
 
 
 async def test_what_failed_is_over_once_ours_arrived_and_not_while_it_is_held_back(make: Make) -> None:
     one = make()
     await one.has(FORTY)
     one.loopback.answer("POST", UPDATE, 402)
-    waits = await one.bench.waits(one.delivery.run, 1)
-    assert "universe not delivered" in one.bench.said[0]
+    waits = await one.waits(one.delivery.run, 1)
+    assert "universe not delivered" in one.said[0]
     assert one.outcomes() == {"failed": 1}
     assert 0.5 <= waits[0] <= 1
     one.loopback.answers["POST", UPDATE] = one.update
     one.clock.advance(LOOK_S)
     await one.delivery.look()
-    assert one.bench.said.ended.count("universe not delivered") == 1
+    assert one.said.ended.count("universe not delivered") == 1
 
     one.loopback.answers["GET", READ] = reset
     one.clock.advance(LOOK_S)
-    await one.bench.waits(one.delivery.run, 1)
+    await one.waits(one.delivery.run, 1)
     one.loopback.answers["GET", READ] = one.read
     await one.has(FORTY[:30])
-    await one.bench.waits(one.delivery.run, 3)
+    await one.waits(one.delivery.run, 3)
     assert one.facts["universeVerdict"] == "HELD_BACK"
-    assert one.bench.said.ended.count("universe not delivered") == 1
+    assert one.said.ended.count("universe not delivered") == 1
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xff", b"A,B", b"A,B x y", b"A,B 99999999999999999 1", b"A 1 2 3"])
