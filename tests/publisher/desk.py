@@ -18,12 +18,10 @@ from services.publisher.outbox import Outbox
 from services.publisher.readback import ReadBack
 from services.publisher.report import Report
 from shared.clock import iso
-from shared.codec import encode_sweep
-from shared.model import Member, Reading, Sweep
-from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
-from shared.sweeplog import FIELD
-from tests.builders import mark, reading
+from shared.model import Sweep
+from tests.builders import reading, sweep
 from tests.fakes import FakeClock
+from tests.publisher import landing
 from tests.publisher.deliveries import Bench
 from tests.publisher.loopback import Loopback
 
@@ -134,15 +132,8 @@ class Desk(Bench):
             reading(symbol, f"{n + i}", received_ms=now_ms, price=None if symbol == without else str(1 + i))
             for i, symbol in enumerate(symbols)
         ]
-        one = Sweep(f"sweep-{now_ms}", now_ms - 900, now_ms, {r.open_interest.symbol: r for r in readings}, {})
-        self.landed.append(one)
-        async with round_trip(self.redis) as pipe:
-            pipe.delete(MARKS.key)
-            MARKS.put(pipe, {s: _mark(s, r, now_ms) for s, r in one.readings.items() if r.mark_price})
-            UNIVERSE.put(
-                pipe, {s: Member(s, r.open_interest.open_interest, 0, now_ms, 0) for s, r in one.readings.items()}
-            )
-            pipe.xadd(SWEEPS, {FIELD: encode_sweep(one)}, id=f"{now_ms}-0")
+        self.landed.append(sweep(*readings, ended_ms=now_ms))
+        await landing.land(self.redis, self.landed[-1])
         return f"{now_ms}-0"
 
     async def land_next(self) -> None:
@@ -199,7 +190,3 @@ class Desk(Bench):
 
     def timestamps(self) -> list[str]:
         return [iso(sweep.ended_ms) for sweep in self.landed]
-
-
-def _mark(symbol: str, row: Reading, now_ms: int):  # type: ignore[no-untyped-def]
-    return mark(symbol, str(row.mark_price), event_ms=now_ms, received_ms=now_ms)

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -15,11 +14,10 @@ from redis.exceptions import ResponseError
 
 from dev.redis_server import free_port
 from shared.clock import iso
-from shared.codec import encode_sweep
-from shared.model import MarkPrice, Member, OpenInterest, Reading, Sweep
-from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
-from shared.sweeplog import FIELD
+from shared.model import Sweep
 from tests.backend.stand_in import Backend as StandIn
+from tests.builders import reading, sweep
+from tests.publisher import landing
 from tests.publisher.forked import Forked
 from tests.waiting import eventually
 
@@ -47,21 +45,19 @@ class Poller:
 
     async def land(self) -> Sweep:
         stamp_ms = self.landed[-1].ended_ms + APART_MS if self.landed else now_ms() - 100 * APART_MS
-        prices = {s: Decimal(self._random.randint(10_000, 99_999)) / 1000 + n for n, s in enumerate(self.symbols)}
-        marks = {s: MarkPrice(s, price, None, Decimal("0.0001"), 0, stamp_ms, stamp_ms) for s, price in prices.items()}
-        readings = {
-            s: Reading(OpenInterest(s, Decimal(1000 + n + len(self.landed)), stamp_ms - 500, stamp_ms - 100), prices[s])
-            for n, s in enumerate(self.symbols)
-        }
-        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, {})
-        members = {s: Member(s, Decimal(5_000_000), stamp_ms - 60_000, stamp_ms, 0) for s in self.symbols}
-        async with round_trip(self._redis) as pipe:
-            pipe.delete(MARKS.key, UNIVERSE.key)
-            MARKS.put(pipe, marks)
-            UNIVERSE.put(pipe, members)
-            pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)}, id=f"{stamp_ms}-0")
-        self.landed.append(sweep)
-        return sweep
+        readings = [
+            reading(
+                symbol,
+                f"{1000 + n + len(self.landed)}",
+                received_ms=stamp_ms - 100,
+                price=f"{n + self._random.randint(10_000, 99_999) / 1000:.3f}",
+            )
+            for n, symbol in enumerate(self.symbols)
+        ]
+        one = sweep(*readings, ended_ms=stamp_ms)
+        await landing.land(self._redis, one)
+        self.landed.append(one)
+        return one
 
     async def keep_landing(self, every_s: float) -> None:
         while self.at_work:
