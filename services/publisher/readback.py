@@ -10,11 +10,10 @@ from services.publisher.audit import Proof, audit, merged, was_taken
 from services.publisher.backend import Backend
 from services.publisher.ledger import Ledger
 from services.publisher.outbox import Outbox
-from services.publisher.wire import Away, InDoubt, Snapshot
+from services.publisher.wire import UNREADABLE_S, Away, InDoubt, Snapshot
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 
-UNREADABLE_S = 60.0  # of answers with nothing readable in them, before an attempt in doubt counts as not arrived
 BETWEEN_S = 2.0  # that a look between two batches may take
 CACHE_STEP_S = 1.0  # between looks at what a cache before the backend serves
 CACHE_WAIT_S = 60.0  # for it to expire; while nothing newer waits to be posted

@@ -20,6 +20,7 @@ from shared.model import Member, backend_key
 from shared.reply import Reply
 
 SOURCE = "realtime"
+UNREADABLE_S = 60.0  # of answers with nothing readable in them, before what is in doubt is looked for no longer
 DEFAULT_429_S = 5.0
 LONGEST_429_S = 3600.0
 NUMBERS = (int, float)
