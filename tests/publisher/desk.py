@@ -124,17 +124,20 @@ class Desk(Bench):
         self.batches = Batches(self.settings, backend, readback, self.outbox, self.metrics, self.clock)
         self.delivery = Delivery(self.settings, self.service, self.outbox, self.batches, self.report, self.metrics)
 
-    async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS, contracts: float = 0.0) -> str:
-        """A sweep as the poller lands it, with marks of this moment; returns its entry id."""
+    async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS) -> None:
+        """A sweep as the poller lands it, with marks of this moment."""
         now_ms = self.clock.now_ms()
-        n = contracts or 1000 + len(self.landed)
         readings = [
-            reading(symbol, f"{n + i}", received_ms=now_ms, price=None if symbol == without else str(1 + i))
+            reading(
+                symbol,
+                f"{1000 + len(self.landed) + i}",
+                received_ms=now_ms,
+                price=None if symbol == without else str(1 + i),
+            )
             for i, symbol in enumerate(symbols)
         ]
         self.landed.append(sweep(*readings, ended_ms=now_ms))
         await landing.land(self.redis, self.landed[-1])
-        return f"{now_ms}-0"
 
     async def land_next(self) -> None:
         """One ten seconds after the last."""

@@ -25,10 +25,6 @@ APART_MS = 10_000
 Batches = list[dict[str, Any]]
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Poller:
     """Lands sweeps as the poller does; every sweep has values of its own, so that none passes for another.
 
@@ -36,23 +32,22 @@ class Poller:
     would be a backend slower than the sweeps, for which some are thinned.
     """
 
-    def __init__(self, redis: Redis, symbols: int = 20) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._random = random.Random(7)
-        self.symbols = [f"S{n:03}USDT" for n in range(symbols)]
         self.landed: list[Sweep] = []
         self.at_work = True
 
     async def land(self) -> Sweep:
-        stamp_ms = self.landed[-1].ended_ms + APART_MS if self.landed else now_ms() - 100 * APART_MS
+        stamp_ms = self.landed[-1].ended_ms + APART_MS if self.landed else round(time.time() * 1000) - 100 * APART_MS
         readings = [
             reading(
-                symbol,
+                f"S{n:03}USDT",
                 f"{1000 + n + len(self.landed)}",
                 received_ms=stamp_ms - 100,
                 price=f"{n + self._random.randint(10_000, 99_999) / 1000:.3f}",
             )
-            for n, symbol in enumerate(self.symbols)
+            for n in range(20)
         ]
         one = sweep(*readings, ended_ms=stamp_ms)
         await landing.land(self._redis, one)
