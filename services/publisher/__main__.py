@@ -13,8 +13,6 @@ from services.publisher.alerts import AlertDelivery
 from services.publisher.backend import Backend
 from services.publisher.batch import Batches
 from services.publisher.delivery import Delivery
-from services.publisher.ledger import Ledger
-from services.publisher.limits import BatchLimits
 from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
 from services.publisher.readback import ReadBack
@@ -33,9 +31,8 @@ async def serve(settings: Settings, service: Service) -> None:
     # Node drops a connection that was idle for five seconds; one that is let go before that is never posted into.
     async with http.client(connections=4, keepalive_s=4.0) as client, asyncio.TaskGroup() as jobs:
         backend = Backend(settings.backend_url, settings.backend_api_key, client, service.clock, settings.timeout_s)
-        ledger, limits = Ledger(), BatchLimits(settings.max_rows)
-        readback = ReadBack(settings.audit, backend, outbox, ledger, service.clock)
-        batches = Batches(settings, backend, readback, outbox, ledger, limits, metrics, service.clock)
+        readback = ReadBack(settings.audit, backend, outbox, service.clock)
+        batches = Batches(settings, backend, readback, outbox, metrics, service.clock)
         jobs.create_task(Delivery(settings, service, outbox, batches, report, metrics).run())
         jobs.create_task(UniverseDelivery(settings, service, backend, report, metrics).run())
         jobs.create_task(AlertDelivery(settings, service, backend, report, metrics).run())

@@ -46,9 +46,12 @@ class LastPost:
         until_ms, posts = (whole(number) or 0 for number in [*numbers, "", ""][:2])
         return Unclear(what, until_ms, max(posts, 1)) if what else None
 
-    def is_at_work(self, unclear: Unclear) -> bool:
-        """Whether the backend may still be at it; a time that no clock here can have written says nothing."""
-        return 0 < unclear.until_ms - self._clock.now_ms() <= (LONGEST_S + self._timeout_s) * 1000
+    def is_at_work(self, unclear: Unclear, beyond_s: float = 0.0) -> bool:
+        """Whether the backend may still be at it, or was so lately; a time that no clock here can have written says
+        nothing.
+        """
+        left_s = (unclear.until_ms - self._clock.now_ms()) / 1000
+        return -beyond_s < left_s <= LONGEST_S + self._timeout_s
 
     async def send(self, what: str, post: Callable[[], Awaitable[None]], earlier: Unclear | None = None) -> None:
         """Note it, then send it. Raises what ``post`` raises; after `InDoubt` it stays noted.

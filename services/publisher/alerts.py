@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, cast
 
-from services.publisher.again import LastPost, keep
+from services.publisher.again import LastPost, Unclear, keep
 from services.publisher.backend import Backend
 from services.publisher.metrics import Metrics
 from services.publisher.report import Report
 from services.publisher.settings import Settings
-from services.publisher.wire import Away
+from services.publisher.wire import UNREADABLE_S, Away
 from shared.alert import FIELD, AlertBody, decode_alert
 from shared.backoff import Backoff
 from shared.clock import from_iso
@@ -34,7 +34,6 @@ DELIVERED = "alert_delivered"  # the newest that is done with, so that a group t
 IN_DOUBT = "alerts_in_doubt"  # how many were neither seen at the backend nor sent again
 WAIT = "alerts wait in oi:alerts"
 STALE_MS = 900_000  # an alert that could not be stored for so long helps nobody any more
-LOOKS = 10  # at a backend that answers and shows nothing readable, before it counts as one that cannot be looked at
 log = EventLog("publisher")
 
 
@@ -69,7 +68,6 @@ class AlertDelivery:
         self._redis, self._clock = self.service.redis, self.service.clock
         self._last = LastPost(self._redis, POSTED, self.settings.timeout_s, self._clock)
         self._backoff = Backoff(min(0.5, self.settings.retry_max_s), self.settings.retry_max_s)
-        self._looks = 0
         self._tried = ""  # the entry that was tried last
         self._doubted = False  # what became of the last is not known
 
@@ -103,7 +101,7 @@ class AlertDelivery:
 
     def _well(self) -> None:
         self._backoff.reset()
-        self.report.over(WAIT)
+        self.service.health.over(WAIT)
 
     async def _delivered_id(self) -> str:
         async with redis_faults():
@@ -120,7 +118,7 @@ class AlertDelivery:
             if unclear is None or unclear.what != entry_id:
                 await self._last.send(entry_id, partial(self.backend.send_alert, alert))
                 return "delivered"
-            served, cause = await self._served(alert)
+            served, cause = await self._served(alert, unclear)
             if served:
                 return "found"
             if served is None and self.settings.alerts_in_doubt == "once":
@@ -137,7 +135,7 @@ class AlertDelivery:
             return "dropped"
         return "delivered"
 
-    async def _served(self, alert: AlertBody) -> tuple[bool | None, str]:
+    async def _served(self, alert: AlertBody, unclear: Unclear) -> tuple[bool | None, str]:
         """Whether the backend has it; None where that cannot be seen, and why not."""
         if not self.settings.audit:
             return None, "BACKEND_AUDIT=off"
@@ -146,12 +144,9 @@ class AlertDelivery:
         except (Refused, Rejected, WireError) as e:
             return None, f"the backend does not show its alerts: {e}"
         except Away as e:
-            self._looks += e.answered
-            if self._looks < LOOKS:
+            if not e.answered or self._last.is_at_work(unclear, beyond_s=UNREADABLE_S):
                 raise
-            self._looks = 0
             return None, f"the backend shows nothing readable: {e}"
-        self._looks = 0
         return any(is_same(alert, row) for row in rows), ""
 
     async def _done(self, entry_id: str, *, in_doubt: bool) -> None:

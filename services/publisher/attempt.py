@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 
-from services.publisher.join import LeftOut
+from services.publisher.join import FETCH_FAILED, LeftOut
 from shared.errors import UNREADABLE
 from shared.model import backend_key
 from shared.sweeplog import BEGINNING, entry_order, read_entry_id
 
+T = TypeVar("T")
 Merges = Literal["yes", "no", "unknown"]
 
 
@@ -49,6 +50,17 @@ class Attempt(msgspec.Struct, frozen=True):
         others = [symbol for symbol, reason in self.left_out.items() if reason != "not_in_universe"]
         return self.sent.keys() | {backend_key(symbol) for symbol in (*others, *self.unsent, *self.failed)}
 
+    def unpublished(self) -> dict[str, str]:
+        """What ``oi:left_out`` is to hold: symbol -> reason."""
+        return {**self.left_out, **dict.fromkeys(self.failed, FETCH_FAILED)}
+
+    def reasons(self) -> dict[str, list[str]]:
+        """Reason -> its symbols, `fetch_failed` included."""
+        named: dict[str, list[str]] = {}
+        for symbol, reason in self.unpublished().items():
+            named.setdefault(reason, []).append(symbol)
+        return named
+
 
 class Kept(NamedTuple):
     """``oi:publisher``, decoded."""
@@ -66,18 +78,6 @@ class Kept(NamedTuple):
     sent: dict[str, list[float]]  # the backend's spelling -> the last values sent, oldest first
 
 
-_attempt = msgspec.json.Decoder(Attempt)
-_sent = msgspec.json.Decoder(dict[str, list[float]])
-
-
-def encode_attempt(attempt: Attempt) -> bytes:
-    return msgspec.json.encode(attempt)
-
-
-def encode_sent(sent: Mapping[str, list[float]]) -> bytes:
-    return msgspec.json.encode(sent)
-
-
 def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
     """The hash as Redis has it; empty before the first start."""
     fields = {name.decode(errors="replace"): value for name, value in stored.items()}
@@ -86,8 +86,10 @@ def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
         fields["refused_rows"] = str(2 * max_rows).encode()
         fields["refused_ms"] = fields.get("max_rows_ms", b"0")
         merges = "no" if _number(fields, "replaces") == 1 else "unknown"
+    attempt = _json(fields, "attempt", Attempt)
+    is_sound = attempt and read_entry_id(attempt.entry_id.encode()) and attempt.posts > 0
     return Kept(
-        attempt=_decode_attempt(fields.get("attempt", b"")),
+        attempt=attempt if is_sound else None,
         delivered_id=read_entry_id(fields.get("delivered")) or BEGINNING,
         waiting=sorted(_entry_ids(fields, "waiting"), key=entry_order),
         doubted=_entry_ids(fields, "doubted"),
@@ -97,7 +99,7 @@ def decode_kept(stored: Mapping[bytes, bytes]) -> Kept:
         merges=next((word for word in get_args(Merges) if word == merges), "unknown"),
         post_s=_number(fields, "post_s"),
         duplicates=int(_number(fields, "duplicates")),
-        sent=_decode_sent(fields.get("sent", b"")),
+        sent=_json(fields, "sent", dict[str, list[float]]) or {},
     )
 
 
@@ -105,19 +107,11 @@ def _entry_ids(fields: Mapping[str, bytes], name: str) -> set[str]:
     return {entry_id for part in fields.get(name, b"").split() if (entry_id := read_entry_id(part))}
 
 
-def _decode_attempt(blob: bytes) -> Attempt | None:
+def _json(fields: Mapping[str, bytes], name: str, kind: type[T]) -> T | None:
     try:
-        attempt = _attempt.decode(blob)
+        return msgspec.json.decode(fields.get(name, b""), type=kind)
     except UNREADABLE:
         return None
-    return attempt if read_entry_id(attempt.entry_id.encode()) and attempt.posts > 0 else None
-
-
-def _decode_sent(blob: bytes) -> dict[str, list[float]]:
-    try:
-        return _sent.decode(blob)
-    except UNREADABLE:
-        return {}
 
 
 def _number(fields: Mapping[str, bytes], name: str) -> float:

@@ -37,9 +37,8 @@ class Backend:
         self._timeout_s = timeout_s
         self._quiet_until_s = 0.0
 
-    async def ingest(self, rows: Sequence[Record], timestamp_ms: int, total: int, *, funding: bool) -> Accepted:
-        body = wire.encode_batch(rows, timestamp_ms, total, funding=funding)
-        answer = await self._post(f"{OPEN_INTEREST}/ingest", body)
+    async def ingest(self, rows: Sequence[Record], timestamp_ms: int, total: int) -> Accepted:
+        answer = await self._post(f"{OPEN_INTEREST}/ingest", wire.encode_batch(rows, timestamp_ms, total))
         try:
             return wire.decode_accepted(answer.body, answer.status)
         except WireError as e:

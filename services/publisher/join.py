@@ -11,6 +11,8 @@ from collections.abc import Mapping, Set
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
+import msgspec
+
 from shared.model import MarkPrice, OpenInterest, Sweep, backend_key, notional
 
 LeftOut = Literal[
@@ -33,29 +35,27 @@ class Limits(NamedTuple):
     oi_max_age_s: float
 
 
-class Record(NamedTuple):
-    """One row of a batch: finite and above zero, every number of it."""
+class Record(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """One row of a batch, by the backend's names: finite and above zero, every number of it."""
 
     symbol: str
     open_interest: float
-    notional: float
+    notional: float = msgspec.field(name="openInterestUsd")
     mark_price: float
-    funding_rate: float | None
+    funding_rate: float | None = None  # as it is, also below zero
 
 
 class Books(NamedTuple):
     universe: Set[str]
     records: list[Record]
     left_out: dict[str, LeftOut]
-    failed: Set[str]
+    failed: set[str]
 
     @property
     def unaccounted(self) -> int:
         """How many symbols of the universe are not in exactly one of the three places: 0, or there is a bug."""
-        seen = Counter([record.symbol for record in self.records])
-        seen.update(list(self.left_out))
-        seen.update(list(self.failed))
-        return sum(1 for symbol in self.universe | seen.keys() if (symbol not in self.universe) or seen[symbol] != 1)
+        seen = Counter([*(record.symbol for record in self.records), *self.left_out, *self.failed])
+        return sum(symbol not in self.universe or seen[symbol] != 1 for symbol in self.universe | seen.keys())
 
 
 def own_marks(sweep: Sweep) -> dict[str, MarkPrice]:
@@ -74,21 +74,20 @@ def join(
     universe = sweep.universe()
     collisions = colliding(universe)
     books = Books(universe, [], {}, set())
-    failed: set[str] = set()
     for symbol in sorted(universe):
         if symbol in collisions:
             books.left_out[symbol] = "symbol_collision"
         elif members and symbol not in members:
             books.left_out[symbol] = "not_in_universe"
         elif _is_failed(sweep, symbol, now_ms, limits):
-            failed.add(symbol)
+            books.failed.add(symbol)
         else:
             row = _row(sweep.readings[symbol].open_interest, marks.get(symbol), now_ms, limits)
             if isinstance(row, Record):
                 books.records.append(row)
             else:
                 books.left_out[symbol] = row
-    return books._replace(failed=failed)
+    return books
 
 
 def colliding(universe: Set[str]) -> set[str]:

@@ -33,11 +33,12 @@ class BatchLimits:
         self.fits, self.refused, self.refused_ms = kept.max_rows, kept.refused_rows, kept.refused_ms
         self.merges = kept.merges
 
-    def as_fields(self) -> dict[str, str]:
+    def as_fields(self) -> dict[str, str | int]:
         """As they stand in ``oi:publisher``."""
-        limits = {"max_rows": self.fits if self.refused else 0, "refused_rows": self.refused}
-        return {name: str(value) for name, value in limits.items()} | {
-            "refused_ms": str(self.refused_ms),
+        return {
+            "max_rows": self.fits if self.refused else 0,
+            "refused_rows": self.refused,
+            "refused_ms": self.refused_ms,
             "merges": self.merges,
         }
 

@@ -8,15 +8,16 @@ lost, or set back, repeats nothing, and what disappears while it waits is notice
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
+import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
-from services.publisher.attempt import Attempt, Kept, decode_kept, encode_attempt, encode_sent
+from services.publisher.attempt import Attempt, Kept, decode_kept
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
@@ -28,12 +29,10 @@ READ_AT_ONCE = 8  # in memory; however many wait
 MOST_WAITING = 10_000  # three hours of sweeps are two thousand
 
 
-Fields = Mapping[str, str | float]  # of oi:publisher
-
-
 class Lost(NamedTuple):
     """Sweeps that can never be delivered any more; first and last as times."""
 
+    cause: str
     sweeps: int
     first: str
     last: str
@@ -65,43 +64,47 @@ class Outbox(GroupReader):
         self.doubted = kept.doubted
         return kept
 
-    async def open(self) -> Lost | None:
-        """Begin where the last process ended; returns what was trimmed away before anybody took it."""
+    async def missed(self) -> Lost | None:
+        """What retention took while no process ran, before anybody read it."""
         async with redis_faults():
             try:
-                groups = await self._redis.xinfo_groups(SWEEPS)
+                groups, stream = await self._redis.xinfo_groups(SWEEPS), await self._redis.xinfo_stream(SWEEPS)
             except ResponseError:  # there is no stream yet; the group is made with it
                 return None
-        mine = next((group for group in groups if group["name"] == GROUP.encode()), None)
-        if mine is None:
-            await self.ensure_group()
-            return None
-        return trimmed(await self._info(), mine)
+        return next((trimmed(stream, group) for group in groups if group["name"] == GROUP.encode()), None)
 
     async def ensure_group(self) -> None:
-        """It begins before all that still has to be delivered; at a first start before the newest sweep."""
-        start, read = min([self.delivered_id, *map(_before, self.waiting[:1])], key=entry_order), None
-        stream = await self._info()
-        async with redis_faults():
-            if self.delivered_id == BEGINNING and not self.waiting:
+        """It begins with all that is there: what was delivered is known. At a first start before the newest sweep."""
+        self._start = BEGINNING
+        if self.delivered_id == BEGINNING and not self.waiting:
+            async with redis_faults():
                 newest = cast("list[tuple[bytes, Any]]", await self._redis.xrevrange(SWEEPS, count=2))
-                start = newest[1][0].decode() if len(newest) == 2 else BEGINNING
-                if "entries-added" in stream:
-                    read = max(0, stream["entries-added"] - 1) if len(newest) == 2 else 0
-            elif _began_anew(stream, self.delivered_id):
-                start = BEGINNING
-            await self._redis.xgroup_create(SWEEPS, GROUP, id=start, mkstream=True, entries_read=read)
+            self._start = newest[1][0].decode() if len(newest) == 2 else BEGINNING
+        await super().ensure_group()
 
-    async def _info(self) -> Mapping[str, Any]:
-        """What Redis tells of the stream; nothing where there is none."""
-        async with redis_faults():
-            if not await self._redis.exists(SWEEPS):
-                return {}
-            return cast("Mapping[str, Any]", await self._redis.xinfo_stream(SWEEPS))
+    @property
+    def news(self) -> str | None:
+        """The newest entry that waits, where it is newer than all that was delivered: the one a round may end with."""
+        newest = self.waiting[-1] if self.waiting else BEGINNING
+        return newest if entry_order(newest) > entry_order(self.delivered_id) else None
 
-    async def collect(self, *, block: bool) -> Lost | None:
+    @property
+    def late(self) -> str | None:
+        """What is to go out before the news: one that may have arrived already, else the oldest."""
+        if not self.news:
+            return None
+        first = self.attempt.entry_id if self.attempt else self.waiting[0]
+        return first if first != self.news else None
+
+    async def collect(self, *, block: bool) -> list[Lost]:
         """Take what is new into the group; returns what waited and is no longer there."""
         await self._take_new(block=block)
+        lost = await self._look_what_waits()
+        while expired := await self._expire():
+            lost += expired + await self._look_what_waits()
+        return lost
+
+    async def _look_what_waits(self) -> list[Lost]:
         async with redis_faults():
             rows: Any = await self._redis.xpending_range(SWEEPS, GROUP, min="-", max="+", count=MOST_WAITING)
         there = await self._undelivered([row["message_id"].decode() for row in rows])
@@ -110,21 +113,24 @@ class Outbox(GroupReader):
             self.waiting = there
             async with self._at_once() as pipe:
                 self._remember_waiting(pipe)
-        return Lost(len(gone), entry_time(gone[0]), entry_time(gone[-1])) if gone else None
+        return _lost("deleted", gone)
 
-    async def expire(self) -> Lost | None:
-        """Give up what retention took while it waited; returns it. The group holds on to it, and would for ever."""
-        waited = [entry_order(entry_id)[0] for entry_id in (*self.waiting[:1], *self.waiting[-1:])]
-        if not waited or waited[-1] - waited[0] < RETENTION_MS:
-            return None
+    async def _expire(self) -> list[Lost]:
+        """Give up what retention took while it waited; the group holds on to it, and would for ever.
+
+        What is in flight may have arrived: it is looked for first.
+        """
+        waited_ms = [entry_order(entry_id)[0] for entry_id in self.waiting]
+        if not waited_ms or waited_ms[-1] - waited_ms[0] < RETENTION_MS:
+            return []
         async with redis_faults():
             first = cast("list[tuple[bytes, Any]]", await self._redis.xrange(SWEEPS, count=1))
         there = entry_order(first[0][0].decode()) if first else (math.inf, 0)
-        gone = [entry_id for entry_id in self.waiting if entry_order(entry_id) < there]
-        if not gone:
-            return None
-        await self.give_up(*gone)
-        return Lost(len(gone), entry_time(gone[0]), entry_time(gone[-1]))
+        in_flight = self.attempt.entry_id if self.attempt else None
+        gone = [entry_id for entry_id in self.waiting if entry_order(entry_id) < there and entry_id != in_flight]
+        if gone:
+            await self.give_up(*gone)
+        return _lost("retention", gone)
 
     async def _take_new(self, *, block: bool) -> None:
         wait_ms = BLOCK_MS if block else None
@@ -136,12 +142,18 @@ class Outbox(GroupReader):
     async def _undelivered(self, pending: list[str]) -> list[str]:
         """Without what was delivered before: the group, or all of Redis, was set back, or lost."""
         old = [e for e in pending if entry_order(e) <= entry_order(self.delivered_id) and e not in self.waiting]
-        if old and _began_anew(await self._info(), self.delivered_id):
+        if old and await self._began_anew():
             self.delivered_id = BEGINNING
-            return pending
-        if old:
+        elif old:
             await self.acknowledge(*old)
-        return [entry_id for entry_id in pending if entry_id not in old]
+            return [entry_id for entry_id in pending if entry_id not in old]
+        return pending
+
+    async def _began_anew(self) -> bool:
+        """Whether it is another stream than was delivered from: deleted, and filled by a clock set back."""
+        async with redis_faults():
+            stream = await self._redis.xinfo_stream(SWEEPS)
+        return entry_order(stream["last-generated-id"].decode()) < entry_order(self.delivered_id)
 
     async def load(self, entry_id: str) -> Entry:
         async with redis_faults():
@@ -163,38 +175,32 @@ class Outbox(GroupReader):
             if attempt is None:
                 pipe.hdel(PUBLISHER, "attempt")
             else:
-                pipe.hset(PUBLISHER, "attempt", encode_attempt(attempt))
+                pipe.hset(PUBLISHER, "attempt", msgspec.json.encode(attempt))
             if sent is not None:
-                pipe.hset(PUBLISHER, "sent", encode_sent(sent))
+                pipe.hset(PUBLISHER, "sent", msgspec.json.encode(sent))
         self.attempt = attempt
-
-    async def learn(self, fields: Fields) -> None:
-        async with self._at_once() as pipe:
-            pipe.hset(PUBLISHER, mapping=dict(fields.items()))
 
     async def finish(
         self,
-        entry_id: str,
-        posts: int,
-        fields: Fields,
-        left_out: Mapping[str, str],
+        attempt: Attempt,
+        learned: Mapping[str, str | float],
         served: Mapping[str, Served] | None,
         *,
         keep: bool = False,
     ) -> None:
         """A cycle has ended: all that is to be known of it, in one step. ``keep``: it has to go out again later.
 
-        ``posts`` that may have arrived; all but one of them are duplicates. ``served``: None leaves the last look.
+        All POSTs of it but one are duplicates. ``served``: None leaves the last look.
         """
-        delivered_id = max(self.delivered_id, entry_id, key=entry_order)
-        self.doubted.discard(entry_id)
+        delivered_id = max(self.delivered_id, attempt.entry_id, key=entry_order)
+        self.doubted.discard(attempt.entry_id)
         async with self._at_once() as pipe:
-            self._acknowledge(pipe, *[] if keep else [entry_id])
+            self._acknowledge(pipe, *[] if keep else [attempt.entry_id])
             pipe.hdel(PUBLISHER, "attempt")
-            pipe.hset(PUBLISHER, mapping=dict([("delivered", delivered_id), *fields.items()]))
-            if posts > 1:
-                pipe.hincrby(PUBLISHER, "duplicates", posts - 1)
-            replace_hash(pipe, LEFT_OUT, left_out)
+            pipe.hset(PUBLISHER, mapping=dict([("delivered", delivered_id), *learned.items()]))
+            if attempt.posts > 1:
+                pipe.hincrby(PUBLISHER, "duplicates", attempt.posts - 1)
+            replace_hash(pipe, LEFT_OUT, attempt.unpublished())
             if served is not None:
                 pipe.delete(SERVED.key)
                 SERVED.put(pipe, served)
@@ -241,15 +247,8 @@ class Outbox(GroupReader):
         pipe.hset(PUBLISHER, mapping={name: " ".join(entry_ids) for name, entry_ids in fields.items()})
 
 
-def _before(entry_id: str) -> str:
-    """The largest id that is smaller."""
-    ms, sequence = entry_order(entry_id)
-    return f"{ms}-{sequence - 1}" if sequence else f"{max(0, ms - 1)}-{2**64 - 1}" if ms else BEGINNING
-
-
-def _began_anew(stream: Mapping[str, Any], delivered_id: str) -> bool:
-    """Whether it is another stream than the one that was delivered from: deleted, and filled by a clock set back."""
-    return entry_order(stream.get("last-generated-id", b"0-0").decode()) < entry_order(delivered_id)
+def _lost(cause: str, entry_ids: Sequence[str]) -> list[Lost]:
+    return [Lost(cause, len(entry_ids), entry_time(entry_ids[0]), entry_time(entry_ids[-1]))] if entry_ids else []
 
 
 def trimmed(stream: Mapping[str, Any], group: Mapping[str, Any]) -> Lost | None:
@@ -269,4 +268,4 @@ def trimmed(stream: Mapping[str, Any], group: Mapping[str, Any]) -> Lost | None:
     else:
         pace_ms = (entry_order(last)[0] - entry_order(until)[0]) / max(1, stream["length"] - 1) or 10_000
         count = round((entry_order(until)[0] - entry_order(last_read)[0]) / pace_ms) - bool(first)
-    return Lost(count, entry_time(last_read), entry_time(until)) if count > 0 else None
+    return Lost("retention", count, entry_time(last_read), entry_time(until)) if count > 0 else None

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from services.publisher import audit as audits
 from services.publisher.attempt import Attempt
-from services.publisher.audit import Audit, Proof
+from services.publisher.audit import Proof, audit, merged, was_taken
 from services.publisher.backend import Backend
 from services.publisher.ledger import Ledger
 from services.publisher.outbox import Outbox
-from services.publisher.wire import Away, InDoubt, Snapshot
+from services.publisher.wire import UNREADABLE_S, Away, InDoubt, Snapshot
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 
-LOOKS = 10  # answers with nothing readable in them, before an attempt in doubt counts as not arrived
 BETWEEN_S = 2.0  # that a look between two batches may take
 CACHE_STEP_S = 1.0  # between looks at what a cache before the backend serves
 CACHE_WAIT_S = 60.0  # for it to expire; while nothing newer waits to be posted
@@ -29,34 +27,42 @@ class ReadBack:
     audited: bool
     backend: Backend
     outbox: Outbox
-    ledger: Ledger
     clock: Clock
+    ledger: Ledger = field(default_factory=Ledger, init=False)
     before_ms: int | None = field(default=None, init=False)
     _seen: frozenset[str] = field(default=frozenset(), init=False)  # symbols last seen served with values of ours
-    _looks: int = field(default=0, init=False)
 
     async def first_look(self) -> None:
         """What is served before our first batch was left by whoever came before us: known, and not foreign.
 
         Whether it was another or we, nobody can tell: Redis may have been emptied, or set back.
         """
-        snapshot = await self.backend.read_served()
-        self.before_ms = snapshot.as_of_ms
-        self.ledger.adopt(snapshot.values, self.clock.now_ms())
+        if self.audited:
+            snapshot = await self.backend.read_served()
+            self.before_ms = snapshot.as_of_ms
+            self.ledger.adopt(snapshot.values, self.clock.now_ms())
 
     async def find(self, attempt: Attempt) -> Proof | None:
         """The attempt of unknown outcome as it is served; None when it has to be posted again.
 
-        Raises `InDoubt` while the backend may still be at work on it, or what is served cannot be seen.
+        Raises `InDoubt` while the backend may still be at work on it, `Away` while what is served cannot be seen.
         """
         if not self.audited:
             return None
-        snapshot = await self._look()
+        waited_s = (self.clock.now_ms() - attempt.posted_ms) / 1000
+        try:
+            snapshot = await self.backend.read_served()
+        except RateLimited:
+            raise
+        except (Away, Refused, Rejected, WireError) as e:
+            is_away = isinstance(e, Away) and not e.answered
+            if is_away or 0 <= waited_s < max(attempt.patience_s, UNREADABLE_S):
+                raise Away(f"cannot look whether it took the batch: {e}", answered=True) from e
+            return None
         now_ms = self.clock.now_ms()
-        if snapshot and audits.was_taken(attempt, snapshot, now_ms):
-            return self._compare(attempt, snapshot).because("found served after an unclear answer")
-        waited_s = (now_ms - attempt.posted_ms) / 1000
-        if snapshot and self._is_from_before(attempt.posted_ms, snapshot) and 0 <= waited_s < CACHE_WAIT_S:
+        if was_taken(attempt, snapshot, now_ms):
+            return audit(attempt, snapshot, self.ledger, now_ms).because("found served after an unclear answer")
+        if self._is_from_before(attempt.posted_ms, snapshot) and 0 <= waited_s < CACHE_WAIT_S:
             raise InDoubt(f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old", answered=True)
         if 0 <= waited_s < attempt.patience_s:
             raise InDoubt(f"sweep {attempt.sweep_id} is not served yet", answered=True)
@@ -75,28 +81,14 @@ class ReadBack:
             return frozenset()
         return frozenset(key for key, usd in snapshot.values.items() if not self.ledger.is_ours(key, usd))
 
-    async def _look(self) -> Snapshot | None:
-        """What is served; None when it was tried often enough. Raises `Away` while it cannot be read."""
-        try:
-            snapshot = await self.backend.read_served()
-        except RateLimited:
-            raise
-        except (Away, Refused, Rejected, WireError) as e:
-            self._looks += not isinstance(e, Away) or e.answered
-            if self._looks < LOOKS:
-                raise Away(f"cannot look whether it took the batch: {e}", answered=True) from e
-            snapshot = None
-        self._looks = 0
-        return snapshot
-
     async def prove(self, attempt: Attempt, pieces: Sequence[Set[str]], pause_s: float) -> Proof:
         """Look; where less than half is served, once more: a backend may need a moment, or there may be two of them."""
         proof = await self._read_back(attempt)
-        if not (proof.is_unserved or audits.is_replaced(pieces, proof.audit)):
+        if not (proof.is_unserved or proof.is_replaced(pieces)):
             return proof
         await self.clock.sleep(pause_s)
         again = await self._read_back(attempt)
-        if again.is_unserved or audits.is_replaced(pieces, again.audit):
+        if again.is_unserved or again.is_replaced(pieces):
             return again
         for _ in range(2):
             look = await self._read_back(attempt)
@@ -107,19 +99,19 @@ class ReadBack:
     async def _read_back(self, attempt: Attempt) -> Proof:
         """What is served, seen after the POST. An answer that a cache held before it proves nothing."""
         if not self.audited:
-            return Proof(attempt, Audit("UNAUDITED", 0), None, "BACKEND_AUDIT=off")
+            return Proof(attempt, "UNAUDITED", "BACKEND_AUDIT=off")
         answered_ms, begun_s = self.clock.now_ms(), self.clock.monotonic_s()
         while True:
             try:
                 snapshot = await self.backend.read_served()
             except (Transient, Refused, Rejected, WireError) as e:
-                return Proof(attempt, Audit("UNVERIFIED", 0), None, f"could not read back: {e}")
-            proof = self._compare(attempt, snapshot)
-            if proof.audit.verdict == "VERIFIED" or not self._is_from_before(answered_ms, snapshot):
+                return Proof(attempt, "UNVERIFIED", f"could not read back: {e}")
+            proof = audit(attempt, snapshot, self.ledger, self.clock.now_ms())
+            if proof.verdict == "VERIFIED" or not self._is_from_before(answered_ms, snapshot):
                 return proof
             if self.clock.monotonic_s() - begun_s > CACHE_WAIT_S or not await self.outbox.is_newest(attempt.entry_id):
                 why = f"what is served comes from a cache, {snapshot.cache_age_s:.0f} s old: older than this batch"
-                return Proof(attempt, Audit("UNVERIFIED", 0), None, why, snapshot.cache_age_s)
+                return Proof(attempt, "UNVERIFIED", why, cache_age_s=snapshot.cache_age_s)
             await self.clock.sleep(CACHE_STEP_S)
 
     def _is_from_before(self, instant_ms: int, snapshot: Snapshot) -> bool:
@@ -127,25 +119,12 @@ class ReadBack:
         age_s = snapshot.cache_age_s
         return age_s is not None and self.clock.now_ms() - (age_s + 1) * 1000 < instant_ms
 
-    def _compare(self, attempt: Attempt, snapshot: Snapshot) -> Proof:
-        result = audits.audit(attempt, snapshot, self.ledger, self.clock.now_ms())
-        size = len(attempt.sent)
-        proof = Proof(attempt, result, snapshot, audits.shortfall(result, size), snapshot.cache_age_s)
-        if not attempt.unsent:
-            return proof
-        return proof.short(
-            f"the backend replaces its cache and takes no more than {size} rows a POST: "
-            f"of {attempt.published} the {size} largest by notional are sent"
-        )
-
     def learn_from(self, proof: Proof) -> bool | None:
         """What a finished cycle teaches: what is served now; returns whether the backend merges, where that shows."""
-        if proof.snapshot is None:
+        attempt, snapshot = proof.attempt, proof.snapshot
+        if snapshot is None:
             return None
-        attempt, snapshot, now_ms = proof.attempt, proof.snapshot, self.clock.now_ms()
-        whole = proof.audit.right == len(attempt.sent)
-        merged = audits.merged(attempt, snapshot, self._seen) if whole else None
         self.before_ms = snapshot.as_of_ms
-        self.ledger.see(snapshot.values, proof.audit.foreign, attempt.universe_keys(), now_ms)
-        self._seen = frozenset(snapshot.values.keys() - proof.audit.foreign)
-        return merged
+        self.ledger.see(snapshot.values, proof.foreign, attempt.universe_keys(), self.clock.now_ms())
+        seen, self._seen = self._seen, frozenset(snapshot.values.keys() - proof.foreign)
+        return merged(attempt, snapshot, seen) if proof.is_whole else None

@@ -105,7 +105,7 @@ class UniverseDelivery:
                 raise
             self.report.complain(UNREAD, e)
             return None
-        self.report.over(UNREAD)
+        self.service.health.over(UNREAD)
         return served
 
     async def _unclear(self) -> Unclear | None:
@@ -175,7 +175,7 @@ class UniverseDelivery:
     def _end_failure(self) -> None:
         """Ours is served, whatever failed before."""
         self._retry.reset()
-        self.report.over(FAILED)
+        self.service.health.over(FAILED)
 
     def _tell(self, verdict: str, why: str) -> None:
         served = set(self._served or self._known or ())
@@ -186,7 +186,7 @@ class UniverseDelivery:
             if word == verdict:
                 self.service.health.aside(f"universe {word}", why=why)
             else:
-                self.report.over(f"universe {word}")
+                self.service.health.over(f"universe {word}")
         self.service.facts.update(universeVerdict=verdict, universeWhy=why)
         if verdict == "FOREIGN":  # ours is back in a moment; that somebody else writes is true for longer
             self.service.facts["universeForeignAt"] = iso(self._clock.now_ms())

@@ -20,6 +20,7 @@ from shared.model import Member, backend_key
 from shared.reply import Reply
 
 SOURCE = "realtime"
+UNREADABLE_S = 60.0  # of answers with nothing readable in them, before what is in doubt is looked for no longer
 DEFAULT_429_S = 5.0
 LONGEST_429_S = 3600.0
 NUMBERS = (int, float)
@@ -67,30 +68,9 @@ class Snapshot(NamedTuple):
     cache_age_s: float | None = None  # of the answer, where a cache before the backend gave it
 
 
-_json = msgspec.json.Encoder()
-
-
-def encode_batch(rows: Sequence[Record], timestamp_ms: int, total: int, *, funding: bool) -> bytes:
-    return _json.encode(
-        {
-            "data": [_row(row, funding) for row in rows],
-            "timestamp": iso(timestamp_ms),
-            "totalSymbols": total,
-            "source": SOURCE,
-        }
-    )
-
-
-def _row(row: Record, funding: bool) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "symbol": row.symbol,
-        "openInterest": row.open_interest,
-        "openInterestUsd": row.notional,
-        "markPrice": row.mark_price,
-    }
-    if funding and row.funding_rate is not None:
-        fields["fundingRate"] = row.funding_rate
-    return fields
+def encode_batch(rows: Sequence[Record], timestamp_ms: int, total: int) -> bytes:
+    batch = {"data": rows, "timestamp": iso(timestamp_ms), "totalSymbols": total, "source": SOURCE}
+    return msgspec.json.encode(batch)
 
 
 def encode_universe(members: Iterable[Member], now_ms: int) -> bytes:
@@ -103,7 +83,7 @@ def encode_universe(members: Iterable[Member], now_ms: int) -> bytes:
         }
         for member in members
     ]
-    return _json.encode({"symbols": symbols, "updatedAt": iso(now_ms)})
+    return msgspec.json.encode({"symbols": symbols, "updatedAt": iso(now_ms)})
 
 
 def failure(reply: Reply, now_ms: int, *, keyed: bool = True) -> Exception | None:

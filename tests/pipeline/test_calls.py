@@ -75,4 +75,4 @@ def test_a_row_joined_and_encoded() -> None:
     books = join(one, marks, NOW_MS, Limits(15, 60), set(SYMBOLS))
     assert len(books.records) == ROWS
     assert calls_a_row(lambda: join(one, marks, NOW_MS, Limits(15, 60), set(SYMBOLS))) <= 51  # (34)
-    assert calls_a_row(lambda: encode_batch(books.records, NOW_MS, ROWS, funding=True)) <= 2  # (1)
+    assert calls_a_row(lambda: encode_batch(books.records, NOW_MS, ROWS)) <= 1  # (0)

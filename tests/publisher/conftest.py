@@ -9,6 +9,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from services.publisher import outbox
 from services.publisher.backend import Backend
 from shared import http, store
 from shared.clock import SystemClock
@@ -19,6 +20,7 @@ from tests.publisher.desk import Desk
 from tests.publisher.forked import Forked
 from tests.publisher.harness import Publisher
 from tests.publisher.loopback import Loopback
+from tests.publisher.universes import Universe
 
 
 @pytest.fixture
@@ -29,7 +31,8 @@ async def loopback() -> AsyncIterator[Loopback]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with http.client(connections=4) as opened:
+    """Without the certificates, which nothing on the loopback asks for: to read them takes longer than most tests."""
+    async with http.Client(httpx.AsyncHTTPTransport(verify=False), proxy=None) as opened:
         yield opened
 
 
@@ -84,6 +87,15 @@ async def publisher(
 
 
 @pytest.fixture
-def desk(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Callable[..., Desk]:
-    """A delivery in this process, with settings of its own."""
+def desk(
+    redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Desk]:
+    """A delivery in this process, with settings of its own; it waits for a new sweep by its own clock alone."""
+    monkeypatch.setattr(outbox, "BLOCK_MS", 1)
     return lambda **env: Desk(redis, clock, loopback, client, **env)
+
+
+@pytest.fixture
+def make(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Callable[..., Universe]:
+    """A universe to be delivered, with settings of its own."""
+    return lambda **env: Universe(redis, clock, loopback, client, **env)

@@ -18,7 +18,7 @@ from tests.fakes import FakeClock
 
 
 class Complaints(list[str]):
-    """In place of the report: what was wrong, in order, and what of it is over."""
+    """In place of the report, and beside the health: what was wrong, in order, and what of it is over."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,12 +27,20 @@ class Complaints(list[str]):
     def complain(self, what: str, error: Exception, **facts: object) -> None:
         self.append(f"{what}: {error}")
 
-    def over(self, what: str) -> None:
-        self.ended.append(what)
+    def listen(self, health: Health) -> None:
+        over = health.over
+
+        def noted(what: str) -> None:
+            self.ended.append(what)
+            over(what)
+
+        health.over = noted  # type: ignore[method-assign]
 
 
 class Bench:
-    """One delivery's surroundings; ``timeout_s`` is what a POST is given."""
+    """One delivery's surroundings; ``kind`` is that of its outcomes in ``pipeline_deliveries_total``."""
+
+    kind = ""
 
     def __init__(self, redis: Redis, clock: FakeClock, url: str, **env: str) -> None:
         self.settings = load(Settings, {"BACKEND_URL": url, "BACKEND_API_KEY": "the-key", **env})
@@ -41,6 +49,7 @@ class Bench:
         self.service = Service("publisher", redis, Health(clock, 60), self.registry, clock)
         self.metrics = Metrics(self.registry)
         self.said = Complaints()
+        self.said.listen(self.service.health)
 
     def given(self) -> dict[str, Any]:
         return {"settings": self.settings, "service": self.service, "report": self.said, "metrics": self.metrics}
@@ -64,6 +73,6 @@ class Bench:
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 
-    def outcomes(self, kind: str) -> dict[str, int]:
+    def outcomes(self) -> dict[str, int]:
         samples = [s for m in self.registry.collect() for s in m.samples if s.name == "pipeline_deliveries_total"]
-        return {s.labels["outcome"]: int(s.value) for s in samples if s.labels["kind"] == kind and s.value}
+        return {s.labels["outcome"]: int(s.value) for s in samples if s.labels["kind"] == self.kind and s.value}

@@ -9,29 +9,20 @@ from typing import Any
 
 import httpx
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.publisher.backend import Backend
 from services.publisher.batch import Batches
 from services.publisher.delivery import Delivery
-from services.publisher.ledger import Ledger
-from services.publisher.limits import BatchLimits
-from services.publisher.metrics import Metrics
 from services.publisher.outbox import Outbox
 from services.publisher.readback import ReadBack
 from services.publisher.report import Report
-from services.publisher.settings import Settings
 from shared.clock import iso
-from shared.codec import encode_sweep
-from shared.health import Health
-from shared.model import Member, Reading, Sweep
-from shared.service import Service
-from shared.settings import load
-from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
-from shared.sweeplog import FIELD
-from tests.builders import mark, reading
+from shared.model import Sweep
+from tests.builders import reading, sweep
 from tests.fakes import FakeClock
+from tests.publisher import landing
+from tests.publisher.deliveries import Bench
 from tests.publisher.loopback import Loopback
 
 INGEST = ("POST", "/api/market/open-interest/ingest")
@@ -110,7 +101,7 @@ class Node:
         return [timestamp for timestamp, symbol in self.rows if symbol == first]
 
 
-class Desk:
+class Desk(Bench):
     """What is needed to deliver sweeps, and to see what came of it."""
 
     def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
@@ -125,40 +116,28 @@ class Desk:
 
     def restart(self) -> None:
         """A new process: nothing is known but what Redis holds."""
-        env = {"BACKEND_URL": self.loopback.url, "BACKEND_API_KEY": "the-key", **self.env}
-        self.settings = load(Settings, env)
-        self.registry = CollectorRegistry()
-        self.service = Service("publisher", self.redis, Health(self.clock, 60), self.registry, self.clock)
-        self.metrics = Metrics(self.registry)
+        super().__init__(self.redis, self.clock, self.loopback.url, **self.env)
         self.report = Report(self.service, self.metrics, self.settings.verified_max_age_s)
         self.outbox = Outbox(self.redis)
-        self.limits = BatchLimits(self.settings.max_rows)
         backend = Backend(self.loopback.url, "the-key", self.client, self.clock, self.settings.timeout_s)
-        ledger = Ledger()
-        readback = ReadBack(self.settings.audit, backend, self.outbox, ledger, self.clock)
-        self.batches = Batches(
-            self.settings, backend, readback, self.outbox, ledger, self.limits, self.metrics, self.clock
-        )
+        readback = ReadBack(self.settings.audit, backend, self.outbox, self.clock)
+        self.batches = Batches(self.settings, backend, readback, self.outbox, self.metrics, self.clock)
         self.delivery = Delivery(self.settings, self.service, self.outbox, self.batches, self.report, self.metrics)
 
-    async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS, contracts: float = 0.0) -> str:
-        """A sweep as the poller lands it, with marks of this moment; returns its entry id."""
+    async def land(self, *, without: str = "", symbols: tuple[str, ...] = SYMBOLS) -> None:
+        """A sweep as the poller lands it, with marks of this moment."""
         now_ms = self.clock.now_ms()
-        n = contracts or 1000 + len(self.landed)
         readings = [
-            reading(symbol, f"{n + i}", received_ms=now_ms, price=None if symbol == without else str(1 + i))
+            reading(
+                symbol,
+                f"{1000 + len(self.landed) + i}",
+                received_ms=now_ms,
+                price=None if symbol == without else str(1 + i),
+            )
             for i, symbol in enumerate(symbols)
         ]
-        one = Sweep(f"sweep-{now_ms}", now_ms - 900, now_ms, {r.open_interest.symbol: r for r in readings}, {})
-        self.landed.append(one)
-        async with round_trip(self.redis) as pipe:
-            pipe.delete(MARKS.key)
-            MARKS.put(pipe, {s: _mark(s, r, now_ms) for s, r in one.readings.items() if r.mark_price})
-            UNIVERSE.put(
-                pipe, {s: Member(s, r.open_interest.open_interest, 0, now_ms, 0) for s, r in one.readings.items()}
-            )
-            pipe.xadd(SWEEPS, {FIELD: encode_sweep(one)}, id=f"{now_ms}-0")
-        return f"{now_ms}-0"
+        self.landed.append(sweep(*readings, ended_ms=now_ms))
+        await landing.land(self.redis, self.landed[-1])
 
     async def land_next(self) -> None:
         """One ten seconds after the last."""
@@ -204,9 +183,6 @@ class Desk:
     def verdict(self) -> str:
         return self.fact("verdict")
 
-    def count(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
     @property
     def duplicates(self) -> float:
         return self.count("pipeline_duplicate_posts_total")
@@ -217,7 +193,3 @@ class Desk:
 
     def timestamps(self) -> list[str]:
         return [iso(sweep.ended_ms) for sweep in self.landed]
-
-
-def _mark(symbol: str, row: Reading, now_ms: int):  # type: ignore[no-untyped-def]
-    return mark(symbol, str(row.mark_price), event_ms=now_ms, received_ms=now_ms)

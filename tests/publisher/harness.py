@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -15,57 +14,48 @@ from redis.exceptions import ResponseError
 
 from dev.redis_server import free_port
 from shared.clock import iso
-from shared.codec import encode_sweep
-from shared.model import MarkPrice, Member, OpenInterest, Reading, Sweep
-from shared.store import MARKS, SWEEPS, UNIVERSE, round_trip
-from shared.sweeplog import FIELD
+from shared.model import Sweep
 from tests.backend.stand_in import Backend as StandIn
+from tests.builders import reading, sweep
+from tests.publisher import landing
 from tests.publisher.forked import Forked
 from tests.waiting import eventually
 
+APART_MS = 10_000
 Batches = list[dict[str, Any]]
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Poller:
     """Lands sweeps as the poller does; every sweep has values of its own, so that none passes for another.
 
-    With ``apart_ms`` they are stamped so far apart, from some time ago on, however soon one follows the other.
+    They are stamped ten seconds apart, from some time ago on, however soon one follows the other: or a busy machine
+    would be a backend slower than the sweeps, for which some are thinned.
     """
 
-    def __init__(self, redis: Redis, symbols: int = 20) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self.apart_ms = 0
         self._random = random.Random(7)
-        self.symbols = [f"S{n:03}USDT" for n in range(symbols)]
         self.landed: list[Sweep] = []
+        self.at_work = True
 
     async def land(self) -> Sweep:
-        if self.apart_ms:
-            stamp_ms = self.landed[-1].ended_ms + self.apart_ms if self.landed else now_ms() - 100 * self.apart_ms
-        else:
-            stamp_ms = max(now_ms(), self.landed[-1].ended_ms + 1 if self.landed else 0)
-        prices = {s: Decimal(self._random.randint(10_000, 99_999)) / 1000 + n for n, s in enumerate(self.symbols)}
-        marks = {s: MarkPrice(s, price, None, Decimal("0.0001"), 0, stamp_ms, stamp_ms) for s, price in prices.items()}
-        readings = {
-            s: Reading(OpenInterest(s, Decimal(1000 + n + len(self.landed)), stamp_ms - 500, stamp_ms - 100), prices[s])
-            for n, s in enumerate(self.symbols)
-        }
-        sweep = Sweep(f"sweep-{len(self.landed)}", stamp_ms - 300, stamp_ms, readings, {})
-        members = {s: Member(s, Decimal(5_000_000), stamp_ms - 60_000, stamp_ms, 0) for s in self.symbols}
-        async with round_trip(self._redis) as pipe:
-            pipe.delete(MARKS.key, UNIVERSE.key)
-            MARKS.put(pipe, marks)
-            UNIVERSE.put(pipe, members)
-            pipe.xadd(SWEEPS, {FIELD: encode_sweep(sweep)}, id=f"{stamp_ms}-0")
-        self.landed.append(sweep)
-        return sweep
+        stamp_ms = self.landed[-1].ended_ms + APART_MS if self.landed else round(time.time() * 1000) - 100 * APART_MS
+        readings = [
+            reading(
+                f"S{n:03}USDT",
+                f"{1000 + n + len(self.landed)}",
+                received_ms=stamp_ms - 100,
+                price=f"{n + self._random.randint(10_000, 99_999) / 1000:.3f}",
+            )
+            for n in range(20)
+        ]
+        one = sweep(*readings, ended_ms=stamp_ms)
+        await landing.land(self._redis, one)
+        self.landed.append(one)
+        return one
 
     async def keep_landing(self, every_s: float) -> None:
-        while True:
+        while self.at_work:
             await self.land()
             await asyncio.sleep(every_s)
 
@@ -106,8 +96,8 @@ class Publisher:
     async def _is_idle(self) -> bool:
         """It has looked at Redis, which holds nothing to do."""
         try:
-            return bool(await self.redis.xinfo_groups("oi:sweeps")) and bool(await self._samples())
-        except (ResponseError, httpx.HTTPError):
+            return bool(await self.redis.xinfo_groups("oi:sweeps"))
+        except ResponseError:
             return False
 
     @property
@@ -119,30 +109,13 @@ class Publisher:
     async def close(self) -> None:
         await self._api.aclose()
 
-    def log(self) -> str:
-        return self.child.log.read_text()
-
     async def health(self) -> dict[str, Any]:
-        answer = await self._api.get("/healthz")
-        return {"status": answer.status_code, **answer.json()}
-
-    async def health_or_none(self) -> dict[str, Any]:
         """Nothing while it starts."""
         try:
-            return await self.health()
+            answer = await self._api.get("/healthz")
         except httpx.HTTPError:
             return {}
-
-    async def metric(self, name: str) -> float:
-        """A gauge, summed over its labels unless they are part of the name."""
-        return _total(await self._samples(), name)
-
-    async def _samples(self) -> dict[str, float]:
-        lines = [line for line in (await self.text("/metrics")).splitlines() if not line.startswith("#")]
-        return {sample: float(value) for sample, _, value in (line.rpartition(" ") for line in lines)}
-
-    async def text(self, path: str) -> str:
-        return (await self._api.get(path)).text
+        return {"status": answer.status_code, **answer.json()}
 
     def batches(self) -> Batches:
         """Everything that came in by POST, as it came."""
@@ -174,12 +147,8 @@ class Publisher:
         newest = self.poller.timestamps()[-1]
 
         async def judged() -> dict[str, Any] | None:
-            health = await self.health_or_none()
+            health = await self.health()
             return health if health.get("verdict") == verdict and health.get("batch") == newest else None
 
         found: dict[str, Any] = await self.until(judged)
         return found
-
-
-def _total(samples: dict[str, float], name: str) -> float:
-    return sum(value for sample, value in samples.items() if sample == name or sample.startswith(name + "{"))

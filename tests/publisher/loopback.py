@@ -10,21 +10,18 @@ from typing import Any
 
 from aiohttp import web
 
-from shared.clock import from_iso
 from tests.served import served
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Loopback:
-    """Answers by (method, path); what has no answer of its own is a merging backend that works."""
+    """Answers by (method, path); what has no answer of its own is said to be well."""
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], Answer] = {}
         self.requests: list[web.Request] = []
         self.bodies: list[Any] = []
-        self.cache: dict[str, float] = {}
-        self.as_of: str | None = None
         self.url = ""
 
     @asynccontextmanager
@@ -48,20 +45,7 @@ class Loopback:
         self.requests.append(request)
         self.bodies.append(json.loads(raw) if raw else None)
         own = self.answers.get((request.method, request.path))
-        if own:
-            return await own(request)
-        if request.method == "POST" and request.path.endswith("/open-interest/ingest"):
-            return self.take(self.bodies[-1])
-        return web.json_response({"data": self.cache, "asOf": _ms(self.as_of)})
-
-    def take(self, batch: Any) -> web.Response:
-        self.cache.update({row["symbol"]: row["openInterestUsd"] for row in batch["data"]})
-        self.as_of = batch["timestamp"]
-        return web.json_response({"success": True, "inserted": len(batch["data"]), "cached": len(self.cache)})
-
-
-def _ms(text: str | None) -> int | None:
-    return None if text is None else from_iso(text)
+        return await own(request) if own else web.json_response({"success": True})
 
 
 async def hang(_: web.Request) -> web.StreamResponse:

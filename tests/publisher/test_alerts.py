@@ -65,18 +65,20 @@ def test_the_backends_spelling_of_a_symbol_is_the_same_symbol() -> None:
     assert is_same(AlertBody("BTCUSDT_260327", "UP", 1, 2, 1, 1, "5 min", AT, "x"), row(symbol="BTCUSDT260327"))
 
 
-class Alerts:
+class Alerts(Bench):
     """A stream with alerts in it, their delivery, and the backend they go to."""
 
+    kind = "alert"
+
     def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
+        super().__init__(redis, clock, loopback.url, **env)
         self.redis = redis
         self.loopback = loopback
-        self.bench = Bench(redis, clock, loopback.url, **env)
         self.backend = Backend(loopback.url, "the-key", client, clock, 30)
         self.delivery = self.restarted()
 
     def restarted(self) -> AlertDelivery:
-        self.delivery = AlertDelivery(backend=self.backend, **self.bench.given())
+        self.delivery = AlertDelivery(backend=self.backend, **self.given())
         return self.delivery
 
     async def add(self, number: int, blob: bytes | None = None) -> str:
@@ -99,9 +101,6 @@ class Alerts:
 
     def shown(self, *rows: dict[str, Any]) -> None:
         self.loopback.answer("GET", ALERTS, 200, json.dumps({"alerts": rows}).encode())
-
-    def outcomes(self) -> dict[str, int]:
-        return self.bench.outcomes("alert")
 
 
 Make = Callable[..., Alerts]
@@ -135,15 +134,6 @@ async def test_alerts_go_out_once_in_order_and_are_acknowledged(make: Make) -> N
     assert one.outcomes() == {"delivered": 3}
     assert await one.redis.hget("oi:publisher", "alerts_in_doubt") is None
     assert one.loopback.requests[0].headers["X-API-Key"] == "the-key"
-
-
-async def test_nothing_to_deliver_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts_module, "BLOCK_MS", 1)
-    one = make()
-
-    await one.step()
-
-    assert one.loopback.requests == []
 
 
 async def stored_behind_a_502(request: web.Request) -> web.StreamResponse:
@@ -241,38 +231,31 @@ async def test_without_an_audit_nobody_looks(make: Make) -> None:
     assert one.outcomes() == {"in_doubt": 1}
 
 
-async def test_a_backend_that_shows_nothing_readable_is_looked_at_ten_times(
-    make: Make, caplog: pytest.LogCaptureFixture
+async def test_a_backend_that_shows_nothing_readable_is_looked_at_for_a_minute_beyond_its_time(
+    make: Make, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = await in_doubt(make)
+    one = await in_doubt(make, BACKEND_TIMEOUT_SEC="30")
     one.loopback.answer("GET", ALERTS, 500)
+    for _ in range(9):
+        with pytest.raises(Away):
+            await one.step()
+        clock.advance(10)
 
-    async def in_vain(times: int) -> None:
-        for _ in range(times):
-            with pytest.raises(Away):
-                await one.step()
-
-    await in_vain(9)
-    one.shown()
-    await in_vain(1)  # a look that shows something: it is not there yet
-    one.loopback.answer("GET", ALERTS, 500)
-    await in_vain(9)
     await one.step()
 
     assert one.outcomes() == {"in_doubt": 1}
     assert len(one.sent()) == 1
-    await one.add(2)
-    await in_vain(1 + 9)  # its POST, and as many looks as the first one got
     assert "an alert in doubt is not sent again" in caplog.messages
 
 
-async def test_a_backend_that_is_away_is_waited_for(make: Make, client: httpx.AsyncClient) -> None:
+async def test_a_backend_that_is_away_is_waited_for(make: Make, clock: FakeClock, client: httpx.AsyncClient) -> None:
     one = await in_doubt(make)
-    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.bench.clock, 30)
+    one.delivery.backend = Backend("http://127.0.0.1:1", "the-key", client, one.clock, 30)
 
     for _ in range(20):
         with pytest.raises(Away) as caught:
             await one.step()
+        clock.advance(10)
 
     assert not caught.value.answered
     assert await one.pending() == 1
@@ -284,10 +267,11 @@ async def test_a_backend_that_is_away_is_waited_for(make: Make, client: httpx.As
         (402, b"<html>pay", Refused),
         (429, b"{}", RateLimited),
         (400, b"<html>", Refused),
+        (500, b'{"error":"Internal server error"}', Away),  # the backend's own: nothing was stored, and it is no doubt
     ],
 )
 async def test_what_is_not_about_the_alert_does_not_cost_it(
-    make: Make, status: int, body: bytes, error: type[Exception]
+    make: Make, clock: FakeClock, status: int, body: bytes, error: type[Exception]
 ) -> None:
     """A hosting platform that was not paid answers 402 to everything for hours."""
     one = make()
@@ -295,10 +279,15 @@ async def test_what_is_not_about_the_alert_does_not_cost_it(
     one.loopback.answer("POST", INGEST, status, body)
 
     for _ in range(3):
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             await one.step()
+        assert type(caught.value) is error
 
     assert (await one.pending(), await one.noted()) == (1, None)
+    del one.loopback.answers["POST", INGEST]
+    clock.advance(60)
+    await one.step()
+    assert one.outcomes() == {"delivered": 1}
 
 
 async def test_an_alert_that_the_backend_refuses_or_nobody_can_read_is_dropped_and_the_next_goes_on(
@@ -318,7 +307,7 @@ async def test_an_alert_that_the_backend_refuses_or_nobody_can_read_is_dropped_a
     assert one.sent() == [1001.0, 1003.0]
     assert one.outcomes() == {"dropped": 3, "delivered": 1}
     assert await one.pending() == 0
-    bad = [one.bench.count("pipeline_bad_rows_total", source="alerts", reason=r) for r in ("refused", "stored_alert")]
+    bad = [one.count("pipeline_bad_rows_total", source="alerts", reason=r) for r in ("refused", "stored_alert")]
     assert bad == [1, 2]
     assert caplog.messages == ["alert dropped"] * 3
 
@@ -342,26 +331,20 @@ async def test_a_group_that_is_gone_or_set_back_repeats_nothing(make: Make, lost
     assert one.outcomes().get("repeated", 0) == (0 if lost == "destroyed" else 3)
 
 
-async def test_the_loop_says_what_it_waits_for_and_obeys_retry_after(make: Make) -> None:
+async def test_the_loop_obeys_retry_after_and_is_ever_more_patient_until_one_is_delivered(make: Make) -> None:
     one = make()
     await one.add(1)
     one.loopback.answer("POST", INGEST, 429, b"{}", **{"Retry-After": "40"})
-
-    assert await one.bench.waits(one.delivery.run, 1) == [40.0]
-    assert "alerts wait in oi:alerts" in one.bench.said[0]
-
-
-async def test_what_is_delivered_ends_the_patience_with_what_was_not(make: Make) -> None:
-    one = make()
-    await one.add(1)
+    assert await one.waits(one.delivery.run, 1) == [40.0]
+    assert "alerts wait in oi:alerts" in one.said[0]
     one.loopback.answer("POST", INGEST, 402)
-    failing = await one.bench.waits(one.delivery.run, 6)
+    failing = await one.waits(one.delivery.run, 6)
     one.loopback.answer("POST", INGEST)
     await one.step()
     await one.add(2)
     one.loopback.answer("POST", INGEST, 402)
 
-    again = await one.bench.waits(one.delivery.run, 1)
+    again = await one.waits(one.delivery.run, 1)
 
     assert failing[-1] > 2 * failing[0]
     assert again[0] <= 0.5
@@ -380,22 +363,6 @@ async def test_each_time_it_goes_out_the_backend_is_given_longer(make: Make, clo
         clock.advance(patience_s + 1)
 
 
-async def test_a_database_that_fails_costs_no_alert(make: Make) -> None:
-    """The backend's own 500 means that nothing was stored: it is no doubt, and is tried again."""
-    one = make()
-    await one.add(1)
-    one.loopback.answer("POST", INGEST, 500, b'{"error":"Internal server error"}')
-    for _ in range(3):
-        with pytest.raises(Away):
-            await one.delivery.deliver_next()
-
-    del one.loopback.answers["POST", INGEST]
-    await one.delivery.deliver_next()
-
-    assert one.bench.outcomes("alert") == {"delivered": 1}
-    assert len(one.loopback.posts(INGEST)) == 4
-
-
 @pytest.mark.parametrize(("old_ms", "outcomes"), [(900_000, {}), (900_001, {"dropped": 1})])
 async def test_one_that_can_never_be_stored_does_not_hold_up_the_rest_for_ever(
     make: Make, clock: FakeClock, old_ms: int, outcomes: dict[str, int]
@@ -411,7 +378,7 @@ async def test_one_that_can_never_be_stored_does_not_hold_up_the_rest_for_ever(
     with contextlib.suppress(Away):
         await one.delivery.deliver_next()
 
-    assert one.bench.outcomes("alert") == outcomes
+    assert one.outcomes() == outcomes
 
 
 async def test_an_outage_that_no_alert_met_leaves_nothing_behind(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,9 +395,9 @@ async def test_an_outage_that_no_alert_met_leaves_nothing_behind(make: Make, mon
         return await known()
 
     alerts.delivery._delivered_id = delivered_id  # type: ignore[method-assign]
-    waits = await alerts.bench.waits(alerts.delivery.run, 8)
+    waits = await alerts.waits(alerts.delivery.run, 8)
 
     assert waits[5] > 2
     assert waits[6] == 0
     assert waits[7] <= 0.5
-    assert alerts.bench.said.ended == [alerts_module.WAIT]
+    assert alerts.said.ended == [alerts_module.WAIT]

@@ -24,15 +24,19 @@ ROWS = [Record("BTCUSDT", 2.0, 200.0, 100.0, None)]
 
 
 async def ingest(backend: Backend) -> None:
-    await backend.ingest(ROWS, NOW_MS, 1, funding=True)
+    await backend.ingest(ROWS, NOW_MS, 1)
 
 
 async def test_a_batch_arrives_with_the_key_and_is_served(backend: Backend, loopback: Loopback) -> None:
-    accepted = await backend.ingest(ROWS, NOW_MS, 1, funding=True)
+    loopback.answer("POST", INGEST, 200, b'{"success": true, "inserted": 1}')
+    loopback.answer("GET", READ, 200, b'{"data": {"BTCUSDT": 200.0}, "asOf": 17}')
+
+    accepted = await backend.ingest(ROWS, NOW_MS, 1)
     snapshot = await backend.read_served()
 
     assert (accepted.stored, accepted.refused) == (1, 0)
-    assert (snapshot.values, snapshot.as_of_ms) == ({"BTCUSDT": 200.0}, NOW_MS)
+    assert (snapshot.values, snapshot.as_of_ms) == ({"BTCUSDT": 200.0}, 17)
+    assert [body["source"] for body in loopback.posts(INGEST)] == ["realtime"]
     post, get = loopback.requests
     assert post.headers["X-API-Key"] == "the-key"
     assert post.headers["Content-Type"] == "application/json"

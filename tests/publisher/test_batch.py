@@ -27,33 +27,24 @@ async def test_accepted_and_lost_is_posted_again(desk: Make) -> None:
     assert one.duplicates == 1
 
 
-async def test_accepted_and_lost_is_not_posted_for_ever(desk: Make) -> None:
-    one = desk()
-    one.node.loses = 10_000
-
-    for _ in range(3):
-        assert await one.cycle() == "PARTIAL"
-
-    assert len(one.node.sizes) == 3 + 3  # three sweeps, and three repetitions in all
-    assert "20 not served" in one.service.health.report().detail
-    assert one.duplicates == 3
-
-
-async def test_a_symbol_that_stands_still_is_no_sign_that_a_batch_arrived(desk: Make) -> None:
+@pytest.mark.parametrize("at_rest", [False, True])
+async def test_accepted_and_lost_is_not_posted_for_ever(desk: Make, at_rest: bool) -> None:
     """With one value as it was in the batch before, a backend that loses all was sent every batch four times."""
     one = desk()
     await one.cycle()
     one.node.loses = 10_000
 
-    def one_at_rest(cache: dict[str, Any], as_of_ms: int | None) -> tuple[dict[str, Any], int | None]:
+    def shows(cache: dict[str, Any], as_of_ms: int | None) -> tuple[dict[str, Any], int | None]:
         row = one.loopback.posts()[-1]["data"][0]
-        return {**cache, row["symbol"]: row["openInterestUsd"]}, as_of_ms
+        return cache | ({row["symbol"]: row["openInterestUsd"]} if at_rest else {}), as_of_ms
 
-    one.node.shows = one_at_rest
+    one.node.shows = shows
     for _ in range(3):
         assert await one.cycle() == "PARTIAL"
 
-    assert len(one.node.sizes) == 1 + 3 + 3
+    assert len(one.node.sizes) == 1 + 3 + 3  # three sweeps, and three repetitions in all
+    assert f"{20 - at_rest} still served with an earlier value" in one.service.health.report().detail
+    assert one.duplicates == 3
 
 
 async def test_pieces_into_a_replacing_backend_heal_into_single_batches(desk: Make) -> None:
@@ -213,25 +204,6 @@ async def test_two_instances_with_a_cache_each_are_named(desk: Make) -> None:
     assert len(one.node.sizes) == 2
 
 
-async def test_what_is_served_unreadably_has_a_word_and_is_not_posted_again(desk: Make) -> None:
-    one = desk()
-    await one.cycle()
-    one.node.shows = lambda cache, at: (dict.fromkeys(cache, "a lot"), at)
-
-    assert await one.cycle() == "PARTIAL"
-
-    assert "in a form that cannot be read" in one.fact("why")
-    assert len(one.node.sizes) == 2
-    assert one.count("pipeline_unserved_symbols", reason="unreadable") == len(SYMBOLS)
-
-
-async def test_numbers_served_as_text_are_numbers(desk: Make) -> None:
-    one = desk()
-    one.node.shows = lambda cache, at: ({symbol: str(usd) for symbol, usd in cache.items()}, at)
-
-    assert await one.cycle() == "VERIFIED"
-
-
 async def test_a_second_writer_is_foreign(desk: Make) -> None:
     one = desk()
     await one.cycle()
@@ -355,6 +327,14 @@ async def test_without_an_audit_every_cycle_says_so(desk: Make) -> None:
     assert one.service.health.report().healthy
 
 
+@pytest.mark.parametrize("switch", ["on", "off"])
+async def test_funding_is_sent_unless_it_is_switched_off(desk: Make, switch: str) -> None:
+    one = desk(BACKEND_SEND_FUNDING=switch)
+    await one.cycle()
+
+    assert {"fundingRate" in row for row in one.loopback.posts()[-1]["data"]} == {switch == "on"}
+
+
 async def test_a_symbol_without_a_mark_is_named_and_never_sent(desk: Make) -> None:
     """BTC at $0.00: a symbol without a price was posted all the same."""
     one = desk()
@@ -388,13 +368,3 @@ async def test_an_as_of_that_stands_still_is_partial(desk: Make) -> None:
 
     assert await one.cycle() == "PARTIAL"
     assert "asOf" in one.fact("why")
-
-
-async def test_symbols_that_left_the_universe_are_ghosts(desk: Make) -> None:
-    one = desk()
-    await one.cycle()
-
-    assert await one.cycle(symbols=SYMBOLS[:-1]) == "VERIFIED"
-
-    assert one.count("pipeline_ghost_symbols") == 1
-    assert b'"verdict":"ghost"' in await one.redis.hget("oi:served", SYMBOLS[-1])

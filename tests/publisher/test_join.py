@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from services.publisher.join import LEFT_OUT, SKEW_MS, Books, Limits, join, own_marks
 from shared.model import MarkPrice, OpenInterest, Reading, Sweep, backend_key
 from tests.builders import NOW_MS, mark, reading, sweep
-from tests.fakes import FakeClock
 
 LIMITS = Limits(mark_max_age_s=15, oi_max_age_s=60)
 
@@ -30,19 +29,6 @@ def test_a_row_carries_contracts_notional_and_price() -> None:
     assert row.mark_price == 93041.35202399
     assert row.notional == float(Decimal("82345.123") * Decimal("93041.35202399"))
     assert row.funding_rate == 0.0001
-
-
-def test_stale_mark_is_left_out_and_named(clock: FakeClock) -> None:
-    """A price that stopped updating must never be published as if it were live."""
-    eth = mark("ETHUSDT", received_ms=clock.now_ms(), event_ms=clock.now_ms())
-    clock.advance(s=20)
-    btc = mark("BTCUSDT", received_ms=clock.now_ms(), event_ms=clock.now_ms())
-    rows = sweep(*(reading(s, received_ms=clock.now_ms()) for s in ("BTCUSDT", "ETHUSDT")), ended_ms=clock.now_ms())
-
-    books = joined(rows, btc, eth, now_ms=clock.now_ms())
-
-    assert [record.symbol for record in books.records] == ["BTCUSDT"]
-    assert books.left_out == {"ETHUSDT": "stale_mark"}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,10 @@ def test_a_batch_that_is_posted_again_drives_out_no_earlier_value() -> None:
 
 
 def test_a_foreign_value_that_went_and_came_back_has_not_stood_still() -> None:
-    """Only what stood for ten minutes is taken for a leftover; another writer comes and goes."""
+    """Only what stood for ten minutes is taken for a leftover; another writer comes and goes.
+
+    A merging backend never forgets it; an alarm nobody can clear would be ignored.
+    """
     ledger = Ledger()
     ledger.see({"X": 5.0}, {"X"}, {"A"}, NOW_MS)
     ledger.see({}, set(), {"A"}, NOW_MS + 1000)

@@ -147,7 +147,7 @@ def test_what_was_learned_outlives_the_process() -> None:
     for n in range(12):
         learn(limits, 5, 10, NOW_MS + n)
 
-    later.recall(decode_kept({name.encode(): value.encode() for name, value in limits.as_fields().items()}))
+    later.recall(decode_kept({name.encode(): str(value).encode() for name, value in limits.as_fields().items()}))
 
     assert later.as_fields() == limits.as_fields()
     assert later.size(10, NOW_MS + 20) == 5

@@ -257,14 +257,25 @@ async def test_what_an_outage_of_a_day_left_of_trimmed_sweeps_does_not_hide_the_
     assert caplog.messages.count("sweeps lost") == 2
 
 
-async def test_redis_away_is_waited_for(desk: Make) -> None:
+async def test_what_retention_took_in_flight_is_looked_for_before_it_counts_as_lost(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had arrived, and three hours went by before the next process looked."""
+    monkeypatch.setattr(outbox, "RETENTION_MS", 30_000)
     one = desk()
-    await one.redis.set("oi:sweeps", "not a stream")
+    await one.cycle()
+    one.node.answers = ["taken"]
+    await one.land_next()
+    await one.step()
+    one.restart()
+    for _ in range(4):
+        await one.land_next()
+    await one.redis.xtrim("oi:sweeps", maxlen=1, approximate=False)
 
-    wait_s = await one.step()
+    await one.until_delivered()
 
-    assert wait_s > 0
-    assert "waiting for Redis" in one.fact("blocked")
+    assert one.node.stored() == [one.timestamps()[n] for n in (0, 1, -1)]
+    assert one.count("pipeline_lost_sweeps_total", cause="retention") == 3
 
 
 async def test_redis_that_is_back_is_not_named_for_sweeps_that_do_not_land(desk: Make) -> None:
@@ -273,7 +284,7 @@ async def test_redis_that_is_back_is_not_named_for_sweeps_that_do_not_land(desk:
     await one.cycle()
     await one.redis.rename("oi:sweeps", "aside")
     await one.redis.set("oi:sweeps", "not a stream")
-    await one.step()
+    assert await one.step() > 0
     assert "waiting for Redis" in one.fact("blocked")
     await one.redis.rename("aside", "oi:sweeps")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.publisher.attempt import Attempt
-from services.publisher.audit import Audit, Proof
+from services.publisher.audit import Proof, Verdict
 from services.publisher.metrics import Metrics
 from services.publisher.report import REFUSED, Report
 from services.publisher.wire import Snapshot
@@ -31,31 +31,33 @@ def report(service: Service) -> Report:
     return Report(service, Metrics(service.registry), fresh_s=60)
 
 
-def proof(audit: Audit, snapshot: Snapshot | None = SEEN, why: str = "", left: int = 0, **more: Any) -> Proof:
+def proof(
+    verdict: Verdict, right: int = 4, snapshot: Snapshot | None = SEEN, why: str = "", left: int = 0, **more: Any
+) -> Proof:
     """Of a batch of four symbols, received one second apart, and so many left out."""
     left_out = {f"L{n}": "stale_mark" for n in range(left)}
     received = {key: NOW_MS - 30_000 - n * 1000 for n, key in enumerate(sorted(ALL))}
     values = dict.fromkeys(ALL, 1.0)
     attempt = Attempt("1-0", "s", NOW_MS, NOW_MS, 1.0, None, values, [], left_out, [], received)  # type: ignore[arg-type]
-    return Proof(attempt, audit, snapshot, why, **more)
+    return Proof(attempt, verdict, why, snapshot, right, **more)
 
 
 def tell(report: Report, one: Proof) -> None:
-    report.cycle(one, "yes", late=False, backlog=0)
+    report.cycle(one, "yes", is_late=False, backlog=0)
 
 
 @pytest.mark.parametrize(
     ("one", "healthy", "detail"),
     [
-        (proof(Audit("VERIFIED", 4)), True, "VERIFIED: 4 of 4 served as sent"),
-        (proof(Audit("VERIFIED", 4), left=4), True, "VERIFIED: 4 of 8 served as sent"),
+        (proof("VERIFIED"), True, "VERIFIED: 4 of 4 served as sent"),
+        (proof("VERIFIED", left=4), True, "VERIFIED: 4 of 8 served as sent"),
         (
-            proof(Audit("VERIFIED", 4), left=5),
+            proof("VERIFIED", left=5),
             False,
             "VERIFIED: 4 of 9 served as sent; most of the universe is left out: 5 stale_mark",
         ),
-        (proof(Audit("UNAUDITED", 0), None), True, "UNAUDITED: 4 of 4 accepted; BACKEND_AUDIT=off"),
-        (proof(Audit("PARTIAL", 3), why="1 not served (A)"), False, "PARTIAL: 3 of 4 served as sent; 1 not served (A)"),
+        (proof("UNAUDITED", 0, None), True, "UNAUDITED: 4 of 4 accepted; BACKEND_AUDIT=off"),
+        (proof("PARTIAL", 3, why="1 not served (A)"), False, "PARTIAL: 3 of 4 served as sent; 1 not served (A)"),
     ],
 )
 def test_a_cycle_is_good_where_most_of_the_universe_was_seen_served(
@@ -73,9 +75,9 @@ def test_what_only_a_cache_hides_is_borne_for_a_while_after_a_verified_cycle(
     service: Service, report: Report, clock: FakeClock, verified: bool, wait_s: float, healthy: bool
 ) -> None:
     service.health.limit_s = 3600
-    tell(report, proof(Audit("VERIFIED", 4)) if verified else proof(Audit("PARTIAL", 3)))
+    tell(report, proof("VERIFIED") if verified else proof("PARTIAL", 3))
     clock.advance(wait_s)
-    tell(report, proof(Audit("UNVERIFIED", 0), None, "a cache", cache_age_s=9.0))
+    tell(report, proof("UNVERIFIED", 0, None, "a cache", cache_age_s=9.0))
 
     assert service.health.report().healthy is healthy
     assert (service.facts["verdict"], service.facts["served"], service.facts["cacheAgeS"]) == (
@@ -89,7 +91,7 @@ def test_what_only_a_cache_hides_is_borne_for_a_while_after_a_verified_cycle(
 def test_what_is_served_right_grows_old_and_what_is_not_does_not_count(
     service: Service, report: Report, clock: FakeClock, how: str
 ) -> None:
-    tell(report, proof(Audit("PARTIAL", 3, **{how: frozenset("D")})))  # type: ignore[arg-type]
+    tell(report, proof("PARTIAL", 3, ghosts=frozenset("XY"), **{how: frozenset("D")}))
 
     def gauge(name: str, **labels: str) -> float | None:
         return service.registry.get_sample_value(f"pipeline_{name}", labels)
@@ -99,6 +101,7 @@ def test_what_is_served_right_grows_old_and_what_is_not_does_not_count(
     assert gauge("served_old_symbols") == 3
     assert gauge("unserved_symbols", reason=how) == 1
     assert gauge("served_symbols") == 3
+    assert gauge("ghost_symbols") == 2
 
 
 def test_a_key_that_is_refused_is_one_matter_whoever_met_it(report: Report, caplog: pytest.LogCaptureFixture) -> None:

@@ -48,9 +48,8 @@ def test_an_address_that_would_leak_or_mislead_stops_the_start(given: str) -> No
 
 
 def test_plain_http_to_another_host_has_to_be_allowed_by_name() -> None:
-    assert (
-        settings(BACKEND_URL="http://backend.example", BACKEND_ALLOW_HTTP="1").backend_url == "http://backend.example"
-    )
+    url = "http://backend.example"
+    assert settings(BACKEND_URL=url, BACKEND_ALLOW_HTTP="1").backend_url == url
 
 
 def test_the_names_operators_already_use_are_understood() -> None:
@@ -59,11 +58,17 @@ def test_the_names_operators_already_use_are_understood() -> None:
     assert (old.backend_url, old.backend_api_key) == ("https://backend.example", KEY)
 
 
-def test_the_key_is_in_no_repr_and_no_error() -> None:
+def test_the_key_is_in_no_repr() -> None:
     assert KEY not in repr(settings())
-    with pytest.raises(SettingsError) as caught:
-        settings(BACKEND_API_KEY=f"{KEY}\nX-Other: 1")
+
+
+@pytest.mark.parametrize("unfit", [f"{KEY}\nX-Other: 1", f'"{KEY}"', f"'{KEY}'", f'"{KEY}', f"{KEY}'"])
+def test_a_key_that_no_header_takes_or_with_its_quotes_on_is_refused_unshown(unfit: str) -> None:
+    """`docker run --env-file` keeps the quotes, and the backend would answer 401 all night."""
+    with pytest.raises(SettingsError, match=r"BACKEND_API_KEY=\(secret\): ") as caught:
+        settings(BACKEND_API_KEY=unfit)
     assert KEY not in str(caught.value)
+    assert ("has its quotes on" in str(caught.value)) is ("\n" not in unfit)
     assert caught.value.__cause__ is None
 
 
@@ -81,21 +86,7 @@ def test_an_unreadable_credential_is_named_without_its_content(tmp_path: Path) -
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("quoted", [f'"{KEY}"', f"'{KEY}'", f'"{KEY}', f"{KEY}'"])
-def test_a_key_with_its_quotes_on_is_refused(quoted: str) -> None:
-    """`docker run --env-file` keeps them, and the backend would answer 401 all night."""
-    with pytest.raises(SettingsError, match=r"BACKEND_API_KEY=\(secret\): has its quotes on") as caught:
-        settings(BACKEND_API_KEY=quoted)
-    assert KEY not in str(caught.value)
-
-
 def test_a_missing_key_is_a_mistake_except_on_this_machine() -> None:
     with pytest.raises(SettingsError, match="BACKEND_API_KEY is not set"):
         settings(BACKEND_API_KEY="")
     assert settings(BACKEND_API_KEY="", BACKEND_URL="http://127.0.0.1:3001").backend_api_key == ""
-
-
-@pytest.mark.parametrize("name", ["BACKEND_AUDIT", "MARK_MAX_AGE_SEC", "BACKEND_MAX_ROWS", "METRICS_PORT"])
-def test_a_mistyped_value_is_named(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name}='onn'"):
-        settings(**{name: "onn"})

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
+from services.publisher import universe
 from shared.store import STATUS
-from tests.fakes import FakeClock
-from tests.publisher.loopback import Loopback
-from tests.publisher.universes import FEW, FORTY, HOLD_S, LOOK_S, READ, SEND_S, UPDATE, Make, Universe, delivered
-
-
-@pytest.fixture
-def make(redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient) -> Make:
-    return lambda **env: Universe(redis, clock, loopback, client, **env)
+from tests.publisher.universes import FEW, FORTY, HOLD_S, LOOK_S, READ, SEND_S, UPDATE, Make, delivered
 
 
 async def test_an_empty_universe_is_never_sent(make: Make) -> None:
@@ -123,7 +115,7 @@ async def test_another_writer_is_named_and_ours_is_put_back(make: Make, caplog: 
     assert len(one.table) == 40
     assert one.outcomes() == {"delivered": 1, "restored": 1}
     assert [event for event in caplog.messages if event.startswith("universe ")] == ["universe FOREIGN"]
-    ended = one.bench.said.ended.count
+    ended = one.said.ended.count
     assert ended("universe HELD_BACK") > ended("universe FOREIGN") > 0
 
 
@@ -157,10 +149,11 @@ async def test_one_found_behind_an_unclear_answer_is_told_from_one_restored(
 
 
 async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
-    make: Make, caplog: pytest.LogCaptureFixture
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each update is two queries a symbol: a war would cost the backend more than the wrong universe does."""
     one = await delivered(make, FEW)
+    monkeypatch.setattr(universe, "STEP_S", 10.0)  # half an hour in fewer steps
 
     async def lost(_: web.Request) -> web.StreamResponse:
         return web.json_response({"success": True})
@@ -177,7 +170,7 @@ async def test_a_writer_that_never_rests_is_not_fought_with_every_look(
 async def test_a_universe_that_can_be_read_back_again_ends_the_trouble(make: Make) -> None:
     """The log told of the next one as if it had lasted since the first."""
     one = await delivered(make)
-    said, unread = one.bench.said, "the backend's universe cannot be read back"
+    said, unread = one.said, "the backend's universe cannot be read back"
     said.ended.clear()
     one.loopback.answer("GET", READ, 500)
     await one.run(LOOK_S)

@@ -27,14 +27,15 @@ FORTY = [f"S{n:02}USDT" for n in range(40)]
 FEW = FORTY[:4]  # where their number does not matter
 
 
-class Universe:
+class Universe(Bench):
     """What the poller left in Redis, its delivery, and the backend's table."""
 
+    kind = "universe"
+
     def __init__(self, redis: Redis, clock: FakeClock, loopback: Loopback, client: httpx.AsyncClient, **env: str):
+        super().__init__(redis, clock, loopback.url, **env)
         self.redis = redis
-        self.clock = clock
         self.loopback = loopback
-        self.bench = Bench(redis, clock, loopback.url, **env)
         self.backend = Backend(loopback.url, "the-key", client, clock, 30)
         self.table: dict[str, str] = {}
         loopback.answers["POST", UPDATE] = self.update
@@ -42,7 +43,7 @@ class Universe:
         self.restart()
 
     def restart(self) -> None:
-        self.delivery = UniverseDelivery(backend=self.backend, **self.bench.given())
+        self.delivery = UniverseDelivery(backend=self.backend, **self.given())
 
     async def update(self, _: web.Request) -> web.StreamResponse:
         self.table = {row["symbol"]: row["lastSeenAt"] for row in self.loopback.bodies[-1]["symbols"]}
@@ -74,14 +75,11 @@ class Universe:
         return sum(request.method == "GET" for request in self.loopback.requests)
 
     def differing(self, reason: str) -> float:
-        return self.bench.count("pipeline_universe_differing_symbols", reason=reason)
+        return self.count("pipeline_universe_differing_symbols", reason=reason)
 
     @property
     def facts(self) -> dict[str, str]:
-        return self.bench.service.facts
-
-    def outcomes(self) -> dict[str, int]:
-        return self.bench.outcomes("universe")
+        return self.service.facts
 
 
 Make = Callable[..., Universe]
