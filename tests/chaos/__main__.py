@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -60,8 +61,8 @@ def main() -> int:
     args = parser.parse_args()
     faults = chosen(args.only)
     if args.list:
-        for fault in faults:
-            say(f"{fault.name:<18} {fault.about}")
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--list | head`
+        say("\n".join(f"{fault.name:<18} {fault.about}" for fault in faults))
         return 0
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="oi-chaos-") as scratch:
