@@ -64,7 +64,7 @@ def test_a_batch_arrives_without_reloading(page: Page, backend: Backend) -> None
 def test_ages_go_on_and_change_colour(page: Page, backend: Backend) -> None:
     for symbol, seconds in (("AUSDT", 3), ("BUSDT", 16), ("CUSDT", 40)):
         backend.ingest([row(symbol)], ago(seconds))
-    backend.ingest([row("DUSDT")], ago(13))
+    backend.ingest([row("DUSDT")], ago(14))
     page.goto(backend.url)
 
     expect(page.locator('tr[data-symbol="AUSDT"]')).to_have_attribute("data-level", "good")
