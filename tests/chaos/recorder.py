@@ -10,8 +10,9 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
+from dev.redis_server import monitored
+
 COIN_M = 2
-LONGEST = 64 * 1024 * 1024
 # HSET oi:mark BTCUSDT {"mark":...,"t":1764720000000,...} as MONITOR prints it: quoted, quotes escaped
 _ROW = re.compile(rb'"((?:[^"\\]|\\.)+)" "\{\\"mark\\".*?\\"t\\":(\d{13})')
 
@@ -25,7 +26,7 @@ class Sent:
 
     async def follow(self, origin: str) -> None:
         streams = f"{origin}/market/stream?streams=!markPrice@arr@1s"
-        async with connect(streams, max_size=LONGEST, compression=None, ping_interval=None) as ws:
+        async with connect(streams, max_size=None, compression=None, ping_interval=None) as ws:
             self.connected.set()
             async for frame in ws:
                 for row in _rows(frame):
@@ -46,16 +47,10 @@ class Written:
         self.watching = asyncio.Event()
 
     async def follow(self, port: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONGEST)
-        try:
-            writer.write(b"MONITOR\r\n")
-            async for line in reader:
-                self.watching.set()
-                if b'"HSET" "oi:mark"' in line:
-                    for name, event_ms in _ROW.findall(line):
-                        self.seconds[_unescaped(name)].add(int(event_ms))
-        finally:
-            writer.close()
+        async for line in monitored(port, self.watching):
+            if b'"HSET" "oi:mark"' in line:
+                for name, event_ms in _ROW.findall(line):
+                    self.seconds[_unescaped(name)].add(int(event_ms))
 
 
 def _unescaped(name: bytes) -> str:

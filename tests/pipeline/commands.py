@@ -10,7 +10,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-LONGEST = 64 * 1024 * 1024
+from dev.redis_server import monitored
+
 # 1764720000.123456 [0 127.0.0.1:51234] "HSET" "oi:mark" "BTCUSDT" ... : client address, command, first argument
 _LINE = re.compile(rb'\d+\.\d+ \[\d+ ([^\]]+)\] "(\w+)"(?: "((?:[^"\\]|\\.)*)")?')
 
@@ -26,17 +27,11 @@ class Commands:
         self.watching = asyncio.Event()
 
     async def follow(self) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=LONGEST)
-        try:
-            writer.write(b"MONITOR\r\n")
-            async for line in reader:
-                self.watching.set()
-                found = _LINE.match(line[:300].removeprefix(b"+"))
-                if found:
-                    command = b" ".join(filter(None, found.groups()[1:])).decode()
-                    self._seen.append((found[1].decode(), command))
-        finally:
-            writer.close()
+        async for line in monitored(self._port, self.watching):
+            found = _LINE.match(line[:300])
+            if found:
+                command = b" ".join(filter(None, found.groups()[1:])).decode()
+                self._seen.append((found[1].decode(), command))
 
     def clear(self) -> None:
         self._seen.clear()

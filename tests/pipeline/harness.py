@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from dev.node import require_node
-from dev.processes import Child
+from dev.processes import Child, stop_all
 from dev.redis_server import free_port, server_command
 from shared import store
 from shared.clock import iso
@@ -22,6 +22,7 @@ from tests.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-must-never-be-seen"
 SWEEP_S = "1.5"  # the scaled-down interval: five seconds in production
+STAND_INS = ("redis", "exchange", "backend")
 SERVICES = ("ws_daemon", "oi_poller", "publisher")
 
 
@@ -29,7 +30,7 @@ class Pipeline:
     """Children by name in ``self[name]``; ``api`` talks to the stand-ins, ``redis`` to Redis."""
 
     def __init__(self, folder: Path, cache_mode: str = "merge", redis_binary: str = "", **env: str) -> None:
-        self.ports = {name: free_port() for name in ("redis", "exchange", "backend", *SERVICES)}
+        self.ports = {name: free_port() for name in (*STAND_INS, *SERVICES)}
         self.children: dict[str, Child] = {}
         self.api = httpx.AsyncClient(timeout=20)
         # One retry: after a kill of Redis the pooled connection is dead, which is not what a test is about.
@@ -58,17 +59,23 @@ class Pipeline:
     def origin(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
 
-    def start(self) -> None:
+    def start(self, *names: str) -> None:
+        """Those named, in this order; else all of them."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._child("redis", server_command(self.ports["redis"], str(self._folder), self._redis_binary), {})
-        port = str(self.ports["exchange"])
-        exchange = [sys.executable, "-m", "dev.exchange", "--port", port, "--weight-limit", "100000"]
-        self._child("exchange", [*exchange, *self.exchange_args], {})
-        backend = {"PORT": str(self.ports["backend"]), "API_KEY": KEY, "CACHE_MODE": self._cache_mode}
-        self._child("backend", [require_node(), "dev/backend/server.mjs"], backend)
-        for name in SERVICES:
-            env = {**self._env, "METRICS_PORT": str(self.ports[name])}
-            self._child(name, [sys.executable, "-m", f"services.{name}"], env)
+        for name in names or (*STAND_INS, *SERVICES):
+            self._child(name, *self._command(name))
+
+    def _command(self, name: str) -> tuple[list[str], dict[str, str]]:
+        port = self.ports[name]
+        if name == "redis":
+            return server_command(port, str(self._folder), self._redis_binary), {}
+        if name == "exchange":
+            argv = [sys.executable, "-m", "dev.exchange", "--port", str(port), "--weight-limit", "100000"]
+            return [*argv, *self.exchange_args], {}
+        if name == "backend":
+            env = {"PORT": str(port), "API_KEY": KEY, "CACHE_MODE": self._cache_mode}
+            return [require_node(), "dev/backend/server.mjs"], env
+        return [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": str(port)}
 
     def start_service(self, name: str, **env: str) -> None:
         """One more, beside those that deliver."""
@@ -80,8 +87,7 @@ class Pipeline:
         self.children[name] = child
 
     async def close(self) -> None:
-        for child in reversed(self.children.values()):
-            child.stop()
+        stop_all(self.children.values())
         await self.redis.aclose()
         await self.api.aclose()
 
