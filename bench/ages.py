@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-DAY_MS = 86_400_000
-
 
 class Seen(NamedTuple):
     """One value as it came to be held: when it came, when the exchange made it; Unix ms."""
@@ -24,16 +22,6 @@ class Ages(NamedTuple):
     median_s: float
     worst_s: float
     symbols: int
-
-
-def made_ms(value: float | str, got_ms: int) -> int:
-    """The instant written into the decimals of a value: ms of the UTC day / 10^8, the last such moment before it came.
-
-    The stand-in's clock is this machine's, so a value never comes before it was made, but for rounding.
-    """
-    into_day = round(float(value) % 1 * 1e8)
-    today = got_ms // DAY_MS * DAY_MS + into_day
-    return today - DAY_MS if today > got_ms + 1000 else today
 
 
 def ages(seen: Iterable[Seen], from_ms: int, until_ms: int, step_ms: int = 250) -> Ages:

@@ -43,7 +43,6 @@ async def landed_to_posted(rig: Rig) -> list[float]:
     """Milliseconds from the entry in the stream to the arrival of the POST, for so many cycles."""
     known = max(batch.number for batch in await batches(rig, 0))
     sweeps = Sweeps(rig.redis)
-    await sweeps.skip_to_end()
     landed = [await sweeps.next() for _ in range(CYCLES)]
     await until("the last batch", lambda: _since(rig, landed[-1].landed_ms))
     arrived = [batch.received_ms for batch in await batches(rig, known)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
-from bench.peer import BARE, CCXT, REQUESTS, NotThereError, Peer
+from bench.peer import BARE, CCXT, REQUESTS, Peer
 from bench.results import Results
 from bench.rig import Rig, until
-from bench.usage import cpu_s
+from bench.usage import Spent
 from bench.watch import counter
 
 SECONDS, WARM_UP_S = 8.0, 3.0
@@ -31,12 +30,9 @@ async def measure(results: Results) -> None:
 
 
 async def theirs(results: Results, rig: Rig, peer: Peer, *more: str) -> None:
-    try:
+    with results.of(peer.name, "feed_cpu_1"):
         told = await peer.feed(rig.origin("exchange", "ws"), SECONDS, *more)
-    except NotThereError as e:
-        results.not_measured(peer.name, ["feed_cpu_1"], str(e))
-        return
-    results.theirs("feed_cpu_1", peer.name, told["cpu_s"][0] * 1000)
+        results.theirs("feed_cpu_1", peer.name, told["cpu_s"][0] * 1000)
 
 
 async def cost(rig: Rig, seconds: float) -> tuple[float, float]:
@@ -47,8 +43,6 @@ async def cost(rig: Rig, seconds: float) -> tuple[float, float]:
 
     await until("marks in Redis", written)
     await asyncio.sleep(WARM_UP_S)
-    begun_s, rows, used_s = time.monotonic(), await counter(rig, "ws_daemon", ROWS), cpu_s(rig.pid("ws_daemon"))
+    spent, rows = Spent(rig.pid("ws_daemon")), await counter(rig, "ws_daemon", ROWS)
     await asyncio.sleep(seconds)
-    used_s = cpu_s(rig.pid("ws_daemon")) - used_s
-    took_s = time.monotonic() - begun_s
-    return used_s / took_s, (await counter(rig, "ws_daemon", ROWS) - rows) / took_s
+    return spent.share(), (await counter(rig, "ws_daemon", ROWS) - rows) / spent.seconds()

@@ -12,13 +12,14 @@ import statistics
 from typing import Any
 
 from bench import ages, sweeps
-from bench.ages import Seen, made_ms
-from bench.peer import CRYPTOFEED, PEERS, NotThereError, Peer
+from bench.ages import Seen
+from bench.peer import CRYPTOFEED, PEERS, Peer
 from bench.results import Results
 from bench.rig import SYMBOLS, Rig, now_ms
 from bench.rows import SERVICES
 from bench.usage import resident_mib
 from bench.watch import Batch, batches
+from dev.exchange.values import made_ms
 
 SECONDS, WARM_UP_S, LATENCY_MS = 66.0, 12.0, 50.0
 ALONE_S = 130.0  # until oi_poller has watched a whole minute of the exchange without seeing anybody else
@@ -85,12 +86,9 @@ class Book:
 async def theirs(results: Results, peer: Peer) -> None:
     async with Rig(*STAND_IN) as rig:
         symbols = await rig.start_exchange(LATENCY_MS)
-        try:
+        with results.of(peer.name, *AGE_ROWS):
             seen = await peer.follow(rig.origin("exchange"), symbols, WARM_UP_S + SECONDS)
-        except NotThereError as e:
-            results.not_measured(peer.name, AGE_ROWS, str(e))
-            return
-        await _tell(results, peer.name, rig, seen)
+            await _tell(results, peer.name, rig, seen)
 
 
 async def _tell(results: Results, who: str, rig: Rig, seen: list[Seen]) -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dev.node import find_node
 from dev.redis_server import server_binary
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("aiohttp", "httpx", "websockets", "redis", "hiredis", "msgspec", "msgpack", "prometheus-client", "uvloop")
+LIBRARIES = ("aiohttp", "httpx", "websockets", "redis", "hiredis", "msgspec", "msgpack", "prometheus-client")
 
 
 def machine() -> dict[str, Any]:
@@ -27,7 +27,7 @@ def machine() -> dict[str, Any]:
         "node": _said([find_node() or "node", "--version"]),
         "redis": _said([server_binary(), "--version"])[:60],
         "commit": _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+        "libraries": {name: version(name) for name in LIBRARIES},
         "load before": round(os.getloadavg()[0], 2),
     }
 
@@ -37,13 +37,6 @@ def _cpu() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _said(argv: list[str]) -> str:

@@ -14,7 +14,8 @@ import time
 from bench.month import Month, Walker
 from bench.results import Results
 from bench.rig import SYMBOLS, Rig, now_ms, until
-from bench.usage import cpu_s, resident_mib
+from bench.usage import Spent, resident_mib
+from bench.watch import counter
 from dev.exchange.venue import Settings, Venue
 from dev.redis_server import free_port
 from shared.history.file import Series
@@ -38,7 +39,7 @@ async def measure(results: Results) -> None:
             await rig.start_service(name)
         results.ours("keeper_asking", await asking(rig))
         await asyncio.sleep(SETTLED_S)
-        results.ours("keeper_steady", await busy(rig, STEADY_S))
+        results.ours("keeper_steady", await steady(rig))
         results.ours("memory_month", resident_mib(rig.pid("oi_keeper")))
         await answers(results, rig, symbols)
 
@@ -46,28 +47,26 @@ async def measure(results: Results) -> None:
 async def asking(rig: Rig) -> float:
     """Per cent of a core from the first answer of the exchange to the last."""
     await until("the first week", lambda: told(rig, 1), within_s=60)
-    begun_s, used_s = time.monotonic(), cpu_s(rig.pid("oi_keeper"))
+    spent = Spent(rig.pid("oi_keeper"))
     await until("every week", lambda: told(rig, UNTOLD), within_s=120, every_s=0.5)
-    return 100 * (cpu_s(rig.pid("oi_keeper")) - used_s) / (time.monotonic() - begun_s)
+    return 100 * spent.share()
 
 
 async def told(rig: Rig, symbols: int) -> bool:
-    async with rig.api.get(rig.origin("oi_keeper") + "/metrics") as answer:
-        lines = [line for line in (await answer.text()).splitlines() if line.startswith("pipeline_history_backfilled")]
-    return sum(float(line.rpartition(" ")[2]) for line in lines) >= symbols
+    return await counter(rig, "oi_keeper", "pipeline_history_backfilled_total") >= symbols
 
 
-async def busy(rig: Rig, seconds: float) -> float:
+async def steady(rig: Rig) -> float:
     """Per cent of a core."""
-    used_s = cpu_s(rig.pid("oi_keeper"))
-    await asyncio.sleep(seconds)
-    return 100 * (cpu_s(rig.pid("oi_keeper")) - used_s) / seconds
+    spent = Spent(rig.pid("oi_keeper"))
+    await asyncio.sleep(STEADY_S)
+    return 100 * spent.share()
 
 
 async def answers(results: Results, rig: Rig, symbols: list[str]) -> None:
     port = rig.ports["api"] = free_port()
     await rig.start_service("funding_api", FUNDING_API_PORT=str(port))
-    await until("the API listens", lambda: listening(port))
+    await asyncio.to_thread(rig.children["funding_api"].until_listening, port)
     since = int(time.time()) - WEEK_S
     week = [await asked_ms(rig, f"/history/{symbol}?from={since}&step=5m") for symbol in symbols[:QUESTIONS]]
     results.ours("history_week", statistics.median(week))
@@ -77,15 +76,6 @@ async def answers(results: Results, rig: Rig, symbols: list[str]) -> None:
     results.notes["resident memory of funding_api after these questions, MiB"] = round(
         resident_mib(rig.pid("funding_api")), 1
     )
-
-
-async def listening(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def asked_ms(rig: Rig, path: str) -> float:

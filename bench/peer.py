@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.ages import Seen, made_ms
-from bench.results import FLOOR
+from bench.ages import Seen
+from bench.results import FLOOR, NotThereError
+from dev.exchange.values import made_ms
 from dev.node import find_node
 from dev.processes import die_with_parent
 
 FOLDER = Path(__file__).resolve().parent
 PYTHON = FOLDER / ".venv" / "bin" / "python"
 SCRIPTS = FOLDER / "peers"
-
-
-class NotThereError(Exception):
-    """This peer cannot be measured here; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -48,55 +45,48 @@ class Peer:
 
     async def sweeps(self, origin: str, symbols: Sequence[str], times: int, within_s: float) -> dict[str, Any]:
         """CPU and wall seconds of each sweep, without the one that opens connections; what it got; its version."""
-        child = await self._start(self.script, "sweep", origin, str(times))
-        told = await _told(child, json.dumps(symbols).encode(), within_s)
+        told = await self._told(within_s, symbols, self.script, "sweep", origin, str(times))
         if min(told["got"]) < len(symbols):
             raise NotThereError(f"got {min(told['got']):g} of {len(symbols)} symbols")
         return told
 
     async def follow(self, origin: str, symbols: Sequence[str], seconds: float) -> list[Seen]:
         """Every value as it came, until the time is over."""
-        child = await self._start(self.script, "follow", origin)
-        said = asyncio.create_task(child.communicate(json.dumps(symbols).encode()))
-        await asyncio.wait({said}, timeout=seconds)
-        early = said.done()
-        _end(child)
-        out, err = await said
-        if early or not out:
-            raise NotThereError(f"{'ended by itself' if early else 'said nothing'}: {_last_line(err)}")
-        whole = out[: out.rindex(b"\n") + 1]
-        return [_seen(line) for line in whole.decode().splitlines()]
+        try:
+            ended = await self._run(seconds, symbols, self.script, "follow", origin)
+        except subprocess.TimeoutExpired as e:
+            lines = (e.stdout or b"").decode().rpartition("\n")[0].splitlines()
+        else:
+            raise NotThereError(f"ended by itself: {_last_line(ended.stderr)}")
+        if not lines:
+            raise NotThereError("said nothing")
+        return [_seen(line) for line in lines]
 
     async def feed(self, origin: str, seconds: float, *more: str) -> dict[str, Any]:
         """CPU seconds for each second of the stream of marks; its version."""
-        child = await self._start(self.stream, "feed", origin, str(seconds), *more)
-        return await _told(child, b"", seconds + 30)
+        return await self._told(seconds + 30, (), self.stream, "feed", origin, str(seconds), *more)
 
-    async def _start(self, script: str, mode: str, origin: str, *more: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        argv = [*self.command(script), mode, origin, *more]
-        return await asyncio.create_subprocess_exec(
-            *argv, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 24, preexec_fn=die_with_parent
+    async def _told(self, within_s: float, symbols: Sequence[str], script: str, *words: str) -> dict[str, Any]:
+        """The one JSON object that a peer prints before it ends."""
+        try:
+            ended = await self._run(within_s, symbols, script, *words)
+        except subprocess.TimeoutExpired:
+            raise NotThereError(f"not done within {within_s:g} s") from None
+        if ended.returncode != 0:
+            raise NotThereError(f"ended with status {ended.returncode}: {_last_line(ended.stderr)}")
+        told: dict[str, Any] = json.loads(ended.stdout)
+        return told
+
+    async def _run(
+        self, within_s: float, symbols: Sequence[str], script: str, *words: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """In a thread of its own; killed when the time is over."""
+        argv, said = [*self.command(script), *words], json.dumps(symbols).encode()
+        return await asyncio.to_thread(
+            lambda: subprocess.run(
+                argv, input=said, capture_output=True, timeout=within_s, preexec_fn=die_with_parent, check=False
+            )
         )
-
-
-async def _told(child: asyncio.subprocess.Process, said: bytes, within_s: float) -> dict[str, Any]:
-    """The one JSON object that a peer prints before it ends."""
-    try:
-        out, err = await asyncio.wait_for(child.communicate(said), within_s)
-    except TimeoutError:
-        raise NotThereError(f"not done within {within_s:g} s") from None
-    finally:
-        _end(child)
-    if child.returncode != 0:
-        raise NotThereError(f"ended with status {child.returncode}: {_last_line(err)}")
-    told: dict[str, Any] = json.loads(out)
-    return told
-
-
-def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        child.send_signal(signal.SIGKILL)
 
 
 def _seen(line: str) -> Seen:

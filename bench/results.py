@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.rows import BY_KEY, ROWS, Row
 
 OURS, FLOOR = "ours", "bare libraries"
+
+
+class NotThereError(Exception):
+    """This peer cannot be measured here; the text says why."""
 
 
 @dataclass
@@ -26,9 +31,13 @@ class Results:
     def theirs(self, key: str, who: str, value: float) -> None:
         self.figures[BY_KEY[key].key][who] = value
 
-    def not_measured(self, who: str, keys: Iterable[str], why: str) -> None:
-        for key in keys:
-            self.missing[f"{who}: {BY_KEY[key].what}"] = why
+    @contextmanager
+    def of(self, who: str, *keys: str) -> Iterator[None]:
+        """A block that measures a peer; one that cannot be measured is named, with why."""
+        try:
+            yield
+        except NotThereError as e:
+            self.missing |= {f"{who}: {BY_KEY[key].what}": str(e) for key in keys}
 
     def met(self, row: Row) -> bool | None:
         """Whether ours reaches what it has to; None where it was not measured."""

@@ -15,7 +15,7 @@ import aiohttp
 from redis.asyncio import Redis
 
 from dev.node import require_node
-from dev.processes import Child
+from dev.processes import Child, stop_all
 from dev.redis_server import free_port, server_command
 
 SYMBOLS = 341
@@ -59,8 +59,7 @@ class Rig:
     ) -> None:
         if error is not None:
             sys.stderr.write("".join(f"--- {name}\n{child.tail(8)}\n" for name, child in self.children.items()))
-        for child in reversed(self.children.values()):
-            child.stop()
+        stop_all(self.children.values())
         await self.api.close()
         if "redis" in self.children:
             await self.redis.aclose()
@@ -74,7 +73,7 @@ class Rig:
 
     async def start_redis(self) -> None:
         port = self.ports["redis"] = free_port()
-        self.redis = Redis(port=port, socket_timeout=10)
+        self.redis = Redis(port=port, socket_timeout=None)
         self.env["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
         await self._start("redis", server_command(port, self._folder.name))
 
@@ -104,21 +103,7 @@ class Rig:
         child = Child(name, list(argv), {**self.env, **env}, Path(self._folder.name))
         child.start()
         self.children[name] = child
-        await self.listening(name)
-
-    async def listening(self, name: str) -> None:
-        async def connected() -> bool:
-            child = self.children[name]
-            if child.status() is not None:
-                raise RuntimeError(f"{name} ended with status {child.status()}: {child.tail()}")
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.ports[name])
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        await until(f"{name} listens", connected)
+        child.until_listening(self.ports[name])
 
     async def get(self, name: str, path: str) -> Any:
         async with self.api.get(self.origin(name) + path) as answer:

@@ -8,13 +8,12 @@ so bounds the wall time of everybody.
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
-from bench.peer import BARE, CCXT, REQUESTS, TARDIS, NotThereError, Peer
+from bench.peer import BARE, CCXT, REQUESTS, TARDIS, Peer
 from bench.results import Results
 from bench.rig import Rig
 from bench.usage import cpu_s
-from bench.watch import Landed, Sweeps
+from bench.watch import Sweeps
 
 LATENCY_MS = 50.0
 OURS, WARM_UP = 8, 2
@@ -25,7 +24,9 @@ async def measure(results: Results) -> None:
     async with Rig("--clock-in-values", "--weight-limit", "1000000", OI_MIN_INTERVAL_SEC="1") as rig:
         await rig.start_redis()
         symbols = await rig.start_exchange(LATENCY_MS)
-        cpu, walls = await ours(rig)
+        await rig.start_service("ws_daemon")
+        await rig.start_service("oi_poller", OI_MAX_REQ_PER_MIN="100000", OI_WEIGHT_RESERVE="0")
+        cpu, walls = await steady(rig, OURS)
         results.ours("sweep_cpu", cpu)
         results.ours("sweep_wall", statistics.median(walls))
         for name in ("ws_daemon", "oi_poller"):
@@ -34,30 +35,19 @@ async def measure(results: Results) -> None:
             await theirs(results, rig, peer, symbols, times, within_s)
 
 
-async def ours(rig: Rig, sweeps: int = OURS) -> tuple[float, list[float]]:
-    """CPU seconds of the poller from landing to landing, and how long the sweeps took."""
-    await rig.start_service("ws_daemon")
-    await rig.start_service("oi_poller", OI_MAX_REQ_PER_MIN="100000", OI_WEIGHT_RESERVE="0")
-    return await steady(rig, sweeps)
-
-
 async def steady(rig: Rig, sweeps: int) -> tuple[float, list[float]]:
-    """The same, of a poller that runs already."""
+    """CPU seconds of the poller from landing to landing, and how long the sweeps took."""
     landed = Sweeps(rig.redis)
-    await landed.skip_to_end()
     for _ in range(WARM_UP):
         await landed.next()
     before_s = cpu_s(rig.pid("oi_poller"))
-    seen: list[Landed] = [await landed.next() for _ in range(sweeps)]
-    return (cpu_s(rig.pid("oi_poller")) - before_s) / sweeps, [one.took_s for one in seen]
+    walls = [(await landed.next()).took_s for _ in range(sweeps)]
+    return (cpu_s(rig.pid("oi_poller")) - before_s) / sweeps, walls
 
 
 async def theirs(results: Results, rig: Rig, peer: Peer, symbols: list[str], times: int, within_s: float) -> None:
-    try:
-        told: dict[str, Any] = await peer.sweeps(rig.origin("exchange"), symbols, times, within_s)
-    except NotThereError as e:
-        results.not_measured(peer.name, ("sweep_cpu", "sweep_wall"), str(e))
-        return
-    results.versions[peer.name] = told["version"]
-    results.theirs("sweep_cpu", peer.name, statistics.median(told["cpu_s"]))
-    results.theirs("sweep_wall", peer.name, statistics.median(told["wall_s"]))
+    with results.of(peer.name, "sweep_cpu", "sweep_wall"):
+        told = await peer.sweeps(rig.origin("exchange"), symbols, times, within_s)
+        results.versions[peer.name] = told["version"]
+        results.theirs("sweep_cpu", peer.name, statistics.median(told["cpu_s"]))
+        results.theirs("sweep_wall", peer.name, statistics.median(told["wall_s"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bench.peer import BARE, PEERS
@@ -58,24 +59,9 @@ def about(machine: dict[str, Any], results: Results) -> str:
 
 def as_json(machine: dict[str, Any], results: Results, took_s: float) -> str:
     rows = [
-        {
-            "key": row.key,
-            "what": row.what,
-            "unit": row.unit,
-            "figures": results.figures[row.key],
-            "bestPeerOverOurs": results.ratio(row),
-            "toReach": row.reach,
-            "met": results.met(row),
-            "floor": row.floor,
-        }
+        {**asdict(row), "figures": results.figures[row.key], "ratio": results.ratio(row), "met": results.met(row)}
         for row in ROWS
     ]
-    document = {
-        "machine": machine,
-        "peers": results.versions,
-        "tookS": round(took_s, 1),
-        "rows": rows,
-        "notMeasured": results.missing,
-        "notes": results.notes,
-    }
+    about = {"machine": machine, "peers": results.versions, "tookS": round(took_s, 1)}
+    document = {**about, "rows": rows, "notMeasured": results.missing, "notes": results.notes}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

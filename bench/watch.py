@@ -15,7 +15,6 @@ from shared.sweeplog import FIELD
 class Landed(NamedTuple):
     """One sweep in the stream; ``landed_ms`` is the clock of Redis when it took the entry, all in Unix ms."""
 
-    entry_id: str
     landed_ms: int
     started_ms: int
     ended_ms: int
@@ -28,29 +27,21 @@ class Landed(NamedTuple):
 
 
 class Sweeps:
-    """Reads the stream from the moment it is made."""
+    """Those that land from now on."""
 
-    def __init__(self, redis: Redis, after: str = "0") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._after = after
+        self._after = "$"
 
-    async def next(self, within_ms: int = 120_000) -> Landed:
-        found: Any = await self._redis.xread({SWEEPS: self._after}, count=1, block=min(within_ms, 8000))
+    async def next(self) -> Landed:
+        found: Any = await self._redis.xread({SWEEPS: self._after}, count=1, block=120_000)
         if not found:
-            if within_ms <= 8000:
-                raise TimeoutError("no sweep landed")
-            return await self.next(within_ms - 8000)
+            raise TimeoutError("no sweep landed")
         rows = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
         entry_id, fields = rows[0]
         self._after = entry_id.decode()
         packed = msgpack.unpackb(fields[FIELD])
-        return Landed(self._after, int(self._after.split("-")[0]), packed["start"], packed["end"], len(packed["oi"]))
-
-    async def skip_to_end(self) -> None:
-        """From now on only what lands later."""
-        newest: Any = await self._redis.xrevrange(SWEEPS, count=1)
-        if newest:
-            self._after = newest[0][0].decode()
+        return Landed(int(self._after.split("-")[0]), packed["start"], packed["end"], len(packed["oi"]))
 
 
 class Batch(NamedTuple):

@@ -27,14 +27,11 @@ async def sweep(session: aiohttp.ClientSession, url: str, symbols: list[str]) ->
 
 async def main() -> None:
     _, origin, times = sys.argv[1:]
-    symbols, meter = common.symbols(), common.Meter(int(times), aiohttp.__version__)
+    symbols = common.symbols()
     connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        last = False
-        while not last:
-            meter.begin()
-            last = meter.end(await sweep(session, f"{origin}/fapi/v1/openInterest", symbols))
-    meter.tell()
+        for got in common.sweeps(int(times), aiohttp.__version__):
+            got(await sweep(session, f"{origin}/fapi/v1/openInterest", symbols))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import sys
 import time
 from importlib.metadata import version
@@ -21,7 +20,6 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 STREAMS = "/market/stream?streams=!markPrice@arr@1s/!miniTicker@arr"
-WARM_UP_S = 3.0
 
 
 class Row(msgspec.Struct, gc=False):
@@ -71,19 +69,14 @@ async def main() -> None:
     redis = Redis.from_url(redis_url)
     connection = redis.connection_pool.make_connection()
     await connection.connect()
+    feed = common.Feed(seconds)
     async with connect(origin + STREAMS, max_size=1 << 24, compression=None, ping_interval=None) as ws:
-        begun_s, used_s = time.monotonic() + WARM_UP_S, 0.0
-        while True:
+        while not feed.over():
             words = command(await ws.recv(decode=False), time.time_ns() // 1_000_000)
             await connection.send_packed_command([hiredis.pack_command(tuple(words))])
             await connection.read_response()
-            if time.monotonic() < begun_s:
-                used_s = common.cpu_s()
-            elif time.monotonic() > begun_s + float(seconds):
-                break
-    cost_s = (common.cpu_s() - used_s) / (time.monotonic() - begun_s)
     await connection.disconnect()
-    print(json.dumps({"cpu_s": [cost_s], "version": version("websockets")}))
+    feed.tell(version("websockets"))
 
 
 if __name__ == "__main__":

@@ -45,12 +45,8 @@ async def main() -> None:
     names = [made.markets_by_id[symbol][0]["symbol"] for symbol in symbols]
     try:
         if mode == "sweep":
-            meter = common.Meter(int(sys.argv[3]), ccxt.__version__)
-            last = False
-            while not last:
-                meter.begin()
-                last = meter.end(await sweep(made, names, follow=False))
-            meter.tell()
+            for got in common.sweeps(int(sys.argv[3]), ccxt.__version__):
+                got(await sweep(made, names, follow=False))
         while mode == "follow":
             await sweep(made, names, follow=True)
     finally:

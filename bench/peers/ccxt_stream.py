@@ -6,14 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-import time
 
 import ccxt.pro as ccxt
 import common
-
-WARM_UP_S = 3.0
 
 
 async def main() -> None:
@@ -26,17 +22,13 @@ async def main() -> None:
     }
     made.urls["api"]["ws"]["linear"] = f"{origin}/ws"  # it puts the routed path in itself
     await made.load_markets()
-    used_s, begun_s = 0.0, 0.0
+    feed = common.Feed(seconds)
     try:
-        while not begun_s or time.monotonic() < begun_s + float(seconds):
+        while not feed.over():
             await made.watch_mark_prices(None, {"use1sFreq": True})
-            begun_s = begun_s or time.monotonic() + WARM_UP_S
-            if time.monotonic() < begun_s:
-                used_s = common.cpu_s()
     finally:
         await made.close()
-    cost_s = (common.cpu_s() - used_s) / (time.monotonic() - begun_s)
-    print(json.dumps({"cpu_s": [cost_s], "version": ccxt.__version__}))
+    feed.tell(ccxt.__version__)
 
 
 if __name__ == "__main__":

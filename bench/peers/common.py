@@ -11,9 +11,10 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 BUDGET_PER_MIN = 2000  # requests a minute of those that have no limiter of their own
+WARM_UP_S = 3.0
 
 
 def symbols() -> list[str]:
@@ -26,40 +27,38 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-class Meter:
-    """CPU and wall time of sweeps; the first ones, which open connections, are not counted."""
+def sweeps(times: int, version: str, warm_up: int = 1) -> Iterator[Callable[[int], None]]:
+    """A turn for each sweep, which calls what it is given with how many symbols it got; then tells what they took.
 
-    def __init__(self, times: int, version: str, warm_up: int = 1) -> None:
-        self.left = times + warm_up
-        self._warm_up = warm_up
-        self._told: dict[str, list[float]] = {"cpu_s": [], "wall_s": [], "got": []}
-        self._version = version
-        self._begun = (0.0, 0.0)
-
-    def begin(self) -> None:
-        self._begun = (cpu_s(), time.monotonic())
-
-    def end(self, got: int) -> bool:
-        """Whether this was the last one."""
-        spent = (cpu_s() - self._begun[0], time.monotonic() - self._begun[1], float(got))
-        for name, value in zip(self._told, spent, strict=True):
-            self._told[name].append(value)
-        self.left -= 1
-        return self.left == 0
-
-    def tell(self) -> None:
-        counted = {name: values[self._warm_up :] for name, values in self._told.items()}
-        print(json.dumps(counted | {"version": self._version}))
+    The first, which opens connections, is not counted.
+    """
+    told: dict[str, list[float]] = {"cpu_s": [], "wall_s": [], "got": []}
+    for _ in range(times + warm_up):
+        used_s, begun_s = cpu_s(), time.monotonic()
+        yield told["got"].append
+        told["cpu_s"].append(cpu_s() - used_s)
+        told["wall_s"].append(time.monotonic() - begun_s)
+    print(json.dumps({name: values[warm_up:] for name, values in told.items()} | {"version": version}), flush=True)
 
 
-def measure(sweep: Callable[[], int], times: int, version: str) -> None:
-    """``sweep`` returns how many symbols it got."""
-    meter = Meter(times, version)
-    last = False
-    while not last:
-        meter.begin()
-        last = meter.end(sweep())
-    meter.tell()
+class Feed:
+    """CPU of each second of a feed, from three seconds after it began."""
+
+    def __init__(self, seconds: str) -> None:
+        self._seconds = float(seconds)
+        self._from_s = self._used_s = 0.0
+
+    def over(self) -> bool:
+        """To be asked after each frame."""
+        now_s = time.monotonic()
+        self._from_s = self._from_s or now_s + WARM_UP_S
+        if now_s < self._from_s:
+            self._used_s = cpu_s()
+        return now_s > self._from_s + self._seconds
+
+    def tell(self, version: str) -> None:
+        cost_s = (cpu_s() - self._used_s) / (time.monotonic() - self._from_s)
+        print(json.dumps({"cpu_s": [cost_s], "version": version}))
 
 
 def came(symbol: str, value: object) -> None:

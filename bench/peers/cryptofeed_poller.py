@@ -23,23 +23,18 @@ class Rounds:
     """A round ends with as many values as there are symbols. It has one connection, so none is spent on warming up."""
 
     def __init__(self, symbols: int, times: int) -> None:
-        self._symbols = symbols
-        self._meter = common.Meter(times, version("cryptofeed"), warm_up=0)
-        self._got = 0
+        self._symbols, self._got = symbols, 0
+        self._turns = common.sweeps(times, version("cryptofeed"), warm_up=0)
+        self._tell = next(self._turns)
 
     async def heard(self, value: Any, _received_s: float) -> None:
         self._got += 1
         if self._got < self._symbols:
             return
-        if self._meter.left and self._meter.end(self._got):
-            self._meter.tell()
-            sys.stdout.flush()
+        self._tell(self._got)
+        self._got, self._tell = 0, next(self._turns, None)
+        if self._tell is None:
             os._exit(0)  # the handler has no other end that is quick
-        self._got = 0
-        self._meter.begin()
-
-    def begin(self) -> None:
-        self._meter.begin()
 
 
 async def came(value: Any, _received_s: float) -> None:
@@ -54,18 +49,10 @@ def main() -> None:
     symbols = [names[symbol] for symbol in wanted]
     pause_s, heard = 1.0, came
     if mode == "sweep":
-        rounds = Rounds(len(symbols), int(sys.argv[3]))
-        rounds.begin()
-        pause_s, heard = 0.0, rounds.heard
+        pause_s, heard = 0.0, Rounds(len(symbols), int(sys.argv[3])).heard
     handler = FeedHandler(config={"log": {"disabled": True}})
-    handler.add_feed(
-        BinanceFutures(
-            open_interest_interval=pause_s,
-            symbols=symbols,
-            channels=[OPEN_INTEREST],
-            callbacks={OPEN_INTEREST: heard},
-        )
-    )
+    told = {"channels": [OPEN_INTEREST], "callbacks": {OPEN_INTEREST: heard}}
+    handler.add_feed(BinanceFutures(open_interest_interval=pause_s, symbols=symbols, **told))
     handler.run()
 
 

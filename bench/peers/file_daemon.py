@@ -1,6 +1,6 @@
 """The old daemon's way with the stream: every frame decoded with ``json``, and all marks written to a file anew.
 
-``file_daemon.py feed ORIGIN SECONDS`` prints its CPU seconds for each second of feed, after three to warm up.
+``file_daemon.py feed ORIGIN SECONDS`` prints its CPU seconds for each second of feed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import json
 import sys
 import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import common
 from websockets.asyncio.client import connect
 
 STREAMS = "/market/stream?streams=!markPrice@arr@1s/!miniTicker@arr"
-WARM_UP_S = 3.0
 
 
 class State:
@@ -39,18 +37,13 @@ class State:
 
 async def main() -> None:
     _, _, origin, seconds = sys.argv
+    feed = common.Feed(seconds)
     with tempfile.TemporaryDirectory() as folder:
         state = State(Path(folder))
         async with connect(origin + STREAMS, max_size=1 << 24, compression=None, ping_interval=None) as ws:
-            begun_s, used_s = time.monotonic() + WARM_UP_S, 0.0
-            async for blob in ws:
-                state.take(blob)
-                if time.monotonic() < begun_s:
-                    used_s = common.cpu_s()
-                elif time.monotonic() > begun_s + float(seconds):
-                    break
-    cost_s = (common.cpu_s() - used_s) / (time.monotonic() - begun_s)
-    print(json.dumps({"cpu_s": [cost_s], "version": version("websockets")}))
+            while not feed.over():
+                state.take(await ws.recv())
+    feed.tell(version("websockets"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -14,8 +15,8 @@ WORKERS = 20
 
 
 class Poller:
-    def __init__(self, origin: str) -> None:
-        self._url = f"{origin}/fapi/v1/openInterest"
+    def __init__(self, origin: str, heard: Callable[[str, str], None]) -> None:
+        self._url, self._heard = f"{origin}/fapi/v1/openInterest", heard
         self._session = requests.Session()
         self._session.mount("http://", requests.adapters.HTTPAdapter(pool_connections=WORKERS, pool_maxsize=WORKERS))
         self._pool = ThreadPoolExecutor(WORKERS)
@@ -23,13 +24,9 @@ class Poller:
 
     def fetch(self, symbol: str) -> bool:
         answer = self._session.get(self._url, params={"symbol": symbol}, timeout=10)
-        if answer.status_code != 200:
-            return False
-        self.heard(symbol, answer.json()["openInterest"])
-        return True
-
-    def heard(self, symbol: str, value: str) -> None:
-        """Sweeps are measured without any use of what came."""
+        if answer.status_code == 200:
+            self._heard(symbol, answer.json()["openInterest"])
+        return answer.status_code == 200
 
     def sweep(self) -> int:
         return sum(self._pool.map(self.fetch, self.symbols))
@@ -37,11 +34,11 @@ class Poller:
 
 def main() -> None:
     mode, origin = sys.argv[1:3]
-    poller = Poller(origin)
+    poller = Poller(origin, common.came if mode == "follow" else lambda *_: None)
     if mode == "sweep":
-        common.measure(poller.sweep, int(sys.argv[3]), version("requests"))
+        for got in common.sweeps(int(sys.argv[3]), version("requests")):
+            got(poller.sweep())
         return
-    poller.heard = common.came  # type: ignore[method-assign]
     due_s = time.monotonic()
     while True:
         poller.sweep()

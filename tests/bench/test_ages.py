@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench.ages import DAY_MS, Seen, ages, made_ms, whole_rounds
-
-NOON_MS = 1_764_763_200_000
-
-
-@given(into_day=st.integers(0, DAY_MS - 1), whole=st.integers(1, 999_999), late_ms=st.integers(0, DAY_MS - 2000))
-def test_the_clock_written_into_a_value_is_read_back(into_day: int, whole: int, late_ms: int) -> None:
-    """Also as a float, which is how the backend serves it, and across midnight."""
-    made = NOON_MS // DAY_MS * DAY_MS + into_day
-    text = f"{whole}.{into_day:08d}"
-    assert made_ms(text, made + late_ms) == made
-    assert made_ms(float(text), made + late_ms) == made
+from bench.ages import Seen, ages, whole_rounds
 
 
 def test_a_value_ages_until_a_newer_one_replaces_it() -> None:

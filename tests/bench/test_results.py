@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench import document, table
-from bench.results import FLOOR, Results
+from bench.results import FLOOR, NotThereError, Results
 from bench.rows import BY_KEY, ROWS
 
 
@@ -16,7 +16,8 @@ def some() -> Results:
     results.theirs("sweep_cpu", "tardis-dev", 0.25)
     results.theirs("sweep_cpu", FLOOR, 0.05)
     results.ours("sweep_wall", 0.41)
-    results.not_measured("cryptofeed", ["sweep_cpu"], "it cannot be pointed anywhere")
+    with results.of("cryptofeed", "sweep_cpu"):
+        raise NotThereError("it cannot be pointed anywhere")
     return results
 
 

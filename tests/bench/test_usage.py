@@ -17,10 +17,5 @@ def test_cpu_grows_with_work_and_not_with_waiting() -> None:
     assert 0.08 < spent_s < 0.5
 
 
-def test_ticks_survive_a_process_name_with_brackets() -> None:
-    stat = "42 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 11 22 0 0 20 0"
-    assert usage._ticks(stat) == 33
-
-
 def test_resident_memory_is_plausible() -> None:
     assert 10 < usage.resident_mib(os.getpid()) < 5000
