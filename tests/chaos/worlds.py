@@ -6,13 +6,13 @@ Each waits until the pipeline works there, and fails where it does not.
 from __future__ import annotations
 
 import importlib.util
-import time
 
 from redis.asyncio import Redis
 
 from dev.processes import Child
 from dev.redis_server import server_command
 from tests.chaos.rig import Rig
+from tests.chaos.watch import now_ms
 from tests.pipeline.harness import SERVICES
 from tests.redis_servers import servers
 from tests.waiting import eventually
@@ -23,10 +23,6 @@ WHOLE = ("on", "nopass", "~*", "&*", "+@all")
 PART = 0.9  # of the universe: what is posted with fewer rows is a part of it
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def restart(rig: Rig, *names: str) -> None:
     for name in names:
         rig[name].kill()
@@ -34,7 +30,7 @@ def restart(rig: Rig, *names: str) -> None:
 
 
 async def until_verified(rig: Rig) -> None:
-    since_ms = _now_ms()
+    since_ms = now_ms()
     await eventually(lambda: rig.verified_since(since_ms), within_s=40, every_s=0.1)
 
 

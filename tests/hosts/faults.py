@@ -6,10 +6,11 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
+from tests.chaos.watch import now_ms
 from tests.hosts import net
 from tests.hosts.outcome import STEADY_S, Outcome, gather_on, stands_by, watch
 from tests.hosts.rig import SERVICES, Rig
-from tests.hosts.seen import now_ms, until
+from tests.hosts.seen import until
 from tests.hosts.upgrade import INTERVAL_S, handover_of_all, rolling_upgrade
 from tests.hosts.watched import alerts
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from cli import hosts
 from shared.clock import SystemClock
+from tests.chaos.watch import now_ms
 from tests.hosts.rig import SERVICES, Rig
-from tests.hosts.seen import again, now_ms
+from tests.hosts.seen import again
 
 STEADY_S = 8.0  # before a fault, and after its end: cycles to compare with
 

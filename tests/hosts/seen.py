@@ -20,6 +20,7 @@ from shared.errors import Transient, WireError
 from shared.history.file import open_to_read
 from shared.sweeplog import Entry, sweep_entry
 from tests.chaos.oracle import Bounds, judge
+from tests.chaos.watch import now_ms
 from tests.hosts.net import ADDRESSES, WORLD
 from tests.waiting import eventually
 
@@ -126,9 +127,8 @@ class Seen:
 
     async def wrong_values(self) -> tuple[int, list[str]]:
         """How many rows the backend stored, and why some can be shown false."""
-        rows: list[dict[str, Any]] = []
         answer = await self.api.get(f"http://{WORLD}:{BACKEND}/control/rows", params={"limit": 200_000}, timeout=30)
-        rows = answer.json()["rows"]
+        rows: list[dict[str, Any]] = answer.json()["rows"]
         judged = [judge(row, {}, BOUNDS, frozenset({0})) for row in rows]
         return len(rows), [why for why in judged if why]
 
@@ -171,10 +171,6 @@ async def again(ask: Callable[[], Awaitable[T]]) -> T:
 def exchange_port(host: str) -> int:
     """Each host sees the exchange by an address of its own, which counts and bans it apart from the other."""
     return EXCHANGE + ord(host) - ord("a")
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def until(condition: Any, within_s: float = 60.0) -> float:

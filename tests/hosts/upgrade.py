@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+from tests.chaos.watch import now_ms
 from tests.hosts.outcome import STEADY_S, Outcome, gather_on, watch
 from tests.hosts.rig import SERVICES, Rig
-from tests.hosts.seen import now_ms, until
+from tests.hosts.seen import until
 
 INTERVAL_S = 30.0  # OI_MAX_INTERVAL_SEC
 
