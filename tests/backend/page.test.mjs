@@ -1,9 +1,11 @@
 // The page's pure parts: how numbers are written, and what is said about them.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 
-import { readReport } from '../../dev/backend/health.mjs';
+import { Pipeline, readReport } from '../../dev/backend/health.mjs';
 import { History, Ring, SPAN_MS, STEP_MS } from '../../dev/backend/history.mjs';
 import { readChanges, readPoints } from '../../dev/backend/past.mjs';
 import { remembered } from '../../dev/backend/page/columns.mjs';
@@ -264,6 +266,41 @@ test('a report is read or refused, and never breaks the reader', () => {
   const odd = readReport(JSON.stringify({ state: 'x'.repeat(999), since: 'soon', lastSuccess: [], detail: { a: 1 } }));
   assert.equal(odd.state.length, 300);
   assert.deepEqual([odd.since, odd.lastSuccess], [null, null]);
+});
+
+test('a service is told in its own words; one that falls silent is dated, and what is no report is not believed', async () => {
+  const stamp = Date.UTC(2025, 11, 3, 12, 3, 4);
+  const said = { state: 'degraded', since: new Date(stamp), lastSuccess: new Date(stamp), detail: 'PARTIAL: 43 of 343 served as sent' };
+  let [body, clock] = [JSON.stringify(said), 1000];
+  const server = createServer((req, res) => (body === null ? req.socket.destroy() : res.writeHead(503).end(body))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const gone = createServer().listen(0, '127.0.0.1');
+  await once(gone, 'listening');
+  const urls = [server, gone].map((one) => `http://127.0.0.1:${one.address().port}/healthz`);
+  gone.close();
+  const pipeline = new Pipeline([['publisher', urls[0]], ['nobody', urls[1]]], () => clock);
+  const look = async () => {
+    await pipeline.look();
+    return pipeline.view();
+  };
+  try {
+    assert.deepEqual(pipeline.view().map(({ name, state }) => [name, state]), [['publisher', 'unasked'], ['nobody', 'unasked']]);
+    const own = { name: 'publisher', ...said, since: stamp, lastSuccess: stamp };
+    const [told, nobody] = await look();
+    assert.deepEqual(told, own);
+    assert.deepEqual(nobody, { name: 'nobody', state: 'silent', since: 1000, lastSuccess: null, detail: 'nothing listens there' });
+    [body, clock] = [null, 3000];
+    await look();
+    clock = 5000;
+    const [silent] = await look();
+    assert.deepEqual([silent.state, silent.since, silent.lastSuccess], ['silent', 3000, stamp], 'what was known of it stays known');
+    for (body of ['', '<html>', '{"status": "ok"}', 'x'.repeat(100_000)]) assert.equal((await look())[0].state, 'unread');
+    body = JSON.stringify(said);
+    assert.deepEqual((await look())[0], own);
+  } finally {
+    server.close();
+  }
+  assert.deepEqual(new Pipeline([]).view(), []);
 });
 
 const hop = (state, more = {}) => ({ name: 'publisher', state, since: NOW - 90_000, lastSuccess: NOW - 4_000, detail: 'why', ...more });
