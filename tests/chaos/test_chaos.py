@@ -1,4 +1,4 @@
-"""A mute connection, a kill and what must not go unseen, through the real processes; `make chaos` runs all faults."""
+"""Both connections reset, a kill and what must not go unseen, through the real processes; `make chaos` runs all."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_a_wrong_value_does_not_go_unseen(bench: Bench, inject: Inject) ->
 async def ask_during_a_ban(rig: Rig) -> None:
     """Answered 200, though: another 418 would lengthen the ban by what only this rude client was told."""
     before = rig.manners.refusals
-    await answers("418", retry_after=3, seconds=3)(rig)
+    await answers("418", retry_after=2, seconds=2)(rig)
     await eventually(lambda: rig.manners.refusals > before)
     await asyncio.sleep(0.5)
     await rig.fault("exchange", {}, "/control/reset")
