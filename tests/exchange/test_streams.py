@@ -173,8 +173,3 @@ def test_forty_calls_at_once_cost_the_connection_after_fifteen(exchange: Exchang
     assert len(answered) == 15
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Too many requests")
-
-
-def test_client_pings_are_answered_with_their_payload(exchange: Exchange) -> None:
-    with exchange.stream("/market/ws") as ws:
-        assert ws.ping("payload").wait(30)
