@@ -26,7 +26,9 @@ from tests.pipeline.harness import SERVICES, Pipeline
 from tests.waiting import eventually
 
 MARK_MAX_AGE_S, OI_MAX_AGE_S = 5, 15
+SWEEP_S = "1.5"
 SCALED = {
+    "OI_MIN_INTERVAL_SEC": SWEEP_S,
     "LOG_FORMAT": "json",
     "MARK_MAX_AGE_SEC": str(MARK_MAX_AGE_S),
     "OI_MAX_AGE_SEC": str(OI_MAX_AGE_S),

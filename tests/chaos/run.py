@@ -14,10 +14,9 @@ from redis.exceptions import RedisError
 
 from shared.clock import iso
 from tests.chaos.faults import Fault
-from tests.chaos.rig import BOUNDS, Rig, healthy
+from tests.chaos.rig import BOUNDS, SWEEP_S, Rig, healthy
 from tests.chaos.served import Served
 from tests.chaos.watch import Watch, first, now_ms
-from tests.pipeline.harness import SWEEP_S
 from tests.waiting import eventually
 
 START_S = 40.0

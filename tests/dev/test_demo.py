@@ -13,7 +13,6 @@ import pytest
 
 from tests.pipeline.harness import ROOT
 
-
 # As many as the exchange's limit lets be asked for every two seconds.
 FEW_SYMBOLS = {"OI_LIQUID_ENTER_QUOTE_24H": "2e8", "OI_LIQUID_EXIT_QUOTE_24H": "1e8", "OI_MIN_INTERVAL_SEC": "2"}
 

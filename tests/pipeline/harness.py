@@ -21,7 +21,6 @@ from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-must-never-be-seen"
-SWEEP_S = "1.5"  # the scaled-down interval: five seconds in production
 STAND_INS = ("redis", "exchange", "backend")
 SERVICES = ("ws_daemon", "oi_poller", "publisher")
 
@@ -47,7 +46,7 @@ class Pipeline:
             "BACKEND_API_KEY": KEY,
             "HISTORY_PATH": str(folder / "history.db"),
             "OI_MAX_REQ_PER_MIN": "60000",
-            "OI_MIN_INTERVAL_SEC": SWEEP_S,
+            "OI_MIN_INTERVAL_SEC": "1",
             "OI_MAX_INTERVAL_SEC": "5",
             "MARK_MAX_AGE_SEC": "5",
             **{name: value.format(**self.ports) for name, value in env.items()},
