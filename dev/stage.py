@@ -48,7 +48,7 @@ def call(url: str, body: Any = None, key: str = "") -> Any:
         return json.load(answer)
 
 
-def until(what: str, condition: Callable[[], T], within_s: float) -> T:
+def until(what: str, condition: Callable[[], T | None], within_s: float) -> T:
     """The first answer that is something; ends the process where there is none in time."""
     deadline_s = time.monotonic() + within_s
     while not (answer := condition()):

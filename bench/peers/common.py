@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-BUDGET_PER_MIN = 2000  # requests a minute of those that have no limiter of their own
 WARM_UP_S = 3.0
 
 
@@ -64,8 +63,3 @@ class Feed:
 def came(symbol: str, value: object) -> None:
     sys.stdout.write(f"{symbol} {value} {time.time_ns() // 1_000_000}\n")  # one write: threads must not mix lines
     sys.stdout.flush()
-
-
-def interval_s(count: int) -> float:
-    """From start to start of sweeps that keep within the budget."""
-    return 60 * count / BUDGET_PER_MIN

@@ -36,7 +36,7 @@ class Hub:
         self.topics: dict[str, dict[Connection, None]] = {}
         self.sent: Counter[str] = Counter()
         self.handshakes = self.refused = self.opened = self.dropped = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
 
     def open(self, ws: web.WebSocketResponse, transport: asyncio.Transport, route: str, combined: bool) -> Connection:
         self.opened += 1
