@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.backend.browser import BTC, ETH, ago, cell, needs_browser, status
+from tests.backend.browser import BTC, ETH, ago, needs_browser, status
 from tests.backend.healthz import Services
 from tests.backend.stand_in import Backend
 
@@ -175,7 +175,7 @@ def test_where_nobody_keeps_the_past_there_are_dashes(page: Page, backend: Backe
     backend.ingest([BTC], ago(1))
     page.goto(backend.url)
     status(page, "Live")
-    assert cell(page, "BTCUSDT", "d1440") == "–"
+    expect(page.locator('tr[data-symbol="BTCUSDT"] td.d1440')).to_have_text("–")
     page.locator('tr[data-symbol="BTCUSDT"] button').click()
     page.locator('[data-range="24h"]').click()
     expect(page.locator("#drawer .chart")).to_contain_text("Two readings are needed for a line")
