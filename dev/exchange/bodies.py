@@ -52,7 +52,7 @@ def exchange_info(contracts: Iterable[Contract], weight_limit: int) -> tuple[byt
         ],
         "exchangeFilters": [],
         "assets": [{"asset": a, "marginAvailable": True, "autoAssetExchange": least} for a, least in ASSETS],
-        "symbols": [symbol(c) for c in contracts if not c.coin_m],
+        "symbols": [symbol(c) for c in contracts if c.listed],
     }
     return b'{"timezone":"UTC","serverTime":', b"," + dumps(rest).encode()[1:]
 

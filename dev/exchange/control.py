@@ -71,7 +71,10 @@ class Control:
         return web.json_response({"cleared": [f.id for f in wanted if self.end(f)]})
 
     def _must_exist(self, name: str, params: dict[str, Any]) -> None:
-        if "symbol" in params and name != "list" and self.venue.find(params["symbol"]) is None:
+        book = self.venue.find(params.get("symbol", ""))
+        if name == "list" and book is not None and book.contract.trading:
+            raise BadFaultError(f"list: {params['symbol']} trades already")
+        if name != "list" and "symbol" in params and book is None:
             raise BadFaultError(f"{name}: symbol {params['symbol']!r} is not listed")
         wanted = params.get("symbols")
         if unknown := [s for s in wanted if s not in self.venue.books] if isinstance(wanted, list) else []:
@@ -189,7 +192,7 @@ class Control:
         """Everything a test may want to wait for."""
         venue, hub, limiter = self.venue, self.hub, self.venue.limiter
         now_ms, now_s = venue.now_ms(), time.monotonic()
-        listed = [b for b in venue.books.values() if not b.contract.coin_m]
+        listed = [b for b in venue.books.values() if b.contract.listed]
         return {
             "now_ms": now_ms,
             "uptime_s": round(now_s - self.started_s, 3),

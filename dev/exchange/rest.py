@@ -147,7 +147,9 @@ class Rest:
 
     def _canned(self, answer: Answer, fault: Fault, headers: dict[str, str]) -> web.Response:
         wait_s = fault.params["retry_after"]
-        if answer.retry_after:
+        if answer.content_type == answers.HTML:  # of the content network, before the exchange counts
+            headers.clear()
+        if answer.retry_after and wait_s:
             headers["Retry-After"] = str(wait_s)
         body = answer.body.replace(b"{until}", str(self.venue.now_ms() + wait_s * 1000).encode())
         return self._reply(fault.params["status"] or answer.status, body, headers, kind=answer.content_type)

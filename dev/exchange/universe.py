@@ -1,7 +1,8 @@
 """Which contracts exist, made from a seed: pure, no clock and no I/O.
 
-Counts follow the venue of late 2026: 924 USDⓈ-M contracts, 789 of them TRADING, and 30 COIN-M contracts that only the
-streams carry. Prices are in the quote asset, volumes in USD a day, instants in Unix milliseconds.
+Counts follow the venue of late 2026: 924 USDⓈ-M contracts, 789 of them TRADING. In no exchangeInfo stand 30 COIN-M
+contracts that only the streams carry, and 8 that were removed and still have a mark, in the stream and in premiumIndex.
+Prices are in the quote asset, volumes in USD a day, instants in Unix milliseconds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ HALF_HOUR_MS = 1_800_000
 USDT_PERPETUALS = 530
 TRADFI_TRADING = 213
 SETTLING = 130
+REMOVED = "REMOVED"  # no status of the venue's: exchangeInfo has no row to say one in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Contract:
     @property
     def trading(self) -> bool:
         return self.status == "TRADING"
+
+    @property
+    def listed(self) -> bool:
+        """Known to exchangeInfo, and to the routes that want a symbol."""
+        return not self.coin_m and self.status != REMOVED
 
     @property
     def price_decimals(self) -> int:
@@ -87,7 +94,7 @@ def build(seed: int, now_ms: int, recorded: Mapping[str, float] | None = None) -
     contracts = [*_usdt_perpetuals(draw, recorded), *_tradfi(draw)]
     marks = {c.base_asset: c.start_mark for c in contracts}
     contracts += [*_other_quotes(draw, marks), *_quarterlies(now_ms), *_not_trading(draw), *coin_m(draw, marks, now_ms)]
-    return [_restart(c, recorded.get(c.symbol)) for c in contracts]
+    return [_restart(c, recorded.get(c.symbol)) for c in [*contracts, *_removed(draw)]]
 
 
 def perpetual(draw: random.Random, base: str, price: float, usd_volume: float, **more: object) -> Contract:
@@ -207,6 +214,13 @@ def _not_trading(draw: random.Random) -> Iterator[Contract]:
         perpetual(draw, "ETH", 3050.0, 1.0), symbol="ETHUSDT_260925", pair="ETHUSDT", delivery_ms=1790323200000
     )
     yield replace(ended, contract_type="CURRENT_QUARTER DELIVERING", status="DELIVERING")
+
+
+def _removed(draw: random.Random) -> Iterator[Contract]:
+    """Seven of crypto and one of TradFi: a mark that stands still, and nothing else is known of them."""
+    for number in range(7):
+        yield perpetual(draw, names.made_up(21_000 + 11 * number), 10 ** draw.uniform(-3, 1), 1.0, status=REMOVED)
+    yield perpetual(draw, "QREMOVED", 12.0, 1.0, status=REMOVED, **_tradfi_fields("EQUITY"))
 
 
 def coin_m(draw: random.Random, marks: Mapping[str, float], now_ms: int) -> Iterator[Contract]:

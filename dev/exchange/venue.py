@@ -84,9 +84,9 @@ class Venue:
         return int((self._started_s + elapsed_s) * 1000 + self.clock_skew_ms)
 
     def find(self, symbol: str) -> Book | None:
-        """A USDⓈ-M contract; lower-case ASCII is as good as upper."""
+        """A contract of exchangeInfo; lower-case ASCII is as good as upper."""
         book = self.books.get(symbol) or self.books.get(symbol.upper())
-        return None if book is None or book.contract.coin_m else book
+        return book if book and book.contract.listed else None
 
     def quotes(self, at_ms: int, *, tradfi: bool) -> list[Quote]:
         """The rows of one of the two mark frames, at one instant."""
@@ -112,7 +112,7 @@ class Venue:
         return values.day(book, now_ms, self.tweaks)
 
     def premium_index(self) -> bytes:
-        """All USDⓈ-M rows, delisted ones included."""
+        """All USDⓈ-M rows, delisted and removed ones included."""
         now_ms, rows = self.now_ms(), []
         for tradfi in (False, True):
             at_ms = self.mark_time(now_ms, tradfi=tradfi)
@@ -151,8 +151,8 @@ class Venue:
         self.changed()
 
     def list_new(self, symbol: str, usd_volume: float) -> str:
-        """A new perpetual, trading from now; made-up name unless one is given."""
-        taken = {b.contract.base_asset for b in self.books.values()}
+        """A new perpetual, trading from now; made-up name unless one is given, which a delisted one may have had."""
+        taken = {b.contract.base_asset for b in self.books.values() if b.contract.trading}
         base = symbol.removesuffix("USDT")
         while not base or base in taken:
             self._listed += 1

@@ -116,6 +116,10 @@ def test_new_listings_trade_at_once(exchange: Exchange) -> None:
     tickers = {row["symbol"]: row for row in exchange.get("/fapi/v1/ticker/24hr").json()}
     assert float(tickers[made[0]]["quoteVolume"]) > 4_000_000
     assert float(interest(exchange, made[-1])) > 0
+    assert exchange.control(fault="list", symbol="OMGUSDT")["done"] == ["OMGUSDT"], "a ticker may be used again"
+    again = {row["symbol"]: row for row in exchange.get("/fapi/v1/exchangeInfo").json()["symbols"]}["OMGUSDT"]
+    assert (again["status"], again["onboardDate"] >= before_ms - 1000) == ("TRADING", True)
+    assert exchange.http.post("/control", json={"fault": "list", "symbol": "BTCUSDT"}).status_code == 400
     exchange.http.post("/control/reset")
     assert exchange.state()["symbols"]["listed"] == 924
 
@@ -164,10 +168,16 @@ def test_canned_answers(exchange: Exchange, answer: str, status: int, start: str
     reply = exchange.get(INTEREST, symbol="BTCUSDT")
     assert (reply.status_code, reply.headers.get("Retry-After")) == (status, retry_after)
     assert reply.text.startswith(start)
+    assert ("X-MBX-USED-WEIGHT-1M" in reply.headers) == (start[0] == "{"), "the content network does not count"
     if answer in ("418", "418_text_only"):
         until_ms = int(reply.text.split("banned until ")[1][:13])
         assert begun_ms - 1 <= until_ms - 7000 <= now_ms()
     assert exchange.get(INTEREST, symbol="BTCUSDT").status_code == 200, "it was for one request"
+
+
+def test_a_429_need_not_say_for_how_long(exchange: Exchange) -> None:
+    exchange.control(fault="rest_answer", answer="429", retry_after=0)
+    assert "Retry-After" not in exchange.get("/fapi/v1/ping").headers
 
 
 def test_answers_made_of_the_true_body(exchange: Exchange) -> None:
@@ -260,7 +270,7 @@ def test_half_mute_one_frame_and_time_back(fast: Exchange) -> None:
     begun_ms = fast.state()["now_ms"]
     with fast.stream(MARKS) as ws:
         seen = [message["data"] for _, message in zip(range(3), frames(ws), strict=False)]
-    assert 250 < len(seen[0]) < 500, "half of 738"
+    assert 250 < len(seen[0]) < 500, "half of 745"
     assert "ETHUSDT" not in {row["s"] for row in seen[0]}
     assert {row["E"] % 1000 for rows in seen for row in rows} == {0}, "no TradFi frame between"
     assert begun_ms - 1000 <= seen[0][0]["E"] + 60_000 <= fast.state()["now_ms"]

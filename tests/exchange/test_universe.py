@@ -22,8 +22,8 @@ def liquid(contract: Contract) -> bool:
 
 
 def test_counts_are_the_venues(contracts: list[Contract]) -> None:
-    um = [c for c in contracts if not c.coin_m]
-    assert (len(um), sum(c.trading for c in um), len(contracts) - len(um)) == (924, 789, 30)
+    um = [c for c in contracts if c.listed]
+    assert (len(um), sum(c.trading for c in um), len(contracts) - len(um)) == (924, 789, 30 + 8)
     assert sum(liquid(c) for c in um) == 530
     assert len({c.symbol for c in contracts}) == len(contracts)
 
@@ -48,7 +48,7 @@ def test_the_symbols_that_break_naive_code_are_there(contracts: list[Contract]) 
 
 
 def test_every_kind_of_status_contract_and_underlying_is_there(contracts: list[Contract]) -> None:
-    um = [c for c in contracts if not c.coin_m]
+    um = [c for c in contracts if c.listed]
     assert {"PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", "", "CURRENT_QUARTER DELIVERING"} == {
         c.contract_type for c in um
     }
@@ -82,4 +82,4 @@ def test_recorded_marks_are_taken_over_and_unknown_symbols_join() -> None:
     assert made["BTCUSDT"].start_mark == 61_000.5
     assert made["QQRECORDEDUSDT"].start_mark == 1.25
     assert made["QQRECORDEDUSDT"].trading
-    assert len(made) == 954
+    assert len(made) == 962
