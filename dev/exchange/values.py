@@ -68,6 +68,12 @@ def clocked(level: float, at_ms: int) -> str:
     return f"{max(1, int(level) % 1_000_000)}.{int(at_ms) % DAY_MS:08d}"
 
 
+def made_ms(value: float | str, near_ms: int) -> int:
+    """When a value that carries a clock was made: the instant closest to ``near_ms`` with that time of day."""
+    of_day = round(float(value) % 1 * 1e8)
+    return of_day + DAY_MS * round((near_ms - of_day) / DAY_MS)
+
+
 def quote(book: Book, where: Steps, at_ms: int, tweaks: Tweaks, clock_in_values: bool) -> Quote:
     """One row; delisted contracts keep a frozen mark and settle at zero."""
     c = book.contract

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DAY_MS = 86_400_000
+from dev.exchange.values import made_ms
+
 RELATIVE = 1e-9
 AHEAD_MS = (
     500  # a value made later than its row was stored, beyond the rounding of clocks, was not made by the exchange
@@ -25,12 +26,6 @@ class Bounds:
 
     mark_ms: int
     open_interest_ms: int
-
-
-def made_ms(value: float, near_ms: int) -> int:
-    """When the value was made: the instant closest to ``near_ms`` with that time of day."""
-    of_day = round(value % 1 * 1e8)
-    return of_day + DAY_MS * round((near_ms - of_day) / DAY_MS)
 
 
 @dataclass(frozen=True)

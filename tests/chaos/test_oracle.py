@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.oracle import DAY_MS, Bounds, judge, made_ms, row_of
+from dev.exchange.market import DAY_MS
+from dev.exchange.values import made_ms
+from tests.chaos.oracle import Bounds, judge, row_of
 
 NOW_MS = 1_764_720_000_000 + 43_200_123
 BOUNDS = Bounds(mark_ms=7_000, open_interest_ms=20_000)
