@@ -114,7 +114,10 @@ def overwritten(seen: Snapshot) -> str:
     foreign_s, symbols = _foreign_s(seen, "foreignAt"), seen.count("publisher", "foreignSymbols") or "some"
     if foreign_s is None:
         return ""
-    return f"between two batches another writer's values were served, of {symbols} symbols, {age(foreign_s)} ago"
+    gone = seen.count("publisher", "foreignGone")
+    missing = f", and {gone} of ours were not" if gone else ""
+    told = f"between two batches another writer's values were served, of {symbols} symbols{missing}"
+    return f"{told}, {age(foreign_s)} ago"
 
 
 def universe(seen: Snapshot, settings: Settings) -> Hop:
@@ -184,7 +187,7 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     old = older(when, settings.verified_max_age_s)
     state = (DOWN if old or "publisher" not in seen.beats else DEGRADED) if cause else GOOD
     if state is GOOD and waiting > 2:
-        state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered"
+        state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered; the last POST took {learnt.post_s:.1f} s"
     return Hop("delivery", state, when, counts, cause)
 
 

@@ -7,7 +7,6 @@ what is served is not older than one interval and one POST.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -59,7 +58,7 @@ class Delivery:
     _pace: Pace = field(default_factory=Pace, init=False)
     _refusals: Counter[str] = field(default_factory=Counter, init=False)  # by entry, since the last batch delivered
     _stores: bool = field(default=True, init=False)  # the backend's database took the last batch
-    _look_at_s: float = field(default=math.inf, init=False)  # when to see whether what is served is still ours
+    _looked: bool = field(default=True, init=False)  # since the last batch, whether what is served is still ours
 
     def __post_init__(self) -> None:
         self._backoff = Backoff(min(FIRST_RETRY_S, self.settings.retry_max_s), self.settings.retry_max_s)
@@ -102,6 +101,7 @@ class Delivery:
             await self._settle(self.outbox.attempt)
         self._listen()
         if self.outbox.news:
+            await self._look_between()
             until_s = self.service.clock.monotonic_s() + self._pace.spare_s(self.batches.post_s)
             await self._thin(until_s)
             while self.outbox.late and self._fits(until_s):
@@ -110,9 +110,6 @@ class Delivery:
         await self._make_way()
         if self.outbox.news:
             await self._deliver(self.outbox.news)
-        elif self.service.clock.monotonic_s() >= self._look_at_s:
-            self._look_at_s = math.inf
-            self.report.between(await self.batches.readback.look_between())
 
     async def _collect(self, *, block: bool = False) -> None:
         """Take what landed; what waited and is no longer there is lost."""
@@ -139,6 +136,12 @@ class Delivery:
         if now_s - self._silent_since_s > self.settings.verified_max_age_s:
             self.report.silence(now_s - self._silent_since_s)
         self.report.backlog(len(self.outbox.waiting))
+
+    async def _look_between(self) -> None:
+        """Once between two batches, at the last moment: what another wrote since ours stands until the next one."""
+        if not self._looked:
+            self._looked = True
+            self.report.between(await self.batches.readback.look_between())
 
     async def _thin(self, until_s: float) -> None:
         """Thin what a backend that is slower than the sweeps will never get to.
@@ -211,7 +214,7 @@ class Delivery:
         await self.batches.finish(proof)
         self._refusals.clear()
         self._pace.posted(self.batches.post_s)
-        self._look_at_s = self.service.clock.monotonic_s() + self._pace.interval_s / 2
+        self._looked = False
         backlog = len(self.outbox.waiting)
         self.report.cycle(proof, self.batches.limits.merges, is_late=self.outbox.news is not None, backlog=backlog)
 

@@ -14,7 +14,7 @@ from services.publisher.wire import UNREADABLE_S, Away, InDoubt, Snapshot
 from shared.clock import Clock
 from shared.errors import RateLimited, Refused, Rejected, Transient, WireError
 
-BETWEEN_S = 2.0  # that a look between two batches may take
+BETWEEN_S = 1.0  # that a look between two batches may take: the newest sweep waits for it
 CACHE_STEP_S = 1.0  # between looks at what a cache before the backend serves
 CACHE_WAIT_S = 60.0  # for it to expire; while nothing newer waits to be posted
 TWO_CACHES = "values of two batches are served in turn: it looks like two backend instances, each with its own cache"
@@ -68,18 +68,19 @@ class ReadBack:
             raise InDoubt(f"sweep {attempt.sweep_id} is not served yet", answered=True)
         return None
 
-    async def look_between(self) -> Set[str]:
-        """Between two batches: what is served with values that nobody here sent.
+    async def look_between(self) -> tuple[Set[str], Set[str]]:
+        """Between two batches: what is served with values that nobody here sent, and what of ours is not served then.
 
         Right after a POST of ours it is ours that is served, so that look hardly ever meets another writer.
         """
         try:
             snapshot = await self.backend.read_served(BETWEEN_S) if self.audited else None
         except (Transient, Refused, Rejected, WireError):
-            return frozenset()  # the look after the next POST tells of it
+            return frozenset(), frozenset()  # the look after the next POST tells of it
         if snapshot is None or snapshot.cache_age_s is not None:
-            return frozenset()
-        return frozenset(key for key, usd in snapshot.values.items() if not self.ledger.is_ours(key, usd))
+            return frozenset(), frozenset()
+        foreign = {key for key, usd in snapshot.values.items() if not self.ledger.is_ours(key, usd)}
+        return foreign, self._seen - snapshot.values.keys()
 
     async def prove(self, attempt: Attempt, pieces: Sequence[Set[str]], pause_s: float) -> Proof:
         """Look; where less than half is served, once more: a backend may need a moment, or there may be two of them."""

@@ -129,15 +129,15 @@ class Report:
             return False
         return self._clock.monotonic_s() - self._verified_s < self._fresh_s
 
-    def between(self, foreign: Set[str]) -> None:
-        """What another writer was seen to serve between two batches; the next one of ours overwrites it."""
-        now_s = self._clock.monotonic_s()
+    def between(self, found: tuple[Set[str], Set[str]]) -> None:
+        """What another writer's batch was seen to serve between two of ours, and to have driven out, until the next."""
+        (foreign, gone), now_s = found, self._clock.monotonic_s()
         if foreign:
             self._foreign_s = now_s
             self._metrics.foreign_looks.inc()
-            self._metrics.unserved.labels("foreign").set(len(foreign))
-            self._service.facts.update(foreignAt=iso(self._clock.now_ms()), foreignSymbols=str(len(foreign)))
-            self._service.health.aside(BETWEEN, symbols=len(foreign), names=first_names(foreign, 5))
+            counts = {"foreignSymbols": str(len(foreign)), "foreignGone": str(len(gone))}
+            self._service.facts.update(foreignAt=iso(self._clock.now_ms()), **counts)
+            self._service.health.aside(BETWEEN, symbols=len(foreign), names=first_names(foreign, 5), gone=len(gone))
         elif self._foreign_s is not None and now_s - self._foreign_s > FOREIGN_S:
             self._foreign_s = None
             self._service.health.over(BETWEEN)

@@ -88,6 +88,7 @@ class UniverseDelivery:
         if not why:
             self._look_at_s = now_s + LOOK_S
             self._pace.reset()
+            self._post_at_s = now_s
         due_s = self._post_at_s if why else self._arrived_s + SEND_S
         if verdict != "HELD_BACK" and now_s >= due_s:
             await self._send(members, verdict, unclear)

@@ -129,9 +129,9 @@ def banned(world: World) -> None:
     world.ban_ms = world.now_ms + 60_000
 
 
-def foreign(fact: str, ago_s: int) -> Spoil:
+def foreign(fact: str, ago_s: int, **more: str) -> Spoil:
     return lambda world: world.beats["publisher"].update(
-        {fact: iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3"}
+        {fact: iso(world.now_ms - ago_s * 1000), "foreignSymbols": "3", **more}
     )
 
 
@@ -147,6 +147,7 @@ TOLD: list[tuple[str, Spoil, str, str, str]] = [
     ("nothing sent", all_of(judges("PARTIAL", "unknown"), says("publisher", sent="0")), "served", DEGRADED, UNSENT),
     ("cached", says("publisher", cacheAgeS="7"), "served", GOOD, "what is served comes from a cache, 7 s old"),
     ("overwritten", foreign("foreignAt", 300), "served", DEGRADED, "another writer's values were served, of 3 symbols"),
+    ("driven out", foreign("foreignAt", 300, foreignGone="277"), "served", DEGRADED, "and 277 of ours were not"),
     ("overwritten long ago", foreign("foreignAt", 1000), "served", GOOD, "VERIFIED"),
     ("replaced", foreign("universeForeignAt", 300), "universe", DEGRADED, "another writer replaced it at the backend"),
     ("replaced long ago", foreign("universeForeignAt", 1000), "universe", GOOD, "4 symbols"),

@@ -128,6 +128,21 @@ async def test_a_writer_that_comes_now_and_then_is_answered_soon_each_time(make:
     assert one.outcomes() == {"delivered": 1, "restored": 5}
 
 
+async def test_a_symbol_that_enters_once_the_other_rests_does_not_wait_for_the_pace(make: Make) -> None:
+    """The pace is of putting ours back: it kept a new symbol for up to five minutes more."""
+    one = await delivered(make, FEW)
+    for _ in range(120):
+        one.table = {"OLDUSDT": "x"}
+        await one.run(8)
+    while one.facts["universeVerdict"] != "VERIFIED":
+        await one.run(2)
+
+    await one.has([*FEW, "NEWUSDT"])
+    await one.run(60)
+
+    assert "NEWUSDT" in one.table
+
+
 async def test_one_found_behind_an_unclear_answer_is_told_from_one_restored(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
