@@ -53,6 +53,7 @@ class Lease:
         self._key, self._handover = LEASE + service.name, HANDOVER + service.name
         self._owner = owner or this_process(self._host)
         self._seen_s: float | None = None  # when another was last seen to hold it
+        self._number = 0  # highest that was seen: Redis may be emptied, or set back, before its owner notices
         self.why = "stopped"  # why it is given up, when it is
         self._handovers, self._without = _meters(service, fence)
         self._begun = Gauge(
@@ -149,12 +150,13 @@ class Lease:
         async with redis_faults(), asyncio.timeout(TRY_S), self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self._key, fence.key)
             held, kept = map(_text, cast("list[bytes | None]", await pipe.mget(self._key, fence.key)))
+            self._number = max(self._number, number_of(kept))
             if held not in {"", self._owner} and not is_gone(held, self._host):
                 return held
             if token and fence.is_passed(kept):
                 raise Lost(f"{kept} has done the work of {self._service.name} meanwhile")
             if not token:  # the first time that this process takes it
-                token = f"{number_of(kept) + 1} {self._owner}"
+                token = f"{self._number + 1} {self._owner}"
                 rows = cast("dict[bytes, bytes]", await pipe.hgetall(self._handover))
                 last = {_text(name): _text(value) for name, value in rows.items()}
                 if self._gave_way(last):

@@ -183,6 +183,19 @@ async def test_a_redis_that_came_back_with_an_older_number_ends_nothing(redis: R
     assert await redis.get(FENCE) == b"2 host-a 1 1"
 
 
+async def test_who_stood_by_while_redis_was_emptied_begins_with_a_number_beyond_the_last(redis: Redis) -> None:
+    """It looks more often than the lease is renewed: the other worked on beside it, with the higher number."""
+    one = Host(redis, "host-a")
+    await redis.set(FENCE, "4 host-c 1 1")
+    await one.lease.take()
+    two = Host(redis, "host-b", clock=Steps(1, redis.flushall))
+    await two.lease.take()
+
+    with pytest.raises(Fenced, match="refused: 6 host-b 1 1 has taken over"):
+        await one.redis.set("k", "stale")
+    await two.redis.set("k", "fresh")
+
+
 async def test_a_command_waits_a_moment_for_a_lease_that_is_renewed_at_once(redis: Redis) -> None:
     """After an outage nobody's back-off grows for want of the lease alone."""
     one = Host(redis, "host-a", patience_s=30)
