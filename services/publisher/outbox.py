@@ -21,7 +21,16 @@ from services.publisher.attempt import Attempt, Kept, decode_kept
 from shared.clock import iso
 from shared.model import Served
 from shared.store import LEFT_OUT, PUBLISHER, SERVED, SWEEPS, redis_faults, replace_hash
-from shared.sweeplog import BEGINNING, BLOCK_MS, RETENTION_MS, Entry, GroupReader, entry_order, sweep_entry
+from shared.sweeplog import (
+    BEGINNING,
+    BLOCK_MS,
+    RETENTION_MS,
+    Entry,
+    GroupReader,
+    entry_order,
+    read_entry_id,
+    sweep_entry,
+)
 
 GROUP = "publisher"
 CONSUMER = "publisher"  # fixed, so that a restart finds what it had taken
@@ -150,10 +159,16 @@ class Outbox(GroupReader):
         return pending
 
     async def _began_anew(self) -> bool:
-        """Whether it is another stream than was delivered from: deleted, and filled by a clock set back."""
+        """Whether it is another stream than was delivered from: deleted, and filled by a clock set back.
+
+        A Redis that was set back has the same stream; it knows of an earlier delivery than this process does.
+        """
         async with redis_faults():
             stream = await self._redis.xinfo_stream(SWEEPS)
-        return entry_order(stream["last-generated-id"].decode()) < entry_order(self.delivered_id)
+            noted = read_entry_id(cast("bytes | None", await self._redis.hget(PUBLISHER, "delivered")))
+        if entry_order(stream["last-generated-id"].decode()) >= entry_order(self.delivered_id):
+            return False
+        return noted is None or entry_order(noted) >= entry_order(self.delivered_id)
 
     async def load(self, entry_id: str) -> Entry:
         async with redis_faults():
