@@ -70,6 +70,7 @@ class AlertDelivery:
         self._backoff = Backoff(min(0.5, self.settings.retry_max_s), self.settings.retry_max_s)
         self._tried = ""  # the entry that was tried last
         self._doubted = False  # what became of the last is not known
+        self._done_id = BEGINNING  # the newest that is done with
 
     async def run(self) -> NoReturn:
         await keep(self.deliver_next, self._complain, self._backoff, self._clock)
@@ -104,8 +105,11 @@ class AlertDelivery:
         self.service.health.over(WAIT)
 
     async def _delivered_id(self) -> str:
+        """The newest that is done with. A Redis that was set back knows of an earlier one; an emptied one has none."""
         async with redis_faults():
-            return read_entry_id(cast("bytes | None", await self._redis.hget(PUBLISHER, DELIVERED))) or BEGINNING
+            kept = read_entry_id(cast("bytes | None", await self._redis.hget(PUBLISHER, DELIVERED)))
+        self._done_id = max(self._done_id, kept, key=entry_order) if kept else BEGINNING
+        return self._done_id
 
     async def _deliver(self, entry_id: str, fields: Fields | None) -> str:
         """What became of it: delivered, found, in_doubt or dropped."""
@@ -157,3 +161,4 @@ class AlertDelivery:
             if in_doubt:
                 pipe.hincrby(PUBLISHER, IN_DOUBT, 1)
             await pipe.execute()
+        self._done_id = entry_id

@@ -331,6 +331,26 @@ async def test_a_group_that_is_gone_or_set_back_repeats_nothing(make: Make, lost
     assert one.outcomes().get("repeated", 0) == (0 if lost == "destroyed" else 3)
 
 
+async def test_a_redis_that_came_back_with_what_it_held_earlier_repeats_nothing(make: Make) -> None:
+    """As from a snapshot of a minute ago, in which alerts waited that have been delivered since."""
+    one = make()
+    await one.add(0)
+    await one.step()
+    await one.add(1)
+    held = {key: await one.redis.dump(key) for key in ("oi:alerts", "oi:publisher")}
+    await one.add(2)
+    await one.step(2)
+    for key, blob in held.items():
+        await one.redis.restore(key, 0, blob, replace=True)
+
+    await one.step()
+    await one.add(3)
+    await one.step()
+
+    assert one.sent() == [1000.0, 1001.0, 1002.0, 1003.0]
+    assert await one.pending() == 0
+
+
 async def test_the_loop_obeys_retry_after_and_is_ever_more_patient_until_one_is_delivered(make: Make) -> None:
     one = make()
     await one.add(1)
