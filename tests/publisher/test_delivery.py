@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from aiohttp import web
 
 from services.publisher.pace import BURST_S
 from services.publisher.wire import InDoubt
 from shared.codec import encode_sweep
 from shared.sweeplog import entry_order
 from tests.builders import reading, sweep
-from tests.publisher.desk import READ, SYMBOLS, Desk
+from tests.publisher.desk import INGEST, READ, SYMBOLS, Desk
 from tests.publisher.loopback import reset
 
 Make = Callable[..., Desk]
@@ -115,6 +116,40 @@ async def test_a_backend_slower_than_its_own_timeout_is_found_slow(desk: Make) -
     assert stored == sorted(set(stored))
     assert one.count("pipeline_thinned_sweeps_total") > 0
     assert one.duplicates == 0
+
+
+async def test_a_doubt_from_a_clock_that_was_ahead_is_not_waited_for(desk: Make) -> None:
+    """Its note says that it was posted in an hour."""
+    one = desk()
+    await one.cycle()
+    one.node.answers = [502]
+    await one.land_next()
+    await one.step()
+    one.clock.set_wall(-3600)
+
+    await one.until_delivered(3)
+
+    assert len(one.node.sizes) == 3
+
+
+async def test_neither_a_long_post_nor_a_quiet_that_was_asked_for_is_a_hang(desk: Make) -> None:
+    """The service manager would kill it, again and again."""
+    one = desk(BACKEND_TIMEOUT_SEC="300")
+    hung: list[bool] = []
+
+    async def refuse_late(_: web.Request) -> web.StreamResponse:
+        one.clock.advance(299)
+        hung.append(one.service.health.hangs())
+        return web.json_response({"error": "no"}, status=429, headers={"Retry-After": "3600"})
+
+    one.loopback.answers[INGEST] = refuse_late
+    await one.land_next()
+    wait_s = await one.delivery.step()
+    one.clock.advance(wait_s)
+
+    assert (wait_s, hung, one.service.health.hangs()) == (3600, [False], False)
+    one.clock.advance(3600)
+    assert one.service.health.hangs()
 
 
 async def test_a_post_that_timed_out_is_given_as_long_again(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +302,9 @@ async def test_what_goes_out_again_is_counted_where_it_may_have_arrived(
 
     assert one.node.stored() == one.timestamps()
     assert one.duplicates == duplicates
+    one.restart()
+    await one.cycle()
+    assert one.duplicates == duplicates  # a restart forgets none
     assert int(await one.redis.hget("oi:publisher", "duplicates") or 0) == duplicates
     assert sum(one.count("pipeline_lost_sweeps_total", cause=cause) for cause in ("refused", "retention")) == 0
 

@@ -183,6 +183,20 @@ async def test_a_redis_that_came_back_with_an_older_number_ends_nothing(redis: R
     assert await redis.get(FENCE) == b"2 host-a 1 1"
 
 
+async def test_of_two_takings_with_one_number_the_one_that_redis_has_counts(redis: Redis) -> None:
+    """A failover lost the first of them."""
+    one, two = Host(redis, "host-a"), Host(redis, "host-b")
+    await one.lease.take()
+    await redis.flushall()
+    await two.lease.take()
+
+    with pytest.raises(Fenced, match="refused: 1 host-b 1 1 has taken over"):
+        await one.redis.set("k", "stale")
+    await one.expire()
+    with pytest.raises(Lost, match="host-b 1 1 has"):
+        await one.lease.take()
+
+
 async def test_who_stood_by_while_redis_was_emptied_begins_with_a_number_beyond_the_last(redis: Redis) -> None:
     """It looks more often than the lease is renewed: the other worked on beside it, with the higher number."""
     one = Host(redis, "host-a")
