@@ -151,24 +151,25 @@ class Outbox(GroupReader):
     async def _undelivered(self, pending: list[str]) -> list[str]:
         """Without what was delivered before: the group, or all of Redis, was set back, or lost."""
         old = [e for e in pending if entry_order(e) <= entry_order(self.delivered_id) and e not in self.waiting]
-        if old and await self._began_anew():
-            self.delivered_id = BEGINNING
-        elif old:
+        if old:
+            await self._judge_stream()
+            old = [e for e in old if entry_order(e) <= entry_order(self.delivered_id)]
+        if old:
             await self.acknowledge(*old)
-            return [entry_id for entry_id in pending if entry_id not in old]
-        return pending
+        return [entry_id for entry_id in pending if entry_id not in old]
 
-    async def _began_anew(self) -> bool:
-        """Whether it is another stream than was delivered from: deleted, and filled by a clock set back.
+    async def _judge_stream(self) -> None:
+        """One that ends before what was delivered is another, deleted and filled by a clock set back: all of it is new.
 
-        A Redis that was set back has the same stream; it knows of an earlier delivery than this process does.
+        Or Redis was set back, and notes an earlier delivery: what lands from now on is new, by whatever clock.
         """
         async with redis_faults():
             stream = await self._redis.xinfo_stream(SWEEPS)
             noted = read_entry_id(cast("bytes | None", await self._redis.hget(PUBLISHER, "delivered")))
-        if entry_order(stream["last-generated-id"].decode()) >= entry_order(self.delivered_id):
-            return False
-        return noted is None or entry_order(noted) >= entry_order(self.delivered_id)
+        newest = stream["last-generated-id"].decode()
+        if entry_order(newest) < entry_order(self.delivered_id):
+            is_set_back = noted is not None and entry_order(noted) < entry_order(self.delivered_id)
+            self.delivered_id = newest if is_set_back else BEGINNING
 
     async def load(self, entry_id: str) -> Entry:
         async with redis_faults():

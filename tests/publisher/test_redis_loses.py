@@ -62,6 +62,26 @@ async def test_a_redis_that_came_back_with_what_it_held_earlier(desk: Make, rest
     assert len(one.node.sizes) == posts + 1 + restarts  # a new process knows of the sweep that waited there, no more
 
 
+async def test_a_redis_that_came_back_with_its_clock_set_back_too_delivers_what_lands(desk: Make) -> None:
+    """As a machine does from a snapshot of itself: until that clock is right, all that lands is older than before."""
+    one = desk()
+    await one.outage(1)
+    await one.cycle()
+    await one.outage(1)
+    held = {key: await one.redis.dump(key) for key in ("oi:sweeps", "oi:publisher", "oi:served")}
+    for _ in range(3):
+        await one.cycle()
+    for key, blob in held.items():
+        await one.redis.restore(key, 0, blob, replace=True)
+    await one.step()
+    one.clock.set_wall(-25)
+
+    await one.cycle()
+    await one.cycle()
+
+    assert one.node.stored() == [*sorted(one.timestamps()[:-2]), *one.timestamps()[-2:]]
+
+
 async def test_what_disappears_between_two_late_sweeps_is_lost_and_said(desk: Make) -> None:
     """The publisher ended there, by an exception."""
     one = desk()
