@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 
 from shared import lease
@@ -295,7 +297,7 @@ async def test_a_change_of_hands_between_the_look_and_the_write_is_seen(redis: R
 
 
 async def test_who_was_stopped_in_the_middle_of_a_write_does_not_act_on_it(redis: Redis) -> None:
-    """The note before a POST was written; when the answer is read half a minute has gone by."""
+    """Half a minute goes by between the look at the fence and the write."""
     one = Host(redis, "host-a")
     await one.lease.take()
     async with one.redis.pipeline() as pipe:
@@ -304,6 +306,25 @@ async def test_who_was_stopped_in_the_middle_of_a_write_does_not_act_on_it(redis
         one.clock.advance(s=30)
         with pytest.raises(Fenced):
             await pipe.execute()
+
+
+async def test_who_was_stopped_while_redis_answered_does_not_act_on_the_answer(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note before a POST was written; when the answer is read half a minute has gone by."""
+    one = Host(redis, "host-a")
+    await one.lease.take()
+    execute = Pipeline.execute
+
+    async def answered_late(pipe: Pipeline, raise_on_error: bool = True) -> list[Any]:
+        replies = await execute(pipe, raise_on_error)
+        one.clock.advance(s=30)
+        return replies
+
+    monkeypatch.setattr(Pipeline, "execute", answered_late)
+    with pytest.raises(Fenced):
+        await one.redis.set("k", "noted")
+    assert await redis.get("k") == b"noted"
 
 
 async def test_an_emptied_redis_stops_nobody(redis: Redis) -> None:
