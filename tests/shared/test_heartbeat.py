@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from dev.redis_server import EmbeddedRedis
 from shared import store
 from shared.errors import Transient
+from shared.fence import Fence
 from shared.heartbeat import EVERY_S, EXPIRES_S, _forget_gone, keep_beating, tell
 from shared.store import HOSTS
 from tests.fakes import FakeClock, at_work, service
@@ -62,6 +63,18 @@ async def test_a_beat_expires_soon_after_the_last(redis: Redis, clock: FakeClock
 
     assert (await status(redis))["state"] == "starting"
     assert 2 * EVERY_S * 1000 < await redis.pttl(KEY) <= EXPIRES_S * 1000  # one lost beat is not a death
+
+
+async def test_a_standby_signs_in_beside_the_heartbeat_of_who_works(redis: Redis, clock: FakeClock) -> None:
+    works, stands_by = service(clock, redis, "ws_daemon"), service(clock, redis, "ws_daemon")
+    works.host, stands_by.host = "host-a", "host-b"
+    stands_by.fence = Fence("ws_daemon", clock)
+    await tell(works)
+
+    await tell(stands_by)
+
+    assert (await status(redis))["host"] == "host-a"
+    assert set(await redis.hkeys(HOSTS)) == {b"host-a ws_daemon", b"host-b ws_daemon"}
 
 
 async def test_a_beat_replaces_the_one_before(redis: Redis, clock: FakeClock) -> None:
