@@ -25,6 +25,14 @@ def test_changes_are_what_redis_has_not_been_told() -> None:
     assert set(latest.take_changes().marks) == {"BTCUSDT", "OLDUSDT"}
 
 
+def test_what_came_while_redis_was_asked_is_newer_than_what_it_held() -> None:
+    latest = Latest()
+    latest.merge(decode_frame(frame(mark_row(price="2"), mini_row("BTCUSDT", "6"))), NOW_MS)
+    latest.recall({"BTCUSDT": mark_text()}, {"BTCUSDT": volume()})
+
+    assert (latest.marks["BTCUSDT"].mark_price, latest.volumes["BTCUSDT"].quote_volume) == ("2", 6)
+
+
 def test_a_symbol_that_came_back_before_its_removal_was_written_stays() -> None:
     latest = Latest()
     latest.all_changed({"BACKUSDT", "GONEUSDT"})  # as after a failed write

@@ -117,6 +117,17 @@ async def test_volumes_are_asked_for_again_while_the_stream_brings_none(redis: R
         assert (len(it.asked), it.facts["volumes"]) == (2, "stream")
 
 
+async def test_at_the_start_the_streams_are_waited_for(redis: Redis, clock: FakeClock) -> None:
+    async with bench(redis, clock) as it:
+        assert await it.rest.look_at_marks() == IDLE_S / 4
+        clock.advance(s=IDLE_S)
+        assert await it.rest.look_at_marks() == IDLE_S / 4
+        assert it.asked == []
+        clock.advance(s=0.1)
+        await it.rest.look_at_marks()
+        assert it.asked == [PREMIUM_INDEX]
+
+
 @pytest.mark.parametrize("goes_on", ["nothing", "the same", "one of three"])
 async def test_marks_come_from_premium_index_while_streams_do_not_bring_most_of_them(
     redis: Redis, clock: FakeClock, goes_on: str

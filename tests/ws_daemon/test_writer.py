@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import AsyncMock
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from services.ws_daemon.writer import LOST, Writer
 from shared import store
 from shared.clock import SystemClock
 from shared.codec import encode_mark, encode_mark_text
+from shared.errors import Transient
 from shared.settings import load
 from shared.store import MARKS, VOLUMES, round_trip
 from tests.builders import NOW_MS, mark, volume
@@ -117,6 +119,27 @@ async def test_what_redis_held_before_a_restart_is_recalled_and_only_newer_rows_
 
     assert set(it.latest.marks) == {"BTCUSDT", "QUIETUSDT"}
     assert await it.stored() == {"BTCUSDT", "QUIETUSDT"}
+
+
+async def test_what_redis_refused_is_written_with_the_next_frame(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One write that failed: Redis lost nothing, and nobody would see that it holds an older value."""
+    it = Bench(redis)
+    it.give("BTCUSDT", "ETHUSDT")
+    await it.writer._write_frame()
+    it.give("BTCUSDT", "ETHUSDT", event_ms=NOW_MS + 1000)
+    with monkeypatch.context() as away:
+        away.setattr(it.writer, "_write", AsyncMock(side_effect=Transient("Redis is away")))
+        with pytest.raises(Transient):
+            await it.writer._write_frame()
+
+    it.give("BTCUSDT", event_ms=NOW_MS + 2000)
+    await it.writer._write_frame()
+
+    stored = await MARKS.all(redis, pytest.fail)
+    assert {symbol: one.event_ms for symbol, one in stored.items()} == {
+        "BTCUSDT": NOW_MS + 2000,
+        "ETHUSDT": NOW_MS + 1000,
+    }
 
 
 async def test_an_emptied_redis_is_refilled_whole_with_the_next_frame_and_who_empties_it_named_once_a_minute(

@@ -73,14 +73,13 @@ async def test_neither_a_ban_nor_a_spent_limit_lets_a_request_out(redis: Redis, 
         sent.append(request)
         return httpx.Response(200, json=[])
 
-    ban = Ban(redis, clock)
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        statistics = Statistics("http://e.example", client, ban, service(clock, redis))
+        statistics = Statistics("http://e.example", client, Ban(redis, clock), service(clock, redis))
         assert await statistics.ask("龙虾USDT", "1h", 168) == b"[]"
         await redis.hset("oi:statistics", str(clock.now_ms() // 60_000), MOST)
         with pytest.raises(RateLimited, match="900 requests in five minutes"):
             await statistics.ask("BTCUSDT", "1h", 168)
-        await ban.record(Banned("told", 60, clock.now_ms() + 60_000))
+        await Ban(redis, clock).record(Banned("told another service", 60, clock.now_ms() + 60_000))
         with pytest.raises(Banned):
             await statistics.ask("BTCUSDT", "1h", 168)
 
