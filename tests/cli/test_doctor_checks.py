@@ -19,6 +19,7 @@ from cli.show import DEGRADED, DOWN, GOOD, UNKNOWN
 from cli.state import Snapshot, read_or_why
 from services.oi_keeper.schema import open_to_write
 from shared import store
+from shared.agreed import METRICS_PORTS
 from shared.clock import SystemClock, iso
 from tests.cli.world import World
 from tests.redis_servers import ScriptedRedis
@@ -243,6 +244,20 @@ async def test_what_differs_from_the_exchange_s_statistic_is_named(redis: Redis,
     assert finding.state == DEGRADED
     assert "BTCUSDT, LITUSDT" in finding.what
     assert "of 340 compared" in finding.evidence
+
+
+async def test_without_redis_nothing_is_said_of_what_it_holds() -> None:
+    """Not that no service runs, nor that nobody else writes: who cannot look does not know."""
+    given = find({**ENVIRON, "REDIS_URL": "redis://127.0.0.1:1", "BINANCE_WS_URL": "ws://127.0.0.1:1"})
+    answers = httpx.MockTransport(lambda _: httpx.Response(503))
+    async with store.connect("redis://127.0.0.1:1") as redis, httpx.AsyncClient(transport=answers) as client:
+        seen, why = await read_or_why(redis)
+        found = await doctor.examine(doctor.Patient(given, redis, client, seen, why))
+
+    assert {finding.check for finding in found} >= {"redis", "stream", "rest", "backend"}
+    assert {finding.check for finding in found}.isdisjoint(
+        {"services", "keeping", "sizes", "cache", "writers", "hosts", *METRICS_PORTS}
+    )
 
 
 async def test_a_server_that_is_too_old_is_named_with_what_is_needed() -> None:
