@@ -22,6 +22,7 @@ log = EventLog("rest")
 RESEED_S = 300.0  # between two askings for all volumes while the stream brings none
 ROOM_S = 30.0  # into a minute of the exchange there is surely room for 40 of weight, whatever oi_poller has sent
 LATE_S = 52.0  # into a minute there is surely room for 10 once, until oi_poller has seen that somebody else sends
+BAN_LOOK_S = 60.0  # between two looks during a ban, which sends nothing: streams deliver again long before its end
 NO_VOLUMES = "the stream brings no 24 h volumes: asking ticker/24hr"
 FAILURES = (Transient, Refused, Rejected, WireError)
 
@@ -119,7 +120,7 @@ class Rest:
             rows = decode(await self.exchange.get(path))
         except FAILURES as e:
             self._health.aside(f"{path} gave nothing", cause=str(e))
-            return max(retry.next_s(), self.ban.remaining_s())
+            return max(retry.next_s(), min(self.ban.remaining_s(), BAN_LOOK_S))
         self._health.over(f"{path} gave nothing")
         retry.reset()
         self.feed.take(source, rows)

@@ -172,6 +172,20 @@ async def test_late_in_a_minute_premium_index_is_asked_once_before_anybody_can_h
     assert (looks, len(it.asked)) == (waits_s, len(waits_s))
 
 
+async def test_streams_that_deliver_again_are_said_to_before_a_long_ban_ends(redis: Redis, clock: FakeClock) -> None:
+    """`oi status` told of marks by premiumIndex until its end, three days at most."""
+    await redis.set("oi:ban", str(clock.now_ms() + 3_600_000))
+    async with bench(redis, clock) as it:
+        clock.advance(s=IDLE_S + 1)
+        clock.advance(s=await it.rest.look_at_marks())
+        assert it.facts["source"] == "premiumIndex"
+        assert clock.now_ms() < NOW_MS + 70_000
+        it.feed.take_stream("stream-1", frame(mark_row()))
+        await it.rest.look_at_marks()
+
+        assert (it.facts["source"], it.asked) == ("stream", [])
+
+
 async def test_nothing_is_asked_during_a_ban(redis: Redis, clock: FakeClock) -> None:
     """The ban stands in Redis: another service was told, and this one obeys."""
     await redis.set("oi:ban", str(clock.now_ms() + 60_000))
