@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import quote
 
 import aiohttp
@@ -12,7 +13,8 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from services.funding_api.answers import MOST_SYMBOLS, Answers
-from services.funding_api.snapshot import FRESH_S, HASHES
+from services.funding_api.snapshot import FRESH_S, HASHES, Reader
+from shared.errors import Transient
 from tests.builders import NOW_MS, mark, reading
 from tests.fakes import FakeClock
 from tests.funding_api.conftest import Client
@@ -42,6 +44,18 @@ async def test_each_symbol_is_found_by_its_percent_encoded_name(api: Client, red
 
     status, body = await api.get(f"/funding/batch?symbols={quote(','.join(CHINESE))}")
     assert (status, [row["symbol"] for row in body["data"]]) == (200, CHINESE)
+
+
+async def test_while_redis_is_away_each_route_says_so(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the health in the form of a health, by which the old scripts' watchdog goes."""
+    for asked in ("latest", "changes"):
+        monkeypatch.setattr(Reader, asked, AsyncMock(side_effect=Transient("Redis: gone")))
+
+    for path in ("funding/BTCUSDT", "funding/batch?symbols=A", "funding/all", "open-interest/all", "changes"):
+        away = {"detail": {"error": "Data unavailable", "cause": "Redis: gone"}}
+        assert await api.get(f"/{path}") == (503, away)
+    status, body = await api.get("/funding/health")
+    assert (status, body["status"], body["error"]) == (503, "unhealthy", "Redis: gone")
 
 
 async def test_the_fixed_names_are_never_taken_for_symbols(api: Client, redis: Redis) -> None:
