@@ -55,7 +55,7 @@ class Peer:
         try:
             ended = await self._run(seconds, symbols, self.script, "follow", origin)
         except subprocess.TimeoutExpired as e:
-            lines = (e.stdout or b"").decode().rpartition("\n")[0].splitlines()
+            lines = (e.stdout or b"").rpartition(b"\n")[0].decode().splitlines()  # the last may be cut anywhere
         else:
             raise NotThereError(f"ended by itself: {_last_line(ended.stderr)}")
         if not lines:
