@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.funding_api import bodies
+from services.funding_api.app import Api, listen
+from services.funding_api.metrics import Metrics
 from services.funding_api.openapi import document
+from services.funding_api.settings import Settings
+from services.funding_api.snapshot import Reader
+from services.funding_api.venues import Venues
+from shared.settings import load
+from shared.store import connect
 from tests.builders import NOW_MS, mark, reading
 from tests.fakes import FakeClock
 from tests.funding_api.conftest import Client, Past
@@ -112,6 +122,7 @@ async def test_what_is_answered_is_what_the_document_says(
         ("/open-interest/{symbol}", "/open-interest/XUSDT", 503),
         ("/open-interest/all", "/open-interest/all", 200),
         ("/open-interest/aggregate", "/open-interest/aggregate", 404),
+        ("/open-interest/venues/{base}", "/open-interest/venues/BTC", 404),
         ("/changes", "/changes", 200),
         ("/history/{symbol}", "/history/btcusdt", 200),
         ("/history/{symbol}", "/history/nope", 404),
@@ -130,6 +141,19 @@ async def test_what_is_answered_is_what_the_document_says(
     await check("/funding/health", "/funding/health", 503)
     past.path.unlink()
     await check("/history/{symbol}", "/history/BTCUSDT", 503)
+
+
+async def test_while_redis_is_away_too(clock: FakeClock, tmp_path: Path) -> None:
+    metrics, redis = Metrics(CollectorRegistry()), connect("redis://127.0.0.1:1")
+    settings = load(Settings, {"HISTORY_PATH": str(tmp_path / "history.db")})
+    away = Api(settings, Reader(redis, metrics, clock), Venues(redis, metrics, clock), metrics, clock)
+
+    async with listen(away.app(), "127.0.0.1", 0) as origin, aiohttp.ClientSession() as session:
+        for route in DOCUMENT["paths"]:
+            path = route.replace("{symbol}", "BTCUSDT").replace("{base}", "BTC")
+            async with session.get(f"{origin}{path}?symbols=BTCUSDT") as answer:
+                assert (route, answer.status) == (route, 200 if route in {"/", "/openapi.json"} else 503)
+                assert as_described(await answer.json(), route, answer.status), route
 
 
 def test_the_check_is_not_blind() -> None:

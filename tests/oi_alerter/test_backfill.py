@@ -141,6 +141,16 @@ async def test_a_clock_set_back_begins_a_new_history_and_asks_for_its_past(bench
     assert series.newest_ms <= bench.clock.now_ms()
 
 
+async def test_during_a_ban_nothing_is_sent(bench: Bench, past: Past, redis: Redis) -> None:
+    """Told to another service; a request now would make it longer."""
+    until_ms = bench.clock.now_ms() + 200_000
+    await redis.set("oi:ban", until_ms)
+    bench.see("AUSDT")
+    await bench.until(lambda: past.asked)
+
+    assert past.asked[0][1] >= until_ms
+
+
 @pytest.mark.parametrize(
     ("answer", "least_s", "banned"),
     [

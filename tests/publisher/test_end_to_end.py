@@ -29,6 +29,18 @@ def assert_rows_are_right(one: Publisher, symbol: str = "S005USDT") -> None:
         assert row["openInterestUsd"] == pytest.approx(row["openInterest"] * row["markPrice"], rel=1e-12)
 
 
+@pytest.mark.long
+async def test_a_post_is_given_as_long_as_was_set(publisher: Make) -> None:
+    one = publisher(BACKEND_TIMEOUT_SEC="30")
+    await one.start()
+    one.stand_in.control(fault={"kind": "slow", "delay": 10, "times": 1})
+
+    await one.poller.land()
+    await one.until_verdict("VERIFIED")
+
+    assert len(one.batches()) == 1
+
+
 async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publisher: Make) -> None:
     """kill -9 twenty times under load: at least once, counted when twice, and never a wrong number."""
     one = publisher()

@@ -191,10 +191,10 @@ async def test_a_restart_that_begins_with_a_failure_forgets_nothing(
 ) -> None:
     """`oi status` said "never believed", and a doubt of hours began anew."""
     await world.round("okx")
-    world.fault("okx", "one_demo", 6)
+    world.fault("okx", "one_demo")
     before = (await world.round("okx")).lines["okx"]
     assert before.refused
-    world.fault("okx", "error")
+    world.fault("okx", "error", 6)
     world.restart()
     if away == "Redis":  # when it was asked for what was before, and back in the next moment
         monkeypatch.setattr(world.lines["okx"], "recall", AsyncMock(side_effect=Transient("Redis is away")))
@@ -203,6 +203,10 @@ async def test_a_restart_that_begins_with_a_failure_forgets_nothing(
 
     assert ("500" in after.trouble) is (away == "okx")
     assert (after.at, after.refused) == (before.at, before.refused)
+    world.clock.advance(6)
+    again = (await world.round("okx")).lines["okx"]
+    assert {s: one.since for s, one in again.refused.items()} == {s: one.since for s, one in before.refused.items()}
+    assert again.at > before.at
 
 
 async def test_every_contract_that_is_refused_is_named(redis: Redis, clock: FakeClock) -> None:
