@@ -306,6 +306,9 @@ async def test_what_goes_out_again_is_counted_where_it_may_have_arrived(
     await one.cycle()
     assert one.duplicates == duplicates  # a restart forgets none
     assert int(await one.redis.hget("oi:publisher", "duplicates") or 0) == duplicates
+    one.restart()
+    await one.cycle()
+    assert one.duplicates == duplicates
     assert sum(one.count("pipeline_lost_sweeps_total", cause=cause) for cause in ("refused", "retention")) == 0
 
 
