@@ -25,16 +25,21 @@ def send(budget: WeightBudget, count: int, now_ms: int, used: int | None = None)
         budget.answered(ticket, now_ms, told, None)
 
 
-def test_in_flight_requests_count_from_the_moment_they_are_sent() -> None:
-    """The exchange's count comes with the answer, which is too late for the 32 sent meanwhile."""
+@pytest.mark.parametrize("counted", [0, 1500])
+def test_in_flight_requests_count_from_the_moment_they_are_sent(counted: int) -> None:
+    """The exchange's count comes with the answer, which is too late for the 32 sent meanwhile: beside others, too."""
     budget = WeightBudget(2000, 200)
+    if counted:
+        send(budget, 1, T0, used=counted)
     tickets = [budget.spend(T0) for _ in range(32)]
 
-    assert (budget.used(T0), budget.free(T0)) == (32, 1968)
+    assert budget.used(T0) == counted + 32
+    assert budget.free(T0) == (668 if counted else 1968)
 
     for ticket in tickets:
-        budget.answered(ticket, T0 + 50, 32, None)
-    assert (budget.used(T0 + 50), budget.free(T0 + 50)) == (32, 1968)
+        budget.answered(ticket, T0 + 50, counted + 32, None)
+    assert budget.used(T0 + 50) == counted + 32
+    assert budget.free(T0 + 50) == (668 if counted else 1968)
 
 
 def test_the_exchange_is_believed_when_it_counts_more_than_we_sent() -> None:
