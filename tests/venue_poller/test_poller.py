@@ -196,10 +196,13 @@ async def test_a_restart_that_begins_with_a_failure_forgets_nothing(
     assert before.refused
     world.fault("okx", "error", 6)
     world.restart()
+    lines = world.lines["okx"]
+    recall = lines.recall
     if away == "Redis":  # when it was asked for what was before, and back in the next moment
-        monkeypatch.setattr(world.lines["okx"], "recall", AsyncMock(side_effect=Transient("Redis is away")))
+        monkeypatch.setattr(lines, "recall", AsyncMock(side_effect=Transient("Redis is away")))
 
     after = (await world.round("okx")).lines["okx"]
+    monkeypatch.setattr(lines, "recall", recall)
 
     assert ("500" in after.trouble) is (away == "okx")
     assert (after.at, after.refused) == (before.at, before.refused)
