@@ -84,7 +84,13 @@ async def test_an_instant_that_no_calendar_has_ends_no_command(
 async def test_ctrl_c_ends_a_tail_with_the_status_of_the_last_cycle(redis: Redis, redis_url: str) -> None:
     await World().write(redis)
     command = [sys.executable, "-m", "cli", "tail", "--json"]
-    tail = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=told(redis_url), stdout=subprocess.PIPE)
+    tail = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env=told(redis_url),
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in a shell's background ignores it
+    )
     assert tail.stdout
     async with asyncio.timeout(60):
         assert json.loads(await tail.stdout.readline())["state"] == "good"
