@@ -94,14 +94,14 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
     state = DOWN if usd is None else DEGRADED if DOWN in {hop.state for hop in hops} else last.state
     answer = f"{symbol} is missing: {fault.cause}"
     if usd is not None:
-        answer = f"{symbol} is not to be trusted: {fault.cause}; {_held(symbol, seen, usd, last)}"
+        answer = f"{symbol} is not to be trusted: {fault.cause}; {_held(symbol, seen, usd, last, live)}"
     return Explained(symbol, state, answer, fault.hop, _look(symbol, fault), usd, hops)
 
 
-def _held(symbol: str, seen: Snapshot, usd: float, last: Hop) -> str:
+def _held(symbol: str, seen: Snapshot, usd: float, last: Hop, live: Live | str | None) -> str:
     """What is served all the same, as far as anybody looked."""
     last_usd = _last_usd(symbol, seen)
-    if not seen.is_unseen:
+    if not seen.is_unseen and not isinstance(live, str):
         return f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
     return (
         f"the backend serves ${money(usd)}"
@@ -230,7 +230,6 @@ def _served(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
     when = seen.batch_s if fresh else seen.age_s(row.since_ms) if row else None
     right = row is not None and row.verdict == "verified" and not seen.is_unseen
     counts = f"${money(row.usd)}{', served as sent' if right else ''}" if row and row.usd is not None else ""
-    counts += f"; the backend cannot be asked now: {live}" if isinstance(live, str) else ""
     counts += f"; {live.cache}" if isinstance(live, Live) and live.cache else ""
     if isinstance(live, Live) and backend_key(symbol) not in live.values:
         cause = "the backend showed it a moment ago and does no longer: it has lost its cache" if right else ""
@@ -252,6 +251,8 @@ def _distrust(symbol: str, seen: Snapshot, row: Served, live: Live | str | None)
         return whole.why_unseen(seen)
     if row.verdict != "verified":
         return sentence(SERVED, row.verdict)
+    if isinstance(live, str):
+        return f"the backend cannot be asked now: {live}"
     now_usd = live.values[backend_key(symbol)] if isinstance(live, Live) and live.cached_s is None else row.usd
     if any(now_usd and near(now_usd, ours) for ours in (row.usd, _worth(symbol, seen))):
         return ""

@@ -181,7 +181,7 @@ NOW: list[tuple[str, Spoil, Live | str, int, str]] = [
     ("another's", ok, Live({ETH: 5.0}, None), 1, "$5.00 is served at this moment, and nobody here sent that"),
     ("a younger batch, less", ok, Live({ETH: 95_200.0}, None), 0, "ETHUSDT is right: $95.2K"),
     ("a younger batch, more", ok, Live({ETH: 105_000.0}, None), 0, "ETHUSDT is right: $105K"),
-    ("cannot be asked", ok, "ConnectionRefusedError", 0, "the backend cannot be asked now: ConnectionRefusedError"),
+    ("cannot be asked", ok, "502", 1, "trusted: the backend cannot be asked now: 502; $100K was seen served 2"),
     ("out of a cache", ok, Live({ETH: 100_150.0}, None, 9.0), 0, "what is served comes from a cache, 9.0s old"),
     ("there by now", missed_behind_a_wall, Live({ETH: 1e5}, None), 1, ": a bot wall; the backend serves $100K;"),
 ]  # fmt: skip
@@ -200,6 +200,16 @@ async def test_what_is_served_now_counts_for_more_than_the_last_audit(
     assert found.exit_status == exit_status, found
     assert found.fault == ("served" if exit_status else "")
     assert says in f"{found.answer}; {found.hops[-1].counts}"
+
+
+async def test_while_the_backend_is_away_nothing_is_said_to_be_right(redis: Redis) -> None:
+    """In its first minute too: what was seen served before is nowhere to be read now."""
+    world = World()
+    world.beats["publisher"] |= {"state": "degraded", "blocked": "the backend is away: 502"}
+    found = await asked(world, redis, "502")
+
+    assert (found.state, found.exit_status, found.fault) == ("degraded", 1, "post")
+    assert "is not to be trusted: the backend is away: 502; $100K was seen served 2" in found.answer
 
 
 @pytest.mark.parametrize("live", [None, Live({ETH: 100_150.0}, None)])
