@@ -44,9 +44,13 @@ class Backend:
         except WireError as e:
             raise InDoubt(str(e), answered=True) from e
 
-    async def read_served(self, patience_s: float = READ_TIMEOUT_S) -> Snapshot:
-        """What everybody is served, and how old the answer is where a cache before the backend gave it."""
-        reply = await self._get(OPEN_INTEREST, patience_s=patience_s)
+    async def read_served(self, patience_s: float = READ_TIMEOUT_S, *, past_caches: bool = False) -> Snapshot:
+        """What everybody is served, and how old the answer is where a cache before the backend gave it.
+
+        ``past_caches``: at an address of its own, which no cache holds yet; the backend looks at the path alone.
+        """
+        params = {"at": str(self._clock.now_ms())} if past_caches else None
+        reply = await self._get(OPEN_INTEREST, params, patience_s)
         return wire.decode_snapshot(reply.body, edge.cache_age_s(reply, self._clock.now_ms()))
 
     async def update_universe(self, members: Iterable[Member]) -> None:

@@ -48,10 +48,11 @@ class Node:
         self.shows: Shows = lambda cache, as_of_ms: (cache, as_of_ms)  # what a look is given of them
         self.loses = 0  # POSTs that are answered with 200 and change nothing
         self.ttl_s = 0.0  # of an edge cache before the GET that obeys no request
+        self.tells = True  # that cache says how old its answer is
         self.rows: list[tuple[str, str]] = []  # of the database: timestamp, symbol
         self.answers: list[int | str] = []  # a status for each of the next POSTs; "taken": taken, and 502 all the same
         self.sizes: list[int] = []  # rows of each POST that came
-        self._edge: tuple[float, bytes] | None = None
+        self._edge: dict[str, tuple[float, bytes]] = {}  # by address
         loopback.answers[INGEST] = self.ingest
         loopback.answers[READ] = self.read
 
@@ -80,17 +81,19 @@ class Node:
             {"success": self.stores, "inserted": inserted, "cached": len(values), "errors": errors}
         )
 
-    async def read(self, _: web.Request) -> web.StreamResponse:
+    async def read(self, request: web.Request) -> web.StreamResponse:
         data, as_of_ms = self.shows(self.cache, self.as_of_ms)
         fresh = web.json_response({"data": data, "asOf": as_of_ms})
         if not self.ttl_s:
             return fresh
         now_s = self.clock.monotonic_s()
-        if self._edge is None or now_s - self._edge[0] >= self.ttl_s:
+        kept_s, kept = self._edge.get(request.path_qs, (-self.ttl_s, b""))
+        if now_s - kept_s >= self.ttl_s:
             assert isinstance(fresh.body, bytes)
-            self._edge = (now_s, fresh.body)
-        headers = {"Age": str(int(now_s - self._edge[0])), "X-Cache": "HIT", "Content-Type": "application/json"}
-        return web.Response(body=self._edge[1], headers=headers)
+            self._edge[request.path_qs] = (now_s, fresh.body)
+            return fresh
+        told = {"Age": str(int(now_s - kept_s)), "X-Cache": "HIT"} if self.tells else {}
+        return web.Response(body=kept, headers={**told, "Content-Type": "application/json"})
 
     def restart(self) -> None:
         self.cache, self.as_of_ms = {}, None

@@ -153,11 +153,14 @@ async def test_a_size_limit_is_remembered_over_a_restart(desk: Make) -> None:
     assert max(one.node.sizes[found:]) == 13
 
 
-async def test_what_a_cache_before_the_backend_serves_is_waited_for_and_not_posted_again(desk: Make) -> None:
-    """A cached GET was taken for lost batches: ten POSTs for five sweeps."""
+@pytest.mark.parametrize("tells", [True, False])
+async def test_what_a_cache_before_the_backend_serves_is_waited_for_and_not_posted_again(
+    desk: Make, tells: bool
+) -> None:
+    """A cached GET was taken for lost batches: ten POSTs for five sweeps. Many a cache does not say that it is one."""
     one = desk()
     await one.cycle()
-    one.node.ttl_s = 12.0
+    one.node.ttl_s, one.node.tells = 12.0, tells
     verdicts = [await one.cycle() for _ in range(6)]
 
     assert one.node.sizes == [len(SYMBOLS)] * 7
@@ -165,10 +168,11 @@ async def test_what_a_cache_before_the_backend_serves_is_waited_for_and_not_post
     assert one.duplicates == 0
 
 
-async def test_what_only_a_cache_hides_is_said_and_is_no_bad_sign_at_once(desk: Make) -> None:
+@pytest.mark.parametrize("tells", [True, False])
+async def test_what_only_a_cache_hides_is_said_and_is_no_bad_sign_at_once(desk: Make, tells: bool) -> None:
     one = desk(VERIFIED_MAX_AGE_SEC="60")
     await one.cycle()
-    one.node.ttl_s = 10_000.0
+    one.node.ttl_s, one.node.tells = 10_000.0, tells
     await one.cycle()  # the cache takes what is served now
     one.node.answers = []
     verdict = await one.cycle()
@@ -266,6 +270,23 @@ async def test_a_second_writer_is_seen_between_two_batches(desk: Make, replaced:
     assert (one.fact("foreignSymbols"), one.fact("foreignGone")) == ("1", gone)
     assert one.count("pipeline_foreign_looks_total") == 1, "it tells of it though this cycle is verified again"
     assert one.service.health.report().healthy
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_cache_hides_no_second_writer(desk: Make, tells: bool) -> None:
+    """And the look for one leaves nothing in the cache that would hide the next batch."""
+    one = desk()
+    await one.cycle()
+    one.node.ttl_s, one.node.tells = 5.0, tells
+    await one.cycle()
+    one.node.cache = {**one.node.cache, "S01USDT": 5.0}
+    one.clock.advance(10)
+    await one.land()
+    begun_s = one.clock.monotonic_s()
+    await one.until_delivered()
+
+    assert (one.verdict, one.fact("foreignSymbols")) == ("VERIFIED", "1")
+    assert one.clock.monotonic_s() - begun_s < 1
 
 
 async def test_between_two_batches_it_is_looked_once_and_what_is_ours_is_no_other_writers(desk: Make) -> None:
