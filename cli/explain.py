@@ -101,7 +101,7 @@ def explain(symbol: str, seen: Snapshot, settings: Settings, live: Live | str | 
 def _held(symbol: str, seen: Snapshot, usd: float, last: Hop, live: Live | str | None) -> str:
     """What is served all the same, as far as anybody looked."""
     last_usd = _last_usd(symbol, seen)
-    if not seen.is_unseen and not isinstance(live, str):
+    if not seen.is_unseen and not isinstance(live, str) and (last_usd is None or near(usd, last_usd)):
         return f"the backend still serves ${money(usd)}, {age(last.age_s)} old"
     return (
         f"the backend serves ${money(usd)}"

@@ -5,6 +5,7 @@ Judged by facts (states, counts, ages, words of a fixed list); what a service sa
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -186,9 +187,27 @@ def delivery(seen: Snapshot, settings: Settings) -> Hop:
     when = seen.age_s(learnt.delivered_ms)
     old = older(when, settings.verified_max_age_s)
     state = (DOWN if old or "publisher" not in seen.beats else DEGRADED) if cause else GOOD
-    if state is GOOD and waiting > 2:
-        state, cause = DEGRADED, f"{waiting} sweeps wait to be delivered; the last POST took {learnt.post_s:.1f} s"
+    if state is GOOD and (cause := _falls_short(seen, waiting)):
+        state = DEGRADED
     return Hop("delivery", state, when, counts, cause)
+
+
+def _falls_short(seen: Snapshot, waiting: int) -> str:
+    """What is amiss though the backend takes batches; empty where nothing is."""
+    stored, sent = (seen.count("publisher", name) for name in ("stored", "sent"))
+    if stored is not None and sent is not None and stored < sent:
+        return f"the backend's database took {stored} of {sent} rows"
+    post_s, interval_s = seen.learnt.post_s, _interval_s(seen)
+    if interval_s and post_s > interval_s:
+        return f"a POST takes {post_s:.1f} s, and sweeps land every {interval_s:.1f} s: some are never sent"
+    return f"{waiting} sweeps wait to be delivered; the last POST took {post_s:.1f} s" if waiting > 2 else ""
+
+
+def _interval_s(seen: Snapshot) -> float:
+    """Between two sweeps, as the poller says; 0 where it says nothing."""
+    with contextlib.suppress(ValueError):
+        return float(seen.fact("oi_poller", "interval_s"))
+    return 0.0
 
 
 def served(seen: Snapshot, settings: Settings) -> Hop:
@@ -257,10 +276,7 @@ def budget(seen: Snapshot, settings: Settings) -> Hop:
     if beat is None:
         return Hop("budget", UNKNOWN, cause=silent("oi_poller"))
     counts = f"weight {beat.get('used_weight', '?')} used this minute"
-    try:
-        stretched = float(beat.get("interval_s", "0")) > settings.max_interval_s
-    except ValueError:
-        stretched = False
+    stretched = _interval_s(seen) > settings.max_interval_s
     cause = "sweeps are spaced wider than OI_MAX_INTERVAL_SEC: others use up the address's weight" if stretched else ""
     return Hop("budget", DEGRADED if stretched else GOOD, None, counts, cause)
 

@@ -51,10 +51,14 @@ async def get(client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_
     return await http.send(client, client.build_request("GET", url), timeout_s=patience_s, max_bytes=REPLY_LIMIT)
 
 
-async def served(client: httpx.AsyncClient, backend_url: str) -> Live:
-    """Raises `Transient` with the reason where there is nothing to read."""
+async def served(client: httpx.AsyncClient, backend_url: str, *, past_caches: bool = False) -> Live:
+    """Raises `Transient` with the reason where there is nothing to read.
+
+    ``past_caches``: at an address of its own, which no cache holds yet.
+    """
+    own = f"?at={time.time_ns() // 1_000_000}" if past_caches else ""
     try:
-        reply = await get(client, backend_url + OPEN_INTEREST)
+        reply = await get(client, backend_url + OPEN_INTEREST + own)
         stopped = wall(reply)
         if stopped:
             raise Stopped(f"the public GET, which carries no key, is stopped by {stopped}")

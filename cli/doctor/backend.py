@@ -25,6 +25,7 @@ async def serving(p: Patient) -> list[Finding]:
     if not url:
         return [Finding("backend", UNKNOWN, "BACKEND_URL is not set here", p.given.source, "oi --env-file, as root")]
     try:
+        behind = await outside.served(p.client, url, past_caches=True)
         live = await outside.served(p.client, url)
     except Transient as e:
         fix = "check BACKEND_URL and the backend; sweeps wait in Redis for three hours"
@@ -33,15 +34,24 @@ async def serving(p: Patient) -> list[Finding]:
         return [Finding("backend", DOWN, "the backend does not say what it serves", f"{url}: {e}"[:200], fix)]
     old_s = None if live.as_of_ms is None else time.time() - live.as_of_ms / 1000
     said = f"{len(live.values)} symbols, {age(old_s)} old, from {url}"
-    if live.cache:
+    cached = live.cache or _silent_cache(live.as_of_ms, behind.as_of_ms)
+    if cached:
         fix = f"let the edge pass {outside.OPEN_INTEREST} through, or cache it for a second at most"
-        return [Finding("backend", DEGRADED, f"{live.cache}: that old is what readers get", said, fix)]
+        return [Finding("backend", DEGRADED, f"{cached}: that old is what readers get", said, fix)]
     if live.unreadable:
         what = f"{live.unreadable} symbols are served in a form that is no number"
         return [Finding("backend", DEGRADED, what, said, "look at the backend: GET " + outside.OPEN_INTEREST)]
     if not live.values or older(old_s, p.given.settings.verified_max_age_s):
         return [Finding("backend", DEGRADED, "what the backend serves is old or nothing", said, "oi status says why")]
     return [Finding("backend", GOOD, "the backend serves", said)]
+
+
+def _silent_cache(as_of_ms: int | None, behind_ms: int | None) -> str:
+    """What is wrong where older values are served than the backend showed a moment before; empty where nothing is."""
+    if as_of_ms is None or behind_ms is None or as_of_ms >= behind_ms:
+        return ""
+    older_s = age((behind_ms - as_of_ms) / 1000)
+    return f"what is served comes from a cache that does not say so, {older_s} older than the backend's own"
 
 
 async def key(p: Patient) -> list[Finding]:

@@ -28,6 +28,7 @@ const SETTERS = {
   valuesAs: (value) => set('valuesAs', check('valuesAs', value, VALUE_FORMS.includes(value))),
   edgeTtlSec: (value) => set('edgeTtlSec', check('edgeTtlSec', value, value >= 0 && value <= 86_400)),
   edgeObeys: switched('edgeObeys'),
+  edgeTells: switched('edgeTells'),
   faults: (value) => {
     const faults = check('faults', value, Array.isArray(value)).map(parseFault);
     return (app) => {

@@ -17,7 +17,7 @@ export class Edge {
     if (edgeTtlSec === 0 || !found || (edgeObeys && /no-cache/.test(req.headers['cache-control'] ?? ''))) return null;
     const age = (Date.now() - found.at) / 1000;
     if (age >= edgeTtlSec) return null;
-    return { ...found.reply, headers: { ...found.reply.headers, Age: String(Math.floor(age)), 'X-Cache': 'HIT' } };
+    return this.told(found.reply, { Age: String(Math.floor(age)), 'X-Cache': 'HIT' });
   }
 
   /** Hands on what the backend said, and keeps a good answer. */
@@ -25,9 +25,14 @@ export class Edge {
     if (this.settings.edgeTtlSec === 0) return reply;
     const now = Date.now();
     if (reply.status === 200) {
-      const headers = { ...reply.headers, Date: new Date(now).toUTCString() };
-      this.held.set(req.url, { reply: { ...reply, headers }, at: now });
+      const headers = this.settings.edgeTells ? { Date: new Date(now).toUTCString() } : {};
+      this.held.set(req.url, { reply: { ...reply, headers: { ...reply.headers, ...headers } }, at: now });
     }
-    return { ...reply, headers: { ...reply.headers, 'X-Cache': 'MISS' } };
+    return this.told(reply, { 'X-Cache': 'MISS' });
+  }
+
+  /** Many a cache says nothing of itself. */
+  told(reply, headers) {
+    return this.settings.edgeTells ? { ...reply, headers: { ...reply.headers, ...headers } } : reply;
   }
 }

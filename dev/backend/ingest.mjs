@@ -2,8 +2,9 @@
 //
 // It is no stricter than the backend it stands for: zero and negative numbers pass, rows without a usable number are
 // left out without a word, unknown fields are ignored. What must not be published has to be stopped by the publisher.
+// What it does not foresee costs the whole batch: a body that is no JSON, a row that is no object, a symbol that is no text.
 
-import { Refusal, json } from './wire.mjs';
+import { Refusal, json, unforeseen } from './wire.mjs';
 
 export const badPayload = (why) => new Refusal(json(400, { error: `Invalid payload: ${why}` }));
 
@@ -15,28 +16,27 @@ export function parseJson(body) {
   try {
     value = JSON.parse(body.toString('utf8'));
   } catch {
-    throw badPayload('body is not JSON');
+    throw unforeseen();
   }
-  if (value === null || typeof value !== 'object') throw badPayload('an object is required');
+  if (value === null) throw unforeseen();
   return value;
 }
 
-/** Unix ms of an ISO time; `fallback` when there is none. */
+/** Unix ms of an ISO time; `fallback` when there is none, NaN for what is no time: its database refuses such a row. */
 export function instant(value, fallback) {
-  if (value === undefined || value === null || value === '') return fallback;
-  const ms = new Date(value).getTime();
-  if (Number.isNaN(ms)) throw badPayload('timestamp is no time');
-  return ms;
+  return value ? new Date(value).getTime() : fallback;
 }
 
 const number = (value) => (typeof value === 'number' ? value : null);
 
 function parseRow(item) {
-  if (!item || typeof item.symbol !== 'string' || item.symbol === '') return null;
+  if (item === null) throw unforeseen();
+  if (!item.symbol) return null;
   const usd = number(item.openInterestUsd);
   const mark = number(item.markPrice);
   const contracts = number(item.openInterest) ?? (usd !== null && mark > 0 ? usd / mark : null);
   if (contracts === null) return null;
+  if (typeof item.symbol !== 'string') throw unforeseen();
   return {
     symbol: normalise(item.symbol),
     openInterest: contracts,

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { badPayload, describe, instant, normalise, parseBatch, parseJson } from './ingest.mjs';
 import { databaseRow } from './store.mjs';
-import { Refusal, json } from './wire.mjs';
+import { Refusal, json, unforeseen } from './wire.mjs';
 
 const OPEN_INTEREST = '/api/market/open-interest';
 const ALERTS = '/api/open-interest-alerts';
@@ -51,7 +51,7 @@ async function insert(app, { rows, timestampMs }, entry) {
   for (const [index, row] of rows.entries()) {
     const early = start + (index + 1) * app.settings.rowDelayMs - performance.now();
     if (early > 0) await sleep(early, undefined, { signal });
-    if (app.settings.databaseDown) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
+    if (app.settings.databaseDown || Number.isNaN(timestampMs)) errors.push(`Failed to insert ${row.symbol}: the database refused the row`);
     else app.log.addRow(entry, row, timestampMs);
   }
   app.log.trim();
@@ -65,10 +65,11 @@ function read({ app, faults }) {
 /** Two queries a symbol, one after another, each seen at once; then whoever is not listed is deleted. */
 async function updateUniverse({ app, body, faults }) {
   const payload = parseJson(body);
-  if (!Array.isArray(payload.symbols)) throw badPayload('symbols array required');
+  const listed = payload.symbols || [];
+  if (!Array.isArray(listed)) throw unforeseen();
   const now = new Date().toISOString();
-  const symbols = payload.symbols.map((entry) => {
-    if (typeof entry?.symbol !== 'string' || entry.symbol === '') throw badPayload('symbol required');
+  const symbols = listed.map((entry) => {
+    if (typeof entry?.symbol !== 'string') throw unforeseen();
     return {
       symbol: entry.symbol,
       quoteVolume24h: Number.parseFloat(entry.quoteVolume24h) || 0,
@@ -95,8 +96,8 @@ function addAlert({ app, body, faults }) {
   const alert = parseJson(body);
   const numbers = [alert.baseline, alert.current].every((value) => typeof value === 'number');
   if (typeof alert.symbol !== 'string' || !alert.direction || !numbers) throw badPayload('missing required fields');
-  if (alert.direction !== 'UP' && alert.direction !== 'DOWN') throw new Refusal(json(500, { error: 'Failed to store alert' })); // its database's enum
-  instant(alert.timestamp, null);
+  if (alert.direction !== 'UP' && alert.direction !== 'DOWN') throw unforeseen();
+  if (Number.isNaN(instant(alert.timestamp, NaN))) throw unforeseen(); // its database wants a time
   if (faults.of('lost')) return json(200, { success: true, id: 'lost' });
   const stored = app.store.addAlert({ ...alert, symbol: normalise(alert.symbol) });
   app.events.alert(stored);
@@ -105,7 +106,7 @@ function addAlert({ app, body, faults }) {
 
 /** Wants a user's session, which the API key is not. */
 function readAlerts({ app, url }) {
-  if (app.settings.alertsSession) return json(401, { error: 'Authentication required' });
+  if (app.settings.alertsSession) return json(401, { error: 'Missing or invalid authorization header' });
   const limit = Number.parseInt(url.searchParams.get('limit') ?? '50', 10);
   const alerts = app.store.recentAlerts({
     symbol: url.searchParams.get('symbol') && normalise(url.searchParams.get('symbol')),

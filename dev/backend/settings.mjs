@@ -24,6 +24,7 @@ Settings come from the environment:
   EDGE_TTL_SEC  a cache before the public GETs keeps an answer
                 for so long; 0: there is none                (0)
   EDGE_OBEYS    on: that cache obeys Cache-Control: no-cache  (off)
+  EDGE_TELLS    off: that cache does not say that it is one   (on)
   PIPELINE_HEALTH  the services the page is to show, in order, as
                 name=http://127.0.0.1:9101/healthz,...       (none)
   VENUES_FROM   where the page's other venues come from, such as
@@ -110,6 +111,7 @@ export function readSettings(env) {
     alertsSession: flag('ALERTS_SESSION', env.ALERTS_SESSION ?? 'on'),
     edgeTtlSec: seconds('EDGE_TTL_SEC', env.EDGE_TTL_SEC ?? '0'),
     edgeObeys: flag('EDGE_OBEYS', env.EDGE_OBEYS ?? 'off'),
+    edgeTells: flag('EDGE_TELLS', env.EDGE_TELLS ?? 'on'),
     pipeline: addresses('PIPELINE_HEALTH', env.PIPELINE_HEALTH ?? ''),
     pastFrom: address('PAST_FROM', env.PAST_FROM ?? ''),
     venuesFrom: address('VENUES_FROM', env.VENUES_FROM ?? ''),

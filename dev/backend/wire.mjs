@@ -16,6 +16,9 @@ export const json = (status, body, headers = {}) => ({
   body: JSON.stringify(body),
 });
 
+/** Whatever it did not foresee, the backend answers so. */
+export const unforeseen = () => new Refusal(json(500, { error: 'Internal server error' }));
+
 export const html = (status, body, headers = {}) => ({
   status,
   headers: { 'Content-Type': 'text/html', ...headers },

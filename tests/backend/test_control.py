@@ -94,6 +94,7 @@ def test_reset_forgets_everything(backend: Backend) -> None:
         "valuesAs": "number",
         "edgeTtlSec": 0,
         "edgeObeys": False,
+        "edgeTells": True,
     }
     assert (state["faults"], state["batches"], state["requests"]) == ([], [], {})
     assert (state["cache"]["symbols"], state["universe"]["symbols"], state["rows"]["kept"]) == (0, 0, 0)

@@ -100,6 +100,18 @@ async def test_what_the_backend_serves_is_looked_at(
     assert finding.what.startswith(what)
 
 
+async def test_a_cache_that_does_not_say_so_is_seen_by_what_lies_behind_it() -> None:
+    now_ms = SystemClock().now_ms()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=served_now(asOf=now_ms if request.url.query else now_ms - 20_000))
+
+    finding = await found(backend.serving, answer)
+
+    assert finding.state == DEGRADED
+    assert "comes from a cache that does not say so, 20s older than the backend's own" in finding.what
+
+
 async def test_what_is_no_number_costs_only_its_symbol() -> None:
     data = {"A": 1, "B": "2.50", "C": None, "D": "NaN", "E": True, "F": {}, "G": 10**400, "H": [1.5]}
 

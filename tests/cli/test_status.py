@@ -152,6 +152,8 @@ TOLD: list[tuple[str, Spoil, str, str, str]] = [
     ("replaced", foreign("universeForeignAt", 300), "universe", DEGRADED, "another writer replaced it at the backend"),
     ("replaced long ago", foreign("universeForeignAt", 1000), "universe", GOOD, "4 symbols"),
     ("held back", says("publisher", **SHRANK), "universe", DEGRADED, "at the backend HELD_BACK: it shrank"),
+    ("a row refused", says("publisher", stored="3", sent="4"), "delivery", DEGRADED, "database took 3 of 4 rows"),
+    ("slow", change(learnt={"post_s": "18.1"}), "delivery", DEGRADED, "takes 18.1 s, and sweeps land every 10.2 s"),
     ("in doubt", change(learnt={"alerts_in_doubt": "2"}), "alerts", GOOD, "2 in doubt and not sent again"),
     ("banned", banned, "budget", DOWN, "nothing may be sent to the exchange"),
 ]  # fmt: skip
