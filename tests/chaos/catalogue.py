@@ -22,6 +22,7 @@ from tests.chaos.faults import (
     wedge,
     ws,
 )
+from tests.proxies import TINYPROXY
 
 MUTE = "no mark frame for .* retired address"
 SILENT = r"no mark frame for [\d.]+ s"
@@ -129,7 +130,8 @@ PROCESSES = [  # the failover first: within a minute of another fault of Redis n
 
 NETWORK = [
     Fault("exchange-refused", "nobody listens", net("ws", "rest", refuse=True), 6, ws(ENDED), recover_s=25),
-    Fault("proxy-killed", "BINANCE_PROXY, and it dies", f.proxy_killed, 8, ws("through 127.0.0.1"), recover_s=30),
+    *([Fault("proxy-killed", "BINANCE_PROXY, and it dies", f.proxy_killed, 8, ws("through 127.0.0.1"), recover_s=30)]
+      if TINYPROXY else []),
     Fault("exchange-cut", "both ways", net("ws", "rest", cut="up down"), 10, ws(SILENT), recover_s=25),
     Fault("exchange-cut-up", "requests are lost", net("ws", "rest", cut="up"), 9, poller(UNANSWERED)),
     Fault("exchange-cut-down", "answers are lost", net("ws", "rest", cut="down"), 10, ws(SILENT), recover_s=25),

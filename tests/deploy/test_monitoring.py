@@ -136,6 +136,16 @@ def test_promtool_accepts_configuration_and_rules() -> None:
     promtool("check", "config", PROMETHEUS / "compose.yml")
 
 
+def test_one_prometheus_can_watch_two_hosts_as_the_page_says(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^sed .*/prometheus.yml$", (ROOT / "docs/two-hosts.md").read_text(), re.MULTILINE)
+    config = tmp_path / "prometheus.yml"
+    shutil.copy(PROMETHEUS / "prometheus.yml", config)
+    subprocess.run(command.replace("/etc/prometheus/prometheus.yml", str(config)), shell=True, check=True)
+    found = dict(re.findall(r"targets: \[(.*)\], labels: { service: (\w+) }", config.read_text()))
+    wanted = {name: [f"10.77.0.{n}:{default_port(name)}" for n in (1, 2)] for name in service_names()}
+    assert {name: json.loads(f"[{targets}]") for targets, name in found.items()} == wanted
+
+
 @needs_promtool
 def test_promtool_runs_the_tests_of_the_rules() -> None:
     promtool("test", "rules", *RULE_TESTS)

@@ -8,77 +8,64 @@ from collections.abc import Awaitable, Callable
 
 from tests.chaos.watch import now_ms
 from tests.hosts import net
-from tests.hosts.outcome import STEADY_S, Outcome, gather_on, stands_by, watch
-from tests.hosts.rig import SERVICES, Rig
+from tests.hosts.outcome import STEADY_S, Outcome
+from tests.hosts.rig import Rig
 from tests.hosts.seen import until
 from tests.hosts.upgrade import INTERVAL_S, handover_of_all, rolling_upgrade
-from tests.hosts.watched import alerts
 
 LEASE_S = 5.0
 IN_FLIGHT_S = 0.3  # requests that were under way when the first was refused
 SETTLES_S = 3.0  # a batch that was under way when the owner was hurt
+OTHER = {"a": "b", "b": "a"}
 
 
 async def power_cut(rig: Rig) -> Outcome:
     """Host a with all owners and the master: SIGKILL of everything."""
-    await gather_on(rig, "a")
-    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    await rig.gather_on("a")
+    outcome = await Outcome.begin(rig)
     rig.kill_host("a")
-    outcome.verified_s = await rig.verified(at_ms)
-    outcome.must(outcome.verified_s <= 15, "more than 15 s")
-    await watch(rig, at_ms, before, outcome, turns=1)
-    outcome.must(outcome.facts["lost"] <= 1, "more sweeps were lost than may not have been replicated")
+    await outcome.until_verified(15)
+    await outcome.judge(turns=1)
     rig.start_redis("a", replica_of="b")
     rig.start_sentinel("a")
     rig.start_services("a")
     return outcome
 
 
-async def cable_pulled(rig: Rig, away_s: float = 60.0) -> Outcome:
-    """Host a, with all owners and the master, hears nothing, and is back after a while."""
-    await gather_on(rig, "a")
-    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+async def cable_pulled(rig: Rig) -> Outcome:
+    """Host a, with all owners and the master, hears nothing, and is back after a minute."""
+    await rig.gather_on("a")
+    outcome = await Outcome.begin(rig)
     net.cable("a", plugged=False)
-    outcome.verified_s = await rig.verified(at_ms)
-    outcome.must(outcome.verified_s <= 15, "more than 15 s")
-    await asyncio.sleep(max(0.0, away_s - (now_ms() - at_ms) / 1000))
+    await outcome.until_verified(15)
+    await outcome.until(60)
     net.cable("a", plugged=True)
-    outcome.facts["standby_s"] = round(await until(lambda: stands_by(rig, "a")), 1)
+    await outcome.took("standby_s", lambda: rig.stands_by("a"))
     await asyncio.sleep(STEADY_S)
-    await watch(rig, at_ms + round(SETTLES_S * 1000), before, outcome, turns=1)
-    return outcome
+    return await outcome.judge(turns=1, settles_s=SETTLES_S)
 
 
 async def master_killed(rig: Rig) -> Outcome:
     """The server alone; the services of its host go on."""
-    outcome, before, at_ms, master = Outcome(), await rig.sweeps(), now_ms(), await rig.master()
+    master = await rig.master()
+    outcome = await Outcome.begin(rig)
     rig.children[master, "redis"].kill()
-    outcome.verified_s = await rig.verified(at_ms)
-    outcome.must(outcome.verified_s <= 10, "more than 10 s")
-    await watch(rig, at_ms, before, outcome, turns=2)
-    outcome.must(outcome.facts["lost"] <= 1, "more sweeps were lost than may not have been replicated")
-    rig.start_redis(master, replica_of="b" if master == "a" else "a")
+    await outcome.until_verified(10)
+    await outcome.judge(turns=2)
+    rig.start_redis(master, replica_of=OTHER[master])
     return outcome
 
 
 async def master_frozen(rig: Rig) -> Outcome:
     """For 10 s; then it wakes and believes to be the master."""
-    outcome, before, at_ms, master = Outcome(), await rig.sweeps(), now_ms(), await rig.master()
-    rig.children[master, "redis"].signal(signal.SIGSTOP)
+    master = rig.children[await rig.master(), "redis"]
+    outcome = await Outcome.begin(rig)
+    master.signal(signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(10, master.signal, signal.SIGCONT)
     await asyncio.sleep(0.2)
-    waking = asyncio.create_task(_wake(rig, master))
-    outcome.verified_s = await rig.verified(at_ms)
-    outcome.must(outcome.verified_s <= 10, "more than 10 s")
-    await waking
-    await asyncio.sleep(STEADY_S)
-    await watch(rig, at_ms, before, outcome, turns=2)
-    outcome.must(outcome.facts["lost"] <= 1, "more sweeps were lost than may not have been replicated")
-    return outcome
-
-
-async def _wake(rig: Rig, host: str) -> None:
-    await asyncio.sleep(10)
-    rig.children[host, "redis"].signal(signal.SIGCONT)
+    await outcome.until_verified(10)
+    await outcome.until(10 + STEADY_S)
+    return await outcome.judge(turns=2)
 
 
 async def publisher_killed(rig: Rig) -> Outcome:
@@ -91,71 +78,54 @@ async def poller_killed(rig: Rig) -> Outcome:
 
 
 async def _one_killed(rig: Rig, service: str) -> Outcome:
-    shares = await rig.shares()
-    host = shares[service].works.removeprefix("host-")
-    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    owners = await rig.owners()
+    host = owners[service]
+    outcome = await Outcome.begin(rig)
     rig.children[host, service].kill()
-    other = "b" if host == "a" else "a"
-
-    async def moved() -> bool:
-        return await rig.owner(service) == other
-
-    outcome.facts["moved_s"] = round(await until(moved), 1)
-    outcome.must(outcome.facts["moved_s"] <= 8, "more than 8 s until it worked on the other host")
-    outcome.verified_s = await rig.verified(at_ms)
-    now = await rig.shares()
-    stayed = all(now[name].works == shares[name].works for name in SERVICES if name != service)
-    outcome.must(stayed, "another service moved, too")
-    await watch(rig, at_ms, before, outcome, turns=2)
+    moved_s = await outcome.took("moved_s", lambda: rig.owns(OTHER[host], service))
+    outcome.must(moved_s <= 8, "more than 8 s until it worked on the other host")
+    await outcome.until_verified(60)
+    await outcome.nobody_else_moved(service, owners)
+    await outcome.judge(turns=2)
     rig.start_service(host, service)
     return outcome
 
 
-async def owner_stopped(rig: Rig, stopped_s: float = 30.0) -> Outcome:
-    """SIGSTOP of the publisher, longer than its lease; then it wakes in the middle of what it did."""
-    host = await rig.owner("publisher")
-    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+async def owner_stopped(rig: Rig) -> Outcome:
+    """SIGSTOP of the publisher for 30 s, longer than its lease; then it wakes in the middle of what it did."""
+    host = (await rig.owners())["publisher"]
+    outcome = await Outcome.begin(rig)
     rig.children[host, "publisher"].signal(signal.SIGSTOP)
-    outcome.verified_s = await rig.verified(at_ms)
-    outcome.must(outcome.verified_s <= 15, "more than 15 s")
-    await asyncio.sleep(max(0.0, stopped_s - (now_ms() - at_ms) / 1000))
+    await outcome.until_verified(15)
+    await outcome.until(30)
     rig.children[host, "publisher"].signal(signal.SIGCONT)
-
-    async def back() -> bool:
-        status, detail = await rig.health(host, "publisher")
-        return status == 200 and detail.startswith("standby; ")
-
-    outcome.facts["standby_s"] = round(await until(back), 1)
+    await outcome.took("standby_s", lambda: rig.stands_by(host, "publisher"))
     await asyncio.sleep(STEADY_S)
-    await watch(rig, at_ms + round(SETTLES_S * 1000), before, outcome, turns=1)
-    return outcome
+    return await outcome.judge(turns=1, settles_s=SETTLES_S)
 
 
 async def cut_off_with_the_master(rig: Rig) -> Outcome:
     """The owners reach the backend and a master of their own, and neither of the other hosts."""
-    await gather_on(rig, "a")
-    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
+    await rig.gather_on("a")
+    outcome = await Outcome.begin(rig)
     net.cut("a", ["b", "c"])
-    outcome.verified_s = await rig.verified(at_ms)
+    await outcome.until_verified(60)
     await asyncio.sleep(STEADY_S)
-    batches = [batch for batch in await rig.batches(at_ms) if batch["from"] == net.ADDRESSES["a"]]
-    last_s = max((batch["receivedAt"] - at_ms for batch in batches), default=0) / 1000
+    posted_ms = [b["receivedAt"] for b in await rig.batches(outcome.at_ms) if b["from"] == net.ADDRESSES["a"]]
+    last_s = max((ms - outcome.at_ms for ms in posted_ms), default=0) / 1000
     outcome.facts["posted_until_s"] = round(last_s, 1)
     outcome.must(last_s <= LEASE_S, f"it went on posting for {last_s:.1f} s")
     net.cut("a", ["b", "c"], undo=True)
-    outcome.facts["standby_s"] = round(await until(lambda: stands_by(rig, "a")), 1)
+    await outcome.took("standby_s", lambda: rig.stands_by("a"))
     await asyncio.sleep(STEADY_S)
-    await watch(rig, at_ms, before, outcome, turns=2)
-    return outcome
+    return await outcome.judge(turns=2)
 
 
 async def banned(rig: Rig, for_s: float = 30.0) -> Outcome:
     """418 to the address of the host that sweeps."""
-    shares = await rig.shares()
-    host = shares["oi_poller"].works.removeprefix("host-")
-    other = "b" if host == "a" else "a"
-    outcome, before, at_ms = Outcome(), await rig.sweeps(), now_ms()
-    of_bans_before = await rig.refused(host)
+    owners = await rig.owners()
+    host = owners["oi_poller"]
+    outcome, of_bans_before = await Outcome.begin(rig), await rig.refused(host)
     await rig.exchange(host, {"fault": "ban", "ban_s": for_s})
 
     async def told() -> bool:
@@ -165,28 +135,22 @@ async def banned(rig: Rig, for_s: float = 30.0) -> Outcome:
     told_ms = now_ms()
     await asyncio.sleep(IN_FLIGHT_S)
     refused = await rig.refused(host)
-
-    async def moved() -> bool:
-        return await rig.owner("oi_poller") == other
-
-    outcome.facts["moved_s"] = round(await until(moved), 1)
+    await outcome.took("moved_s", lambda: rig.owns(OTHER[host], "oi_poller"))
 
     async def swept() -> bool:
         return bool(await rig.sweeps_since(told_ms))
 
     await until(swept)
-    first_ms = (await rig.sweeps_since(told_ms))[0]
-    outcome.facts["sweep_after_s"] = round((first_ms - told_ms) / 1000, 1)
-    outcome.must(outcome.facts["sweep_after_s"] <= INTERVAL_S, "no sweep from the other address within an interval")
-    outcome.verified_s = await rig.verified(at_ms)
+    after_s = ((await rig.sweeps_since(told_ms))[0] - told_ms) / 1000
+    outcome.facts["sweep_after_s"] = round(after_s, 1)
+    outcome.must(after_s <= INTERVAL_S, "no sweep from the other address within an interval")
+    await outcome.until_verified(60)
     await asyncio.sleep(STEADY_S)
     outcome.facts["during_ban"] = await rig.refused(host) - refused
     outcome.must(outcome.facts["during_ban"] == 0, "requests came from the banned address")
-    now = await rig.shares()
-    stayed = all(now[name].works == shares[name].works for name in SERVICES if name != "oi_poller")
-    outcome.must(stayed, "another service moved, too")
-    await watch(rig, at_ms, before, outcome, turns=1)
-    await asyncio.sleep(max(0.0, for_s + 3 - (now_ms() - at_ms) / 1000))
+    await outcome.nobody_else_moved("oi_poller", owners)
+    await outcome.judge(turns=1)
+    await outcome.until(for_s + 3)
     return outcome
 
 
@@ -202,5 +166,4 @@ FAULTS: dict[str, Callable[[Rig], Awaitable[Outcome]]] = {
     "cut off with the master": cut_off_with_the_master,
     "cable pulled": cable_pulled,
     "power cut": power_cut,
-    "alerts": alerts,
 }

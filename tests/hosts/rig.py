@@ -15,17 +15,19 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from cli import hosts
 from dev.node import require_node
 from dev.processes import Child
 from dev.redis_server import server_binary
 from shared import store
+from shared.clock import SystemClock
+from tests.chaos.watch import now_ms
 from tests.hosts.net import ADDRESSES, WORLD, inside
-from tests.hosts.seen import BACKEND, PORTS, Seen, exchange_port
-from tests.pipeline.harness import KEY
+from tests.hosts.seen import BACKEND, PORTS, Seen, again, exchange_port
+from tests.pipeline.harness import KEY, ROOT
 from tests.waiting import eventually
 
 SERVICES = ("ws_daemon", "oi_poller", "oi_alerter", "oi_keeper", "publisher")
-ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "two-hosts.md"
 
 
@@ -150,6 +152,17 @@ class Rig(Seen):
             return False
 
         await eventually(moved, 30, 0.2)
+        await self.whole()
+
+    async def gather_on(self, host: str) -> None:
+        """All owners and the master on one host: what the worst fault can hit."""
+        if await self.master() != host:
+            await self.fail_over()
+        for service in SERVICES:
+            share = (await self.shares())[service]
+            if share.works != f"host-{host}":
+                await again(lambda share=share: hosts.ask(self.redis, share, now_ms()))  # type: ignore[misc]
+                assert await hosts.until_moved(self.redis, share, SystemClock()) is not None
         await self.whole()
 
 

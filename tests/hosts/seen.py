@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -50,12 +51,14 @@ class Seen:
     async def _shares(self) -> dict[str, Share]:
         return {share.service: share for share in await hosts.read(self.redis, now_ms())}
 
-    async def owner(self, service: str) -> str:
-        """``a`` or ``b``; empty while nobody works or that cannot be seen."""
-        try:
-            return (await self._shares())[service].works.removeprefix("host-")
-        except Transient:
-            return ""
+    async def owners(self) -> dict[str, str]:
+        """Service -> ``a`` or ``b``; empty while nobody works."""
+        return {service: share.works.removeprefix("host-") for service, share in (await self.shares()).items()}
+
+    async def owns(self, host: str, service: str) -> bool:
+        with contextlib.suppress(Transient):
+            return (await self._shares())[service].works == f"host-{host}"
+        return False
 
     async def master(self) -> str:
         pool: Any = self.redis.connection_pool
@@ -89,24 +92,21 @@ class Seen:
         return (now_ms() - since_ms) / 1000
 
     async def _verified_at(self, host: str) -> float:
-        return await self.metric(host, "publisher", "pipeline_last_verified_timestamp_seconds")
-
-    async def metric(self, host: str, service: str, name: str) -> float:
-        """0 where it does not answer, or has no such metric yet."""
+        """0 where its publisher does not answer."""
         with contextlib.suppress(httpx.HTTPError):
-            text = (await self.api.get(f"http://{ADDRESSES[host]}:{PORTS[service]}/metrics", timeout=1)).text
-            return sum(
-                float(line.rpartition(" ")[2])
-                for line in text.splitlines()
-                if line.startswith((f"{name} ", f"{name}{{"))
-            )
+            text = (await self.api.get(f"http://{ADDRESSES[host]}:{PORTS['publisher']}/metrics", timeout=1)).text
+            return float(re.findall(r"^pipeline_last_verified_timestamp_seconds (\S+)", text, re.MULTILINE)[0])
         return 0.0
 
-    async def health(self, host: str, service: str) -> tuple[int, str]:
+    async def stands_by(self, host: str, *services: str) -> bool:
+        """These services, or all of them, say so of themselves."""
         with contextlib.suppress(httpx.HTTPError):
-            answer = await self.api.get(f"http://{ADDRESSES[host]}:{PORTS[service]}/healthz", timeout=1)
-            return answer.status_code, answer.json()["detail"]
-        return 0, ""
+            for service in services or PORTS:
+                answer = await self.api.get(f"http://{ADDRESSES[host]}:{PORTS[service]}/healthz", timeout=1)
+                if answer.status_code != 200 or not answer.json()["detail"].startswith("standby; "):
+                    return False
+            return True
+        return False
 
     async def batches(self, since_ms: int) -> list[dict[str, Any]]:
         answer = await self.api.get(f"http://{WORLD}:{BACKEND}/control/batches", timeout=10)
