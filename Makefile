@@ -67,7 +67,7 @@ chaos: setup-test ## named faults through the real processes, and a table of wha
 	$(PY) -m tests.chaos
 
 soak: setup-test ## an hour of random kills and faults
-	$(PY) -m tests.chaos.soak --minutes 60
+	$(PY) -m tests.chaos --minutes 60
 
 ADVISORIES := https://pypi.org/pypi/pip/25.0/json
 # The peers live in an environment of their own; one that cannot be installed here is named as not measured.

@@ -22,6 +22,7 @@ from tests.chaos.faults import (
     wedge,
     ws,
 )
+from tests.chaos.rig import Rig
 from tests.proxies import TINYPROXY
 
 MUTE = "no mark frame for .* retired address"
@@ -111,7 +112,7 @@ REST = [
 
 PROCESSES = [  # the failover first: within a minute of another fault of Redis nothing would be said of it again
     # Who waits for sweeps hears of it at once; ws_daemon only where a frame meets it before a heartbeat does.
-    Fault("redis-failover", "a replica takes over, the old primary lives on", f.fail_over, 12,
+    Fault("redis-failover", "a replica takes over, the old primary lives on", Rig.fail_over, 12,
           publisher("waiting for Redis"), age_s=8),
     Fault("redis-killed", "kill -9, back after 5 s with nothing", kill("redis"), 5, ws(NO_REDIS)),
     Fault("redis-flushed", "FLUSHALL", f.flush, 0, (*ws("Redis lost what it held"), *publisher("waiting for"))),

@@ -6,16 +6,20 @@ To add one, add an entry. ``inject`` gets the rig; what it did is undone by `Rig
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from tests.chaos.proxy import Proxy
 from tests.chaos.rig import Rig
 from tests.chaos.watch import Notice
+from tests.pipeline.harness import SERVICES
 from tests.waiting import eventually
 
-Inject = Callable[[Rig], Awaitable[None]]
+Inject = Callable[[Rig], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,15 @@ class Fault:
     fast: bool = False  # part of `make test` too
 
 
-def exchange(*faults: dict[str, Any]) -> Inject:
+def at_once(action: Callable[[Rig], object]) -> Inject:
     async def inject(rig: Rig) -> None:
-        await rig.exchange(*faults)
+        action(rig)
 
     return inject
+
+
+def exchange(*faults: dict[str, Any]) -> Inject:
+    return lambda rig: rig.exchange(*faults)
 
 
 def answers(answer: str, route: str = "all", **more: Any) -> Inject:
@@ -49,47 +57,33 @@ def answers(answer: str, route: str = "all", **more: Any) -> Inject:
 
 
 def backend(**settings: Any) -> Inject:
-    async def inject(rig: Rig) -> None:
-        await rig.fault("backend", settings)
-
-    return inject
+    return lambda rig: rig.fault("backend", settings)
 
 
 def kill(*names: str) -> Inject:
-    async def inject(rig: Rig) -> None:
-        rig.kill(*names)
-
-    return inject
+    return at_once(lambda rig: rig.kill(*names))
 
 
 def wedge(*names: str) -> Inject:
-    async def inject(rig: Rig) -> None:
-        rig.wedge(*names)
-
-    return inject
+    return at_once(lambda rig: [rig[name].signal(signal.SIGSTOP) for name in names])
 
 
 def redis_config(**settings: int) -> Inject:
-    async def inject(rig: Rig) -> None:
-        await rig.configure_redis(**settings)
-
-    return inject
+    return lambda rig: rig.configure_redis(**settings)
 
 
 def net(*ways: str, refuse: bool = False, reset: bool = False, cut: str = "", latency_s: float = 0.0) -> Inject:
     """Of the ways to the outside; ``cut``: "up", "down" or "up down"."""
 
-    async def inject(rig: Rig) -> None:
-        for way in ways:
-            proxy = rig.proxies[way]
-            if refuse:
-                proxy.refuse()
-            if reset:
-                proxy.reset()
-            proxy.latency_s = latency_s
-            proxy.cut(*cut.split())  # type: ignore[arg-type]
+    def hurt(proxy: Proxy) -> None:
+        if refuse:
+            proxy.refuse()
+        if reset:
+            proxy.reset()
+        proxy.latency_s = latency_s
+        proxy.cut(*cut.split())  # type: ignore[arg-type]
 
-    return inject
+    return at_once(lambda rig: [hurt(rig.proxies[way]) for way in ways])
 
 
 def both(*parts: Inject) -> Inject:
@@ -121,10 +115,6 @@ async def proxy_killed(rig: Rig) -> None:
 
     await eventually(swept)
     rig.kill("forward")
-
-
-async def fail_over(rig: Rig) -> None:
-    await rig.fail_over()
 
 
 async def flush_when_banned(rig: Rig) -> None:
@@ -164,13 +154,8 @@ async def delisted_in_mid_sweep(rig: Rig) -> None:
     await rig.exchange(*({"fault": "delist", "symbol": s} for s in ("XRPUSDT", "ADAUSDT", "DOGEUSDT")))
 
 
-def ws(says: str, *, quiet: bool = False) -> tuple[Notice, ...]:
-    return (Notice("ws_daemon", says, quiet),)
+def _says(by: str, says: str, *, quiet: bool = False) -> tuple[Notice, ...]:
+    return (Notice(by, says, quiet),)
 
 
-def poller(says: str, *, quiet: bool = False) -> tuple[Notice, ...]:
-    return (Notice("oi_poller", says, quiet),)
-
-
-def publisher(says: str, *, quiet: bool = False) -> tuple[Notice, ...]:
-    return (Notice("publisher", says, quiet),)
+ws, poller, publisher = (partial(_says, service) for service in SERVICES)

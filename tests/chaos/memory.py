@@ -31,9 +31,6 @@ class Memory:
             if (mib := resident_mib(self._pipeline[name].pid)) is not None:
                 self._samples[name].append(mib)
 
-    def now(self) -> str:
-        return ", ".join(f"{name} {samples[-1]:.0f}" for name, samples in self._samples.items())
-
     def problems(self) -> list[str]:
         """The last tenth against the first: a process that was just restarted must not hide one that grows."""
         found = []

@@ -61,7 +61,6 @@ class Rig(Pipeline):
             way: Proxy(fronts[way], self.ports[server], self.manners.heard if way == "rest" else None)
             for way, server in WAYS.items()
         }
-        self.folder = folder
         self.noted = 0  # by a fault, for what must hold after it
         self.undo: list[Callable[[], object]] = []  # what a fault began and `heal` ends
         self.ended: set[str] = set()  # children that a fault ended; any other that is dead has crashed
@@ -85,10 +84,6 @@ class Rig(Pipeline):
             self.ended.add(name)
             self[name].kill()
 
-    def wedge(self, *names: str) -> None:
-        for name in names:
-            self[name].signal(signal.SIGSTOP)
-
     async def configure_redis(self, **settings: int) -> None:
         for name, value in settings.items():
             await self.redis.config_set(name.replace("_", "-"), value)
@@ -96,7 +91,8 @@ class Rig(Pipeline):
     async def fail_over(self) -> None:
         """A replica takes over behind the same address; the old primary lives on, with every connection it had."""
         self.ports["replica"] = free_port()
-        self._child("replica", server_command(self.ports["replica"], str(self._folder)), {})
+        self.start_child("replica", server_command(self.ports["replica"], str(self.folder)), {})
+        self.undo.append(self._fail_back)
         await self.configure_redis(repl_diskless_sync_delay=0)
         async with Redis(port=self.ports["replica"], retry=Retry(ConstantBackoff(0.1), 50)) as replica:
             await replica.execute_command("REPLICAOF", "127.0.0.1", str(self.ports["redis"]))
@@ -106,12 +102,10 @@ class Rig(Pipeline):
         self.proxies["redis"].target = self.ports["replica"]
 
     async def _fail_back(self) -> None:
-        replica = self.children.pop("replica", None)
-        if replica:
-            await self.redis.execute_command("REPLICAOF", "NO", "ONE")
-            self.proxies["redis"].target = self.ports["redis"]
-            replica.stop()
-            self.forget_snapshot()
+        await self.redis.execute_command("REPLICAOF", "NO", "ONE")
+        self.proxies["redis"].target = self.ports["redis"]
+        self.children.pop("replica").stop()
+        self.forget_snapshot()
 
     def forget_snapshot(self) -> None:
         """That Redis was synchronised by, or saved: whichever server is started next is to be empty."""
@@ -120,14 +114,13 @@ class Rig(Pipeline):
     async def go_through_a_proxy(self) -> None:
         """Whoever asks the exchange is started anew, to go through a forward proxy with a login."""
         port = self.ports["forward"] = free_port()
-        self._child("forward", proxies.command(port, self._folder), {})
+        self.start_child("forward", proxies.command(port, self.folder), {})
+        self.undo.append(self._go_direct)
         await self._start_anew(proxies.url(port))
 
     async def _go_direct(self) -> None:
-        forward = self.children.pop("forward", None)
-        if forward:
-            forward.stop()
-            await self._start_anew("")
+        self.children.pop("forward").stop()
+        await self._start_anew("")
 
     async def _start_anew(self, proxy: str) -> None:
         for name in ("ws_daemon", "oi_poller"):
@@ -161,8 +154,6 @@ class Rig(Pipeline):
                 child.start()
             child.signal(signal.SIGCONT)
         self.ended.clear()
-        await self._fail_back()
-        await self._go_direct()
         await eventually(self.answers)
         await self.configure_redis(maxmemory=0, min_replicas_to_write=0)
         await self.fault("exchange", {}, "/control/reset")

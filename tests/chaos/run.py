@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from shared.clock import iso
 from tests.chaos.faults import Fault
+from tests.chaos.memory import Memory
 from tests.chaos.rig import BOUNDS, SWEEP_S, Rig, healthy
 from tests.chaos.served import Served
 from tests.chaos.watch import Watch, first, now_ms
@@ -33,7 +34,6 @@ class Result:
     fault: Fault
     notice_s: float | None = None
     recover_s: float | None = None
-    said: str = ""
     lost: list[str] = field(default_factory=list)
     wrong: int = 0
     judged: int = 0
@@ -49,6 +49,7 @@ class Bench:
         self.rig = Rig(folder)
         self.watch = Watch(self.rig)
         self.served = Served(self.rig, BOUNDS)
+        self.memory = Memory(self.rig)
         self._jobs: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Bench:
@@ -158,7 +159,7 @@ async def _hold(bench: Bench, fault: Fault, result: Result, begun_ms: int) -> No
     if said is None and fault.noticed:
         result.problems.append(f"not noticed within {fault.notice_s:g} s")
     if said is not None:
-        result.notice_s, result.said = (said.at_ms - begun_ms) / 1000, f"{said.service}: {said.text}"
+        result.notice_s = (said.at_ms - begun_ms) / 1000
 
 
 async def _recover(bench: Bench, result: Result, ended_ms: int) -> None:
@@ -199,6 +200,8 @@ def _ill(bench: Bench) -> str:
 
 def _count(bench: Bench, result: Result) -> None:
     fault, served = result.fault, bench.served
+    bench.memory.sample()
+    result.problems += bench.memory.problems()
     result.wrong, result.judged = served.wrong_count, served.judged
     result.worst_age_s = served.worst_ms / 1000
     if result.wrong:

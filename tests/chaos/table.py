@@ -1,10 +1,8 @@
-"""The results as a table for people, and as JSON for machines."""
+"""The results as a table for people."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from collections.abc import Sequence
 
 from tests.chaos.run import Result
@@ -46,28 +44,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def summary(results: Sequence[Result], took_s: float) -> str:
-    failed = [result for result in results if result.problems]
+    failed = sum(1 for result in results if result.problems)
     judged, wrong = (sum(getattr(result, name) for result in results) for name in ("judged", "wrong"))
-    passed = f"{len(results) - len(failed)} of {len(results)} faults passed in {took_s / 60:.1f} min"
+    passed = f"{len(results) - failed} of {len(results)} faults passed in {took_s / 60:.1f} min"
     return f"{passed} on {os.cpu_count()} cores; {judged} rows judged, {wrong} wrong"
-
-
-def as_json(results: Sequence[Result], took_s: float) -> str:
-    rows = [
-        {
-            "fault": r.fault.name,
-            "about": r.fault.about,
-            "noticeS": r.notice_s,
-            "said": r.said,
-            "recoverS": r.recover_s,
-            "lost": r.lost,
-            "wrong": r.wrong,
-            "duringBan": r.during_ban,
-            "worstAgeS": r.worst_age_s,
-            "rowsJudged": r.judged,
-            "problems": r.problems,
-        }
-        for r in results
-    ]
-    about = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "cores": os.cpu_count(), "tookS": took_s}
-    return json.dumps({**about, "faults": rows}, indent=2, ensure_ascii=False)

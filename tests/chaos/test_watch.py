@@ -1,17 +1,14 @@
-"""What counts as a notice, and as memory that grows; and the list of faults."""
+"""What counts as a notice, and as memory that grows."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from subprocess import PIPE
 from typing import cast
 
 import pytest
 
 from tests.chaos.memory import Memory
 from tests.chaos.watch import Notice, Said, first
-from tests.pipeline.harness import ROOT, Pipeline
+from tests.pipeline.harness import Pipeline
 
 SAID = [
     Said(900, "ws_daemon", True, "connection ended cause=before the fault"),
@@ -52,12 +49,3 @@ def test_memory_that_grows_is_told_from_memory_that_does_not(samples: list[float
     memory = Memory(cast("Pipeline", None))
     memory._samples["publisher"] = samples
     assert bool(memory.problems()) == grew
-
-
-def test_the_list_of_faults_may_be_read_in_part() -> None:
-    """``--list | head``: nobody reads the rest, and nobody has to hear of it."""
-    listing = subprocess.Popen([sys.executable, "-m", "tests.chaos", "--list"], cwd=ROOT, stdout=PIPE, stderr=PIPE)
-    assert listing.stdout
-    listing.stdout.close()
-    _, said = listing.communicate(timeout=60)
-    assert said == b""

@@ -92,10 +92,11 @@ class Seen:
         return (now_ms() - since_ms) / 1000
 
     async def _verified_at(self, host: str) -> float:
-        """0 where its publisher does not answer."""
+        """0 where its publisher does not answer, or has verified nothing yet."""
         with contextlib.suppress(httpx.HTTPError):
             text = (await self.api.get(f"http://{ADDRESSES[host]}:{PORTS['publisher']}/metrics", timeout=1)).text
-            return float(re.findall(r"^pipeline_last_verified_timestamp_seconds (\S+)", text, re.MULTILINE)[0])
+            found = re.search(r"^pipeline_last_verified_timestamp_seconds (\S+)", text, re.MULTILINE)
+            return float(found[1]) if found else 0.0
         return 0.0
 
     async def stands_by(self, host: str, *services: str) -> bool:

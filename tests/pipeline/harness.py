@@ -16,6 +16,7 @@ from dev.node import require_node
 from dev.processes import Child, stop_all
 from dev.redis_server import free_port, server_command
 from shared import store
+from shared.agreed import METRICS_PORTS
 from shared.clock import iso
 from tests.waiting import eventually
 
@@ -29,12 +30,12 @@ class Pipeline:
     """Children by name in ``self[name]``; ``api`` talks to the stand-ins, ``redis`` to Redis."""
 
     def __init__(self, folder: Path, cache_mode: str = "merge", redis_binary: str = "", **env: str) -> None:
-        self.ports = {name: free_port() for name in (*STAND_INS, *SERVICES)}
+        self.ports = {name: free_port() for name in (*STAND_INS, "venues", *METRICS_PORTS)}
         self.children: dict[str, Child] = {}
         self.api = httpx.AsyncClient(timeout=20)
         # One retry: after a kill of Redis the pooled connection is dead, which is not what a test is about.
         self.redis = Redis(port=self.ports["redis"], retry=Retry(NoBackoff(), 1), socket_timeout=20)
-        self._folder = folder
+        self.folder = folder
         self._cache_mode = cache_mode
         self._redis_binary = redis_binary
         self.exchange_args: list[str] = []  # further options of the exchange stand-in
@@ -60,28 +61,31 @@ class Pipeline:
 
     def start(self, *names: str) -> None:
         """Those named, in this order; else all of them."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         for name in names or (*STAND_INS, *SERVICES):
-            self._child(name, *self._command(name))
+            self.start_child(name, *self._command(name))
 
     def _command(self, name: str) -> tuple[list[str], dict[str, str]]:
         port = self.ports[name]
         if name == "redis":
-            return server_command(port, str(self._folder), self._redis_binary), {}
+            return server_command(port, str(self.folder), self._redis_binary), {}
         if name == "exchange":
             argv = [sys.executable, "-m", "dev.exchange", "--port", str(port), "--weight-limit", "100000"]
             return [*argv, *self.exchange_args], {}
         if name == "backend":
             env = {"PORT": str(port), "API_KEY": KEY, "CACHE_MODE": self._cache_mode}
             return [require_node(), "dev/backend/server.mjs"], env
+        if name == "venues":
+            return [sys.executable, "-m", "dev.venues", "--port", str(port)], {}
         return [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": str(port)}
 
-    def start_service(self, name: str, **env: str) -> None:
-        """One more, beside those that deliver."""
-        self._child(name, [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": "0", **env})
+    def start_service(self, name: str, child: str = "", **env: str) -> None:
+        """One more, beside those that deliver; as another child, where one of that name is there."""
+        argv, common = self._command(name)
+        self.start_child(child or name, argv, {**common, **env})
 
-    def _child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
-        child = Child(name, argv, env, self._folder)
+    def start_child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
+        child = Child(name, argv, env, self.folder)
         child.start()
         self.children[name] = child
 
@@ -100,6 +104,14 @@ class Pipeline:
 
     async def get(self, name: str, path: str) -> Any:
         return (await self.api.get(self.origin(name) + path)).json()
+
+    async def healthz(self, service: str) -> dict[str, Any]:
+        """Nothing while it does not answer."""
+        try:
+            told: dict[str, Any] = await self.get(service, "/healthz")
+        except httpx.HTTPError:
+            return {}
+        return told
 
     async def metric(self, service: str, name: str) -> dict[str, float]:
         """Samples of one metric by the text of their labels."""
@@ -127,11 +139,8 @@ class Pipeline:
 
     async def verified_since(self, since_ms: int) -> bool:
         """Whether a cycle that began after ``since_ms`` was verified, by the publisher's own endpoint."""
-        try:
-            health = (await self.api.get(f"{self.origin('publisher')}/healthz")).json()
-        except httpx.HTTPError:
-            return False
-        return bool(health["state"] == "ok" and health["lastSuccess"] > iso(since_ms))
+        told = await self.healthz("publisher")
+        return told.get("state") == "ok" and told["lastSuccess"] > iso(since_ms)
 
     async def next_verified(self, within_s: float = 75.0) -> None:
         since_ms = time.time_ns() // 1_000_000

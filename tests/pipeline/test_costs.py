@@ -41,10 +41,10 @@ class Window:
 class Named(Pipeline):
     """The connections of each service carry its name."""
 
-    def _child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
+    def start_child(self, name: str, argv: list[str], env: dict[str, str]) -> None:
         if name in SERVICES:
             env = {**env, "REDIS_URL": f"{env['REDIS_URL']}?client_name={name}"}
-        super()._child(name, argv, env)
+        super().start_child(name, argv, env)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

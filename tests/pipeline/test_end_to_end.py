@@ -124,13 +124,12 @@ async def test_a_spike_is_told_to_the_backend_once_a_frame(pipeline: Pipeline) -
 
 
 async def test_the_hosts_scripts_are_answered_with_what_stands_in_redis_and_is_served(pipeline: Pipeline) -> None:
-    port = free_port()
-    pipeline.ports["funding_api"] = port
-    pipeline.start_service("funding_api", FUNDING_API_PORT=str(port))
+    pipeline.ports["api"] = free_port()
+    pipeline.start_service("funding_api", FUNDING_API_PORT=str(pipeline.ports["api"]))
 
     async def answered() -> Any:
         with suppress(httpx.HTTPError):
-            health = await pipeline.get("funding_api", "/funding/health")
+            health = await pipeline.get("api", "/funding/health")
             return health if health.get("status") == "healthy" and health["websocketConnected"] else None
 
     health = await eventually(answered)
@@ -138,8 +137,8 @@ async def test_the_hosts_scripts_are_answered_with_what_stands_in_redis_and_is_s
 
     async def same() -> bool:
         served, mark = await pipeline.served(), json.loads(await pipeline.redis.hget("oi:mark", "BTCUSDT"))
-        oi = await pipeline.get("funding_api", "/open-interest/BTCUSDT")
-        funding = await pipeline.get("funding_api", "/funding/btcusdt")
+        oi = await pipeline.get("api", "/open-interest/BTCUSDT")
+        funding = await pipeline.get("api", "/funding/btcusdt")
         keys = {"markPrice": "mark", "indexPrice": "index", "fundingRate": "funding", "nextFundingTime": "next"}
         is_same = (oi["verdict"], oi["servedUsd"]) == ("verified", served["BTCUSDT"])
         return is_same and all(funding[key] == float(mark[kept]) for key, kept in keys.items())

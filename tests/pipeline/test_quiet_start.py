@@ -25,7 +25,7 @@ async def test_nothing_is_warned_of_that_nobody_has_to_act_on(tmp_path: Path) ->
     try:
         await eventually(up)
         for name in METRICS_PORTS:
-            pipeline.start_service(name, METRICS_PORT=str(pipeline.ports.get(name, 0)), FUNDING_API_PORT="0")
+            pipeline.start_service(name, FUNDING_API_PORT="0")
         for _ in range(2):
             await pipeline.next_verified()
         said = [line for name in METRICS_PORTS for line in pipeline[name].tail(10_000).splitlines()]

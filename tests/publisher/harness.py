@@ -1,28 +1,20 @@
-"""The real publisher process, and a poller's hand: marks and sweeps written into the real Redis."""
+"""A poller's hand for the real publisher process: marks and sweeps written into its Redis, and what came of them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from typing import Any
 
-import httpx
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
-from dev.redis_server import free_port
 from shared.clock import iso
 from shared.model import Sweep
-from tests.backend.stand_in import Backend as StandIn
 from tests.builders import reading, sweep
+from tests.pipeline.harness import Pipeline
 from tests.publisher import landing
-from tests.publisher.forked import Forked
 from tests.waiting import eventually
 
 APART_MS = 10_000
-Batches = list[dict[str, Any]]
 
 
 class Poller:
@@ -32,13 +24,13 @@ class Poller:
     would be a backend slower than the sweeps, for which some are thinned.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self._random = random.Random(7)
         self.landed: list[Sweep] = []
         self.at_work = True
 
-    async def land(self) -> Sweep:
+    async def land(self) -> None:
         stamp_ms = self.landed[-1].ended_ms + APART_MS if self.landed else round(time.time() * 1000) - 100 * APART_MS
         readings = [
             reading(
@@ -50,9 +42,8 @@ class Poller:
             for n in range(20)
         ]
         one = sweep(*readings, ended_ms=stamp_ms)
-        await landing.land(self._redis, one)
+        await landing.land(self._pipeline.redis, one)
         self.landed.append(one)
-        return one
 
     async def keep_landing(self, every_s: float) -> None:
         while self.at_work:
@@ -62,93 +53,27 @@ class Poller:
     def timestamps(self) -> list[str]:
         return [iso(sweep.ended_ms) for sweep in self.landed]
 
+    async def until_verified(self, publisher: str = "publisher") -> None:
+        """The newest sweep was delivered, and seen served."""
+        newest = self.timestamps()[-1]
 
-class Publisher:
-    """One publisher process against the Node stand-in, as one test sees it."""
+        async def judged() -> bool:
+            told = await self._pipeline.healthz(publisher)
+            return (told.get("verdict"), told.get("batch")) == ("VERIFIED", newest)
 
-    KEY = "a-key-that-must-never-be-seen"
-
-    def __init__(self, child: Forked, redis: Redis, stand_in: StandIn) -> None:
-        self.child = child
-        self.redis = redis
-        self.stand_in = stand_in
-        self.poller = Poller(redis)
-        self._api = httpx.AsyncClient(timeout=5, base_url=f"http://127.0.0.1:{child.env['METRICS_PORT']}")
-
-    @classmethod
-    def settings(cls, redis_url: str, backend_url: str, **env: str) -> dict[str, str]:
-        """What a process is told; waits of up to 15 s are scaled to half a second."""
-        return {
-            "REDIS_URL": redis_url,
-            "BACKEND_URL": backend_url,
-            "BACKEND_API_KEY": cls.KEY,
-            "BACKEND_RETRY_MAX_SEC": "0.5",
-            "BACKEND_TIMEOUT_SEC": "1",
-            "METRICS_PORT": str(free_port()),
-            **env,
-        }
-
-    async def start(self) -> None:
-        """Start it, and wait until it is idle."""
-        self.child.start()
-        await self.until(self._is_idle)
-
-    async def _is_idle(self) -> bool:
-        """It has looked at Redis, which holds nothing to do."""
-        try:
-            return bool(await self.redis.xinfo_groups("oi:sweeps"))
-        except ResponseError:
-            return False
-
-    @property
-    def pid(self) -> int:
-        assert self.child.process
-        assert self.child.process.pid
-        return self.child.process.pid
-
-    async def close(self) -> None:
-        await self._api.aclose()
-
-    async def health(self) -> dict[str, Any]:
-        """Nothing while it starts."""
-        try:
-            answer = await self._api.get("/healthz")
-        except httpx.HTTPError:
-            return {}
-        return {"status": answer.status_code, **answer.json()}
-
-    def batches(self) -> Batches:
-        """Everything that came in by POST, as it came."""
-        return [batch for batch in self.stand_in.batches() if batch["writer"] == "post"]
-
-    def stored(self) -> list[str]:
-        """Timestamps of the batches whose rows stand in the database, each once, in order of arrival."""
-        return list(dict.fromkeys(batch["timestamp"] for batch in self.batches() if batch["stored"]))
-
-    async def until(self, condition: Callable[[], Any], every_s: float = 0.02, within_s: float = 45.0) -> Any:
-        """`eventually`, with the publisher's own words when it does not come true."""
-        try:
-            return await eventually(condition, within_s, every_s)
-        except AssertionError as e:
-            raise AssertionError(f"{e}\n{self.child.tail(25)}") from None
+        await eventually(judged)
 
     async def until_delivered(self) -> None:
         """Sweeps land on until none waits: late ones go out before a newer one, while there is time for them."""
 
         async def all_delivered() -> bool:
-            await self.poller.land()
-            await self.until_verdict("VERIFIED")  # all that landed before it was taken by then
-            return bool((await self.redis.xpending("oi:sweeps", "publisher"))["pending"] == 0)
+            await self.land()
+            await self.until_verified()  # all that landed before it was taken by then
+            return bool((await self._pipeline.redis.xpending("oi:sweeps", "publisher"))["pending"] == 0)
 
-        await self.until(all_delivered, every_s=0.5, within_s=120)
+        await eventually(all_delivered, within_s=120, every_s=0.5)
 
-    async def until_verdict(self, verdict: str) -> dict[str, Any]:
-        """The health once the newest sweep was delivered with this verdict."""
-        newest = self.poller.timestamps()[-1]
-
-        async def judged() -> dict[str, Any] | None:
-            health = await self.health()
-            return health if health.get("verdict") == verdict and health.get("batch") == newest else None
-
-        found: dict[str, Any] = await self.until(judged)
+    async def batches(self) -> list[dict[str, Any]]:
+        """All that came in by POST, as it came."""
+        found: list[dict[str, Any]] = (await self._pipeline.get("backend", "/control/batches?since=0"))["batches"]
         return found

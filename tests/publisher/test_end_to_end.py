@@ -8,19 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from tests.publisher.harness import Publisher
+from dev.redis_server import free_port
+from tests.pipeline.harness import Pipeline
+from tests.publisher.harness import Poller
+from tests.waiting import eventually
 
-Make = Callable[..., Publisher]
+
+@pytest.fixture
+async def pipeline(tmp_path: Path) -> AsyncIterator[Pipeline]:
+    """The publisher with its Redis and its backend; the test lands the sweeps."""
+    running = Pipeline(tmp_path, BACKEND_RETRY_MAX_SEC="0.5")
+    running.start("redis", "backend", "publisher")
+    try:
+        await eventually(lambda: running.healthz("publisher"))
+        await eventually(lambda: running.redis.exists("oi:sweeps"))  # it has looked, and has nothing to do
+        yield running
+    finally:
+        await running.close()
 
 
-def assert_rows_are_right(one: Publisher, symbol: str = "S005USDT") -> None:
+async def assert_rows_are_right(pipeline: Pipeline, poller: Poller, symbol: str = "S005USDT") -> None:
     """Each sweep stands in the database with its own open interest, and a price of its own time or fresher."""
-    landed = {each.ended_ms: each.readings[symbol] for each in one.poller.landed}
-    rows = one.stand_in.rows(symbol)
+    landed = {each.ended_ms: each.readings[symbol] for each in poller.landed}
+    rows = (await pipeline.get("backend", f"/control/rows?symbol={symbol}"))["rows"]
     assert {row["timestamp"] for row in rows} == landed.keys()
     for row in rows:
         prices = [float(each.mark_price) for ms, each in landed.items() if ms >= row["timestamp"] and each.mark_price]
@@ -30,60 +45,49 @@ def assert_rows_are_right(one: Publisher, symbol: str = "S005USDT") -> None:
 
 
 @pytest.mark.long
-async def test_a_post_is_given_as_long_as_was_set(publisher: Make) -> None:
-    one = publisher(BACKEND_TIMEOUT_SEC="30")
-    await one.start()
-    one.stand_in.control(fault={"kind": "slow", "delay": 10, "times": 1})
-
-    await one.poller.land()
-    await one.until_verdict("VERIFIED")
-
-    assert len(one.batches()) == 1
+async def test_a_post_is_given_as_long_as_was_set(pipeline: Pipeline) -> None:
+    poller = Poller(pipeline)
+    await pipeline.fault("backend", {"fault": {"kind": "slow", "delay": 10, "times": 1}})
+    await poller.land()
+    await poller.until_verified()
+    assert len(await poller.batches()) == 1
 
 
-async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(publisher: Make) -> None:
-    """kill -9 twenty times under load: at least once, counted when twice, and never a wrong number."""
-    one = publisher()
-    one.stand_in.control(rowDelayMs=2)  # a POST lasts long enough to be cut in two
-    dice = random.Random(11)
-    await one.start()
+async def test_a_publisher_killed_at_random_loses_no_sweep_and_no_value(pipeline: Pipeline) -> None:
+    """kill -9 ten times under load: at least once, counted when twice, and never a wrong number."""
+    poller, dice = Poller(pipeline), random.Random(11)
+    await pipeline.fault("backend", {"rowDelayMs": 10})  # a POST lasts long enough to be cut in two
     async with asyncio.TaskGroup() as jobs:
-        jobs.create_task(one.poller.keep_landing(0.5))
-        for _ in range(20):
+        jobs.create_task(poller.keep_landing(0.5))
+        for _ in range(10):
+            await eventually(lambda: pipeline.healthz("publisher"))
             await asyncio.sleep(dice.uniform(0.0, 0.5))  # the random instant is the point
-            one.child.kill()
-            one.child.start()
-        one.poller.at_work = False
-    await one.until_delivered()
+            pipeline["publisher"].kill()
+            pipeline["publisher"].start()
+        poller.at_work = False
+    await pipeline.fault("backend", {"rowDelayMs": 0})
+    await poller.until_delivered()
 
-    assert_rows_are_right(one)
-    repeated = sum(1 for batch in one.batches() if batch["repeated"])
-    assert repeated <= int(await one.redis.hget("oi:publisher", "duplicates") or 0)
+    await assert_rows_are_right(pipeline, poller)
+    repeated = sum(1 for batch in await poller.batches() if batch["repeated"])
+    assert repeated <= int(await pipeline.redis.hget("oi:publisher", "duplicates") or 0)
 
 
-async def test_a_second_publisher_stands_by_and_takes_over(publisher: Make) -> None:
+async def test_a_second_publisher_stands_by_and_takes_over(pipeline: Pipeline) -> None:
     """Two on one Redis shared one consumer, and could post the same sweep."""
-    one, other = publisher(), publisher()
-    await one.start()
-    other.child.start()
+    pipeline.ports["other"], poller = free_port(), Poller(pipeline)
+    pipeline.start_service("publisher", "other", METRICS_PORT=str(pipeline.ports["other"]))
 
-    async def standing_by() -> bool:
-        health = await other.health()
-        return health.get("status") == 200 and health["detail"].startswith("standby; ")
+    async def stands_by() -> bool:
+        return str((await pipeline.healthz("other")).get("detail")).startswith("standby; ")
 
-    await other.until(standing_by)
-    await one.poller.land()
-    await one.until_verdict("VERIFIED")
+    await eventually(stands_by)
+    await poller.land()
+    await poller.until_verified()
+    pipeline["publisher"].kill()
+    await poller.land()
+    await poller.until_verified("other")
 
-    async def beats() -> bool:
-        return bool(await one.redis.hget("oi:status:publisher", "pid") == str(one.pid).encode())
-
-    await one.until(beats)
-
-    one.child.kill()
-    sweep = await one.poller.land()
-    other.poller.landed.append(sweep)
-    await other.until_verdict("VERIFIED")
-
-    assert one.stored() == one.poller.timestamps()
-    assert one.stand_in.control()["rows"]["repeated"] == 0
+    stored = [batch["timestamp"] for batch in await poller.batches() if batch["stored"]]
+    assert stored == poller.timestamps()
+    assert (await pipeline.get("backend", "/control"))["rows"]["repeated"] == 0
