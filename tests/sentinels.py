@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
+from dev.processes import Child
 from dev.redis_server import EmbeddedRedis, free_port, server_binary
 from tests.waiting import eventually
 
@@ -35,12 +34,12 @@ class Sentinels:
         self.second = EmbeddedRedis(None, "--replicaof", "127.0.0.1", str(self.first.port))
         self._folder = tempfile.TemporaryDirectory(prefix="oi-sentinels-")
         self.ports = [free_port() for _ in range(3)]
-        self.processes = [self._start(port) for port in self.ports]
+        self.children = [self._start(port) for port in self.ports]
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         told = f"sentinel_username={SENTINEL_USER}&sentinel_password={SENTINEL_PASSWORD}"
         self.url = f"redis+sentinel://{hosts}/{NAME}/0?{told}"
 
-    def _start(self, port: int) -> subprocess.Popen[bytes]:
+    def _start(self, port: int) -> Child:
         path = Path(self._folder.name) / f"{port}.conf"
         path.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self._folder.name}\nloglevel warning\n"
@@ -51,7 +50,9 @@ class Sentinels:
             f"user {AMONG_THEMSELVES} on >{AMONG_THEMSELVES} allchannels +@all\n"
             f"sentinel sentinel-user {AMONG_THEMSELVES}\nsentinel sentinel-pass {AMONG_THEMSELVES}\n"
         )
-        return subprocess.Popen([server_binary(), str(path), "--sentinel"], stdout=subprocess.DEVNULL)
+        child = Child(f"sentinel-{port}", [server_binary(), str(path), "--sentinel"], {}, path.parent)
+        child.start()
+        return child
 
     def asking(self, port: int) -> Redis:
         return Redis(port=port, username=SENTINEL_USER, password=SENTINEL_PASSWORD)
@@ -71,10 +72,8 @@ class Sentinels:
         return False
 
     def close(self) -> None:
-        for process in self.processes:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
+        for child in self.children:
+            child.kill()
         self.first.close()
         self.second.close()
         self._folder.cleanup()

@@ -27,7 +27,6 @@ class Manners:
         self._wall = wall
         self._from_s = 0.0
         self._until_s = 0.0
-        self.requests = 0
         self.refusals = 0
         self.during_ban: list[str] = []  # the request lines
 
@@ -39,10 +38,8 @@ class Manners:
     def heard(self, way: Way, chunk: bytes) -> None:
         now_s = self._clock()
         if way == "up":
-            if chunk.startswith(b"GET "):
-                self.requests += 1
-                if self._from_s + GRACE_S < now_s < self._until_s:
-                    self.during_ban.append(chunk.partition(b"\r\n")[0].decode(errors="replace"))
+            if chunk.startswith(b"GET ") and self._from_s + GRACE_S < now_s < self._until_s:
+                self.during_ban.append(chunk.partition(b"\r\n")[0].decode(errors="replace"))
         elif told := _REFUSAL.match(chunk):
             self.refusals += 1
             if now_s >= self._until_s:

@@ -69,7 +69,6 @@ class Bench:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        await self.watch.close()
         await self.rig.close()
 
     def check(self) -> None:

@@ -12,7 +12,6 @@ from tests.chaos.catalogue import CATALOGUE
 from tests.chaos.faults import Fault, Inject, answers
 from tests.chaos.rig import Rig
 from tests.chaos.run import Bench, measure
-from tests.chaos.worlds import until_verified
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,7 +44,7 @@ async def mark_of_another_time(rig: Rig) -> None:
         return value.encode() in await rig.redis.hget("oi:mark", "BTCUSDT")
 
     await eventually(stands)
-    await until_verified(rig)
+    await rig.next_verified()
 
 
 async def zero_from_another_writer(rig: Rig) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
-
-import httpx
 
 from shared.clock import from_iso
 from tests.pipeline.harness import SERVICES, Pipeline
@@ -57,7 +56,6 @@ class Watch:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._client = httpx.AsyncClient(timeout=1.0)
         self._read: dict[str, int] = {}
         self._told: dict[str, str] = {}
         self.said: list[Said] = []
@@ -68,9 +66,6 @@ class Watch:
             self.read_logs()
             await asyncio.gather(*(self._look(service) for service in SERVICES))
             await asyncio.sleep(EVERY_S)
-
-    async def close(self) -> None:
-        await self._client.aclose()
 
     def forget(self) -> None:
         self.said.clear()
@@ -88,11 +83,12 @@ class Watch:
             self.said += [_line(service, line) for line in whole.splitlines()]
 
     async def _look(self, service: str) -> None:
-        try:
-            self.health[service] = health = (await self._client.get(f"{self._pipeline.origin(service)}/healthz")).json()
-            state, text = health["state"], f"{health['state']}: {health['detail']}"
-        except (httpx.HTTPError, ValueError):
-            self.health[service], state, text = None, DOWN, DOWN
+        health: dict[str, Any] = {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                health = await self._pipeline.healthz(service)
+        self.health[service] = health or None
+        state, text = health.get("state", DOWN), f"{health['state']}: {health['detail']}" if health else DOWN
         key = state if state == "ok" else text
         if self._told.get(service) != key:
             self._told[service] = key

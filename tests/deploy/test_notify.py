@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import socket
 import subprocess
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.health import HANG_S, Health
-from shared.notify import START_WITHIN_S, Notifier, keep_notifying, message
+from shared.health import HANG_S
+from shared.notify import START_WITHIN_S, Notifier, message
 from tests.fakes import FakeClock, service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,22 +65,23 @@ def test_a_service_that_waits_is_given_time_but_is_not_ready(clock: FakeClock) -
         }
 
 
-def test_ready_is_said_when_the_job_was_done_and_not_before(clock: FakeClock) -> None:
-    tested = service(clock)
-    health = tested.health
-    before = message(tested)
-
-    health.good("745 marks")
-
-    assert "READY" not in before
-    assert message(tested) == {"STATUS": "ok: 745 marks", "READY": 1, "WATCHDOG": 1}
-
-
-def test_a_service_that_says_nothing_for_too_long_loses_its_watchdog(clock: FakeClock) -> None:
-    tested = service(clock)
-    health = tested.health
-    health.good("745 marks")
-    clock.advance(HANG_S)
+@pytest.mark.parametrize(
+    ("limit_s", "quiet_s", "silent_s"),
+    [
+        (5, 0, HANG_S),
+        (300, 0, 600),  # a small weight budget can make one sweep last minutes: twice its limit
+        (5, 3600, 3600 + HANG_S),  # the backend's Retry-After; a restart would forget it and ask again
+    ],
+)
+def test_who_says_nothing_for_longer_than_its_work_may_take_loses_its_watchdog(
+    clock: FakeClock, limit_s: float, quiet_s: float, silent_s: float
+) -> None:
+    tested = service(clock, limit_s=limit_s)
+    tested.health.good("745 marks")
+    if quiet_s:
+        tested.health.quiet(quiet_s)
+        tested.health.bad("said by another loop meanwhile")
+    clock.advance(silent_s)
     at_the_limit = message(tested)
     clock.advance(0.001)
 
@@ -96,31 +96,6 @@ def test_a_service_that_hangs_before_its_first_success_gets_no_more_time(clock: 
     assert message(tested).keys() == {"STATUS"}
 
 
-def test_a_slow_job_is_given_twice_its_limit(clock: FakeClock) -> None:
-    """A small weight budget can make one sweep last minutes."""
-    health = Health(clock, limit_s=300)
-    health.good("343 symbols")
-    clock.advance(600)
-    at_twice_the_limit = health.hangs()
-    clock.advance(0.001)
-
-    assert (at_twice_the_limit, health.hangs()) == (False, True)
-
-
-def test_a_wait_that_was_announced_is_no_hang_until_it_is_over(clock: FakeClock) -> None:
-    """The backend's Retry-After may be an hour; a restart would forget it and ask again."""
-    tested = service(clock)
-    health = tested.health
-    health.bad("the backend asks for quiet")
-    health.quiet(3600)
-    health.bad("said by another loop meanwhile")
-    clock.advance(3600)
-    at_its_end = health.hangs()
-    clock.advance(HANG_S + 0.001)
-
-    assert (at_its_end, health.hangs()) == (False, True)
-
-
 def test_status_is_one_line_whatever_the_cause_was(clock: FakeClock) -> None:
     """A second line would be read as another field."""
     tested = service(clock)
@@ -128,24 +103,6 @@ def test_status_is_one_line_whatever_the_cause_was(clock: FakeClock) -> None:
     health.bad("first\nREADY=1\r\nlast")
 
     assert message(tested)["STATUS"] == "starting: first READY=1 last"
-
-
-async def test_it_is_told_again_and_again(clock: FakeClock, tmp_path: Path) -> None:
-    tested = service(clock)
-    health = tested.health
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "notify"))
-        listener.setblocking(False)
-        told = asyncio.create_task(keep_notifying(Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), tested))
-        await asyncio.sleep(0)
-        health.good("745 marks")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        told.cancel()
-        received = [listener.recv(4096).decode() for _ in range(2)]
-
-    assert "READY" not in received[0]
-    assert received[1] == "STATUS=ok: 745 marks\nREADY=1\nWATCHDOG=1"
 
 
 SERVICE = """

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +14,6 @@ from dev.redis_server import free_port
 from shared import store
 from shared.errors import Transient
 from tests.pipeline.harness import Pipeline
-from tests.waiting import eventually
 
 SERVER = shutil.which("redis-server")
 PASSWORD = "a-password-that-must-never-be-seen"
@@ -49,84 +45,53 @@ class SecureRedis:
         argv = [str(SERVER), "--port", "0", "--tls-port", str(self.port), "--bind", "127.0.0.1", "127.0.0.2"]
         argv += ["--tls-cert-file", f"{folder}/ours.pem", "--tls-key-file", f"{folder}/ours.key"]
         argv += ["--tls-auth-clients", "no", "--save", "", "--dir", str(folder), "--requirepass", PASSWORD]
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
+        self.child = Child("redis", argv, {}, folder)
+        self.child.start()
+        self.child.until_listening(self.port)
 
-    def url(self, ca: str = "ours", password: str = PASSWORD, host: str = "127.0.0.1") -> str:
-        return f"rediss://:{password}@{host}:{self.port}/0?ssl_ca_certs={self.folder}/{ca}-ca.pem"
-
-    def wait_until_listening(self) -> None:
-        deadline_s = time.monotonic() + 10
-        while time.monotonic() < deadline_s:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "log").read_text()
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError((self.folder / "log").read_text())
+    def url(self, ca: str = "ours", host: str = "127.0.0.1") -> str:
+        return f"rediss://:{PASSWORD}@{host}:{self.port}/0?ssl_ca_certs={self.folder}/{ca}-ca.pem"
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureRedis]:
     server = SecureRedis(tmp_path_factory.mktemp("tls"))
-    try:
-        server.wait_until_listening()
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait()
+    yield server
+    server.child.kill()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake takes its time on a busy machine."""
+    monkeypatch.setattr(store, "CONNECT_TIMEOUT_S", 60)
 
 
 async def test_the_whole_pipeline_runs_over_it(secure: SecureRedis, tmp_path: Path) -> None:
-    pipeline = Pipeline(tmp_path, REDIS_URL=secure.url())
-    pipeline.start()
-    client = store.connect(secure.url())
-    try:
+    async with Pipeline(tmp_path, REDIS_URL=secure.url()) as pipeline, store.connect(secure.url()) as client:
+        pipeline.start()
         await pipeline.next_verified()
         served, universe = await pipeline.served(), await client.hlen("oi:universe")  # type: ignore[misc]
         assert len(served) == universe > 300
         assert await pipeline.redis.dbsize() == 0, "the plain Redis beside it must stay unused"
         assert PASSWORD not in pipeline.logs()
-    finally:
-        await client.aclose()
-        await pipeline.close()
 
 
 async def ping(url: str) -> None:
-    client = store.connect(url)
-    try:
-        async with store.redis_faults():
-            await client.ping()  # type: ignore[misc]
-    finally:
-        await client.aclose()
+    async with store.connect(url) as client, store.redis_faults():
+        await client.ping()  # type: ignore[misc]
 
 
-async def test_a_certificate_of_another_authority_is_refused(secure: SecureRedis) -> None:
+@pytest.mark.parametrize(
+    ("good", "bad", "why"),
+    [
+        ({"ca": "ours"}, {"ca": "other"}, "certificate verify failed"),
+        ({"host": "localhost"}, {"host": "127.0.0.2"}, "certificate"),  # its name is checked too
+    ],
+)
+async def test_a_wrong_certificate_is_refused(
+    secure: SecureRedis, good: dict[str, str], bad: dict[str, str], why: str
+) -> None:
     """Whoever stands between us and Redis could change every number."""
-    await ping(secure.url())
-    with pytest.raises(Transient, match="certificate verify failed"):
-        await ping(secure.url(ca="other"))
-
-
-async def test_the_hosts_name_is_checked_too(secure: SecureRedis) -> None:
-    await ping(secure.url(host="localhost"))
-    with pytest.raises(Transient, match="certificate"):
-        await ping(secure.url(host="127.0.0.2"))
-
-
-async def test_a_wrong_password_is_said_and_not_shown(secure: SecureRedis, tmp_path: Path) -> None:
-    """It can be mended while the service waits: it stays, says why, and the log holds neither password."""
-    env = {"REDIS_URL": secure.url(password="not-the-password"), "METRICS_PORT": "0"}
-    env |= {"BINANCE_WS_URL": "ws://127.0.0.1:9", "BINANCE_REST_URL": "http://127.0.0.1:9"}
-    child = Child("ws_daemon", [sys.executable, "-m", "services.ws_daemon"], env, tmp_path)
-    child.start()
-    try:
-        await eventually(lambda: "AuthenticationError" in child.tail())
-        assert child.status() is None
-        log = child.log.read_text()
-        assert "not-the-password" not in log
-        assert PASSWORD not in log
-    finally:
-        child.stop()
+    await ping(secure.url(**good))
+    with pytest.raises(Transient, match=why):
+        await ping(secure.url(**bad))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import msgpack
 import pytest
@@ -21,9 +21,7 @@ from tests.builders import reading
 from tests.fakes import at_work, service
 from tests.waiting import eventually
 
-
-class Start(Protocol):
-    def __call__(self, redis: Redis | None = None, **changes: str) -> AbstractAsyncContextManager[Service]: ...
+Start = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @pytest.fixture

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
 from uuid import uuid4
 
 import pytest
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.oi_poller.__main__ import serve
 from services.oi_poller.settings import Settings
 from shared.clock import Clock, SystemClock
-from shared.health import Health
 from shared.model import Sweep
 from shared.service import Service
 from shared.settings import load
 from shared.store import MARKS, SWEEPS, VOLUMES, round_trip
 from shared.sweeplog import SweepReader
 from tests.builders import mark, volume
-from tests.fakes import at_work
+from tests.fakes import at_work, service
 from tests.oi_poller.venue import Venue
 from tests.waiting import eventually
 
 FAST = {"OI_MIN_INTERVAL_SEC": "0.05", "OI_MAX_INTERVAL_SEC": "30", "OI_MAX_REQ_PER_MIN": "100000", "HOST_ID": "host-a"}
 
 
-class Start(Protocol):
-    def __call__(
-        self, venue: Venue, clock: Clock | None = None, using: Redis | None = None, **changes: str
-    ) -> AbstractAsyncContextManager[Service]: ...
+Start = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @pytest.fixture
@@ -43,10 +37,9 @@ def start(redis: Redis) -> Start:
         venue: Venue, clock: Clock | None = None, using: Redis | None = None, **changes: str
     ) -> AsyncIterator[Service]:
         settings = load(Settings, {"BINANCE_REST_URL": venue.origin, **FAST, **changes})
-        clock = clock or SystemClock()
-        service = Service("oi_poller", using or redis, Health(clock, settings.limit_s), CollectorRegistry(), clock)
-        async with at_work(serve(settings, service)):
-            yield service
+        one = service(clock or SystemClock(), using or redis, "oi_poller", settings.limit_s)
+        async with at_work(serve(settings, one)):
+            yield one
 
     return running
 

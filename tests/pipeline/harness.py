@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from redis.asyncio import Redis
@@ -39,7 +39,7 @@ class Pipeline:
         self._cache_mode = cache_mode
         self._redis_binary = redis_binary
         self.exchange_args: list[str] = []  # further options of the exchange stand-in
-        self._env = {
+        self.env = {
             "REDIS_URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
             "BINANCE_WS_URL": self.origin("exchange").replace("http", "ws"),
             "BINANCE_REST_URL": self.origin("exchange"),
@@ -77,7 +77,7 @@ class Pipeline:
             return [require_node(), "dev/backend/server.mjs"], env
         if name == "venues":
             return [sys.executable, "-m", "dev.venues", "--port", str(port)], {}
-        return [sys.executable, "-m", f"services.{name}"], {**self._env, "METRICS_PORT": str(port)}
+        return [sys.executable, "-m", f"services.{name}"], {**self.env, "METRICS_PORT": str(port)}
 
     def start_service(self, name: str, child: str = "", **env: str) -> None:
         """One more, beside those that deliver; as another child, where one of that name is there."""
@@ -88,6 +88,20 @@ class Pipeline:
         child = Child(name, argv, env, self.folder)
         child.start()
         self.children[name] = child
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def heal(self) -> None:
+        """What is dead is started, and every fault of the stand-ins is over."""
+        for child in self.children.values():
+            if child.status() is not None:
+                child.start()
+        await self.fault("exchange", {}, "/control/reset")
+        await self.fault("backend", {"faults": [], "cacheMode": self._cache_mode})
 
     async def close(self) -> None:
         stop_all(self.children.values())
@@ -109,7 +123,7 @@ class Pipeline:
         """Nothing while it does not answer."""
         try:
             told: dict[str, Any] = await self.get(service, "/healthz")
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):
             return {}
         return told
 

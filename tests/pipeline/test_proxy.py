@@ -11,9 +11,8 @@ from tests.waiting import eventually
 
 async def test_everything_that_goes_to_the_exchange_goes_through_the_proxy(tmp_path: Path) -> None:
     with running(tmp_path) as through:
-        pipeline = Pipeline(tmp_path / "pipeline", BINANCE_PROXY_URL=through.url)
-        pipeline.start()
-        try:
+        async with Pipeline(tmp_path / "pipeline", BINANCE_PROXY_URL=through.url) as pipeline:
+            pipeline.start()
             await pipeline.next_verified()
             exchange, backend = (f"127.0.0.1:{pipeline.ports[name]}" for name in ("exchange", "backend"))
             asked = (await pipeline.get("exchange", "/control"))["requests"]
@@ -24,8 +23,6 @@ async def test_everything_that_goes_to_the_exchange_goes_through_the_proxy(tmp_p
             for service in ("ws_daemon", "oi_poller"):
                 await eventually(lambda service=service: names_it(service))
             said = "".join(child.tail(10_000) for child in pipeline.children.values())
-        finally:
-            await pipeline.close()
 
         assert through.passed(f"CONNECT {exchange}") >= 2  # two streams
         assert through.passed(f"{exchange}/fapi/v1/exchangeInfo") >= asked["exchangeInfo"] >= 1  # it may ask again

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import oi
-from tests.cli.test_why_is_eth_missing import told
 from tests.pipeline.harness import ROOT, Pipeline
 from tests.redis_servers import servers
 from tests.waiting import eventually
@@ -33,11 +32,10 @@ CASES = [(server, user) for server in servers() for user in (printed(), MANAGED)
 async def test_all_of_it_works_with_a_limited_user(server: str, user: str, tmp_path: Path) -> None:
     """By the server's own book nothing was refused to any service; to `oi`, INFO alone."""
     url = "redis://oi:a-long-password@127.0.0.1:{redis}/0"
-    pipeline = Pipeline(tmp_path, redis_binary=servers()[server], REDIS_URL=url)
-    pipeline.start()
-    for name in ("oi_alerter", "funding_api", "oi_keeper"):
-        pipeline.start_service(name)
-    try:
+    async with Pipeline(tmp_path, redis_binary=servers()[server], REDIS_URL=url) as pipeline:
+        pipeline.start()
+        for name in ("oi_alerter", "funding_api", "oi_keeper"):
+            pipeline.start_service(name, FUNDING_API_PORT="0")
         await eventually(pipeline.redis.ping)
         await pipeline.redis.execute_command(*shlex.split(user))
         await pipeline.redis.execute_command("ACL", "LOG", "RESET")  # who came before there was a user
@@ -46,13 +44,12 @@ async def test_all_of_it_works_with_a_limited_user(server: str, user: str, tmp_p
             pipeline[name].kill()
             pipeline[name].start()
         await pipeline.next_verified()
-        env = {**told(pipeline), "REDIS_URL": url.format(**pipeline.ports)}
         for command in (["status"], ["explain", "BTCUSDT"], ["top", "--once"], ["tail", "--count", "1"], ["doctor"]):
-            await eventually(lambda c=command: _well(c, env), within_s=60)  # a heartbeat comes every other second
+            await eventually(
+                lambda c=command: _well(c, pipeline.env), within_s=60
+            )  # a heartbeat comes every other second
         refused = {entry[b"object"].decode() for entry in await pipeline.redis.execute_command("ACL", "LOG")}
         assert refused <= {"info"}, pipeline.logs()
-    finally:
-        await pipeline.close()
 
 
 async def _well(command: list[str], env: dict[str, str]) -> bool:

@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import pytest
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.publisher.metrics import Metrics
 from services.publisher.settings import Settings
 from shared.health import Health
-from shared.service import Service
 from shared.settings import load
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, sample, service
 
 
 class Complaints(list[str]):
@@ -45,9 +43,8 @@ class Bench:
     def __init__(self, redis: Redis, clock: FakeClock, url: str, **env: str) -> None:
         self.settings = load(Settings, {"BACKEND_URL": url, "BACKEND_API_KEY": "the-key", **env})
         self.clock = clock
-        self.registry = CollectorRegistry()
-        self.service = Service("publisher", redis, Health(clock, 60), self.registry, clock)
-        self.metrics = Metrics(self.registry)
+        self.service = service(clock, redis, "publisher", 60)
+        self.metrics = Metrics(self.service.registry)
         self.said = Complaints()
         self.said.listen(self.service.health)
 
@@ -71,8 +68,10 @@ class Bench:
         return waits
 
     def count(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
+        return sample(self.service, name, **labels)
 
     def outcomes(self) -> dict[str, int]:
-        samples = [s for m in self.registry.collect() for s in m.samples if s.name == "pipeline_deliveries_total"]
+        samples = [
+            s for m in self.service.registry.collect() for s in m.samples if s.name == "pipeline_deliveries_total"
+        ]
         return {s.labels["outcome"]: int(s.value) for s in samples if s.labels["kind"] == self.kind and s.value}

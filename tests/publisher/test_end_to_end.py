@@ -22,14 +22,11 @@ from tests.waiting import eventually
 @pytest.fixture
 async def pipeline(tmp_path: Path) -> AsyncIterator[Pipeline]:
     """The publisher with its Redis and its backend; the test lands the sweeps."""
-    running = Pipeline(tmp_path, BACKEND_RETRY_MAX_SEC="0.5")
-    running.start("redis", "backend", "publisher")
-    try:
+    async with Pipeline(tmp_path, BACKEND_RETRY_MAX_SEC="0.5") as running:
+        running.start("redis", "backend", "publisher")
         await eventually(lambda: running.healthz("publisher"))
         await eventually(lambda: running.redis.exists("oi:sweeps"))  # it has looked, and has nothing to do
         yield running
-    finally:
-        await running.close()
 
 
 async def assert_rows_are_right(pipeline: Pipeline, poller: Poller, symbol: str = "S005USDT") -> None:

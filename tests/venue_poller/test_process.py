@@ -24,6 +24,7 @@ from shared.settings import load
 from shared.store import CONTRACTS, MARKS, round_trip
 from shared.venuelines import read_venues
 from tests.fakes import FakeClock, at_work, service
+from tests.pipeline.harness import Pipeline
 from tests.waiting import eventually
 
 SEED = 7
@@ -31,43 +32,12 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    folder = tmp_path_factory.mktemp("venues")
+    port, folder = free_port(), tmp_path_factory.mktemp("venues")
     child = Child("venues", [sys.executable, "-m", "dev.venues", "--port", str(port), "--seed", str(SEED)], {}, folder)
     child.start()
-    url, deadline_s = f"http://127.0.0.1:{port}", time.monotonic() + 45
-    while time.monotonic() < deadline_s:
-        try:
-            httpx.get(f"{url}/control", trust_env=False)
-            break
-        except httpx.TransportError:
-            time.sleep(0.1)
-    yield url
+    child.until_listening(port)
+    yield f"http://127.0.0.1:{port}"
     child.stop()
-
-
-class Poller:
-    def __init__(self, folder: Path, redis_url: str, **env: str) -> None:
-        self.port = free_port()
-        self.child = Child(
-            "venue_poller",
-            [sys.executable, "-m", "services.venue_poller"],
-            {"REDIS_URL": redis_url, "METRICS_PORT": str(self.port), **env},
-            folder,
-        )
-        self.child.start()
-
-    async def told(self) -> dict[str, Any]:
-        try:
-            async with httpx.AsyncClient(trust_env=False) as http:
-                said: dict[str, Any] = (await http.get(f"http://127.0.0.1:{self.port}/healthz")).json()
-                return said
-        except httpx.TransportError:
-            return {}
-
-    async def is_ok(self) -> dict[str, Any]:
-        said = await self.told()
-        return said if said.get("state") == "ok" else {}
 
 
 async def put_binance(redis: Redis) -> None:
@@ -87,14 +57,13 @@ async def put_binance(redis: Redis) -> None:
 
 async def test_it_reads_all_five_and_tells_of_it(redis: Redis, redis_url: str, stand_in: str, tmp_path: Path) -> None:
     urls = ",".join(f"{name}={stand_in}/{name}" for name in VENUES)
-    poller = Poller(tmp_path, redis_url, VENUES="all", VENUE_URLS=urls)
-    try:
-        await put_binance(redis)
-        await eventually(poller.is_ok)
+    async with Pipeline(tmp_path, REDIS_URL=redis_url) as pipeline:
+        pipeline.start_service("venue_poller", VENUES="all", VENUE_URLS=urls)
 
         async def all_read() -> bool:
             await put_binance(redis)
-            return (await poller.told()).get("read", "").count(",") == 4
+            told = await pipeline.healthz("venue_poller")
+            return told.get("state") == "ok" and told.get("read", "").count(",") == 4
 
         await eventually(all_read, every_s=0.5)
         seen = await read_venues(redis, pytest.fail)
@@ -105,9 +74,7 @@ async def test_it_reads_all_five_and_tells_of_it(redis: Redis, redis_url: str, s
         life = {"oi:hosts", *(f"oi:{kind}:venue_poller" for kind in ("status", "lease", "fence"))}  # of every service
         told = {"oi:venues", *(f"oi:venue:{name}" for name in (*VENUES, "binance"))}
         assert written <= life | told, "what is others' is left alone"
-    finally:
-        poller.child.stop()
-    assert poller.child.status() == 0
+        assert pipeline["venue_poller"].stop() == 0
 
 
 async def test_without_venues_it_idles_and_says_so(redis: Redis, clock: FakeClock) -> None:
