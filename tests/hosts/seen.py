@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 from cli import hosts
 from cli.hosts import Share
 from shared.clock import iso
-from shared.errors import Transient, WireError
+from shared.errors import Transient
 from shared.history.file import open_to_read
-from shared.sweeplog import Entry, sweep_entry
+from shared.model import Sweep
+from shared.sweeplog import sweep_entry
 from tests.chaos.oracle import Bounds, judge
 from tests.chaos.watch import now_ms
 from tests.hosts.net import ADDRESSES, WORLD
@@ -123,8 +124,8 @@ class Seen:
     async def undelivered(self, since_ms: int) -> int:
         """Sweeps that landed since, and neither were posted nor wait, the newest two left out."""
         posted = {batch["timestamp"] for batch in await self.batches(since_ms) if batch["stored"]}
-        landed = [entry.sweep for entry in await self._entries(since_ms)][:-2]
-        return sum(1 for sweep in landed if not isinstance(sweep, WireError) and iso(sweep.ended_ms) not in posted)
+        landed = [sweep for _, sweep in await self._landed(since_ms + 1000)][:-2]
+        return sum(1 for sweep in landed if iso(sweep.ended_ms) not in posted)
 
     async def wrong_values(self) -> tuple[int, list[str]]:
         """How many rows the backend stored, and why some can be shown false."""
@@ -142,8 +143,10 @@ class Seen:
         with contextlib.closing(open_to_read(str(self.folder / f"history-{host}.db"))) as db:
             return {minute for (minute,) in db.execute("SELECT DISTINCT minute FROM minute")}
 
-    async def _entries(self, since_ms: int) -> list[Entry]:
-        return [sweep_entry(*row) for row in await self._range(since_ms + 1000)]
+    async def _landed(self, since_ms: int) -> list[tuple[int, Sweep]]:
+        """When each sweep landed since, and the sweep."""
+        found = [sweep_entry(*row) for row in await self._range(since_ms)]
+        return [(int(e.entry_id.partition("-")[0]), e.sweep) for e in found if isinstance(e.sweep, Sweep)]
 
     async def refused(self, host: str) -> int:
         """Requests that came from this host's address during a ban."""
@@ -152,11 +155,8 @@ class Seen:
 
     async def sweeps_since(self, since_ms: int) -> list[int]:
         """When sweeps landed whose first request was sent later than this, oldest first."""
-        found = [(entry.entry_id, entry.sweep) for entry in await self._entries(since_ms - 1000)]
-        begun = [
-            (one, sweep) for one, sweep in found if not isinstance(sweep, WireError) and sweep.started_ms > since_ms
-        ]
-        return [int(entry_id.partition("-")[0]) for entry_id, sweep in begun if sweep.readings]
+        landed = await self._landed(since_ms)
+        return [at_ms for at_ms, sweep in landed if sweep.started_ms > since_ms and sweep.readings]
 
 
 async def again(ask: Callable[[], Awaitable[T]]) -> T:
