@@ -165,16 +165,12 @@ async def listen(app: web.Application, host: str, port: int) -> AsyncIterator[st
     )
     await runner.setup()
     try:
-        await _start(web.TCPSite(runner, host, port, backlog=BACKLOG), host, port)
+        try:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        except OSError as e:
+            said = f"FUNDING_API_HOST={host} FUNDING_API_PORT={port}: cannot listen there: {e.strerror or e}"
+            raise Refused(said) from e
         bound = runner.addresses[0]
         yield f"http://{bound[0]}:{bound[1]}"
     finally:
         await runner.cleanup()
-
-
-async def _start(site: web.TCPSite, host: str, port: int) -> None:
-    try:
-        await site.start()
-    except OSError as e:
-        said = f"FUNDING_API_HOST={host} FUNDING_API_PORT={port}: cannot listen there: {e.strerror or e}"
-        raise Refused(said) from e

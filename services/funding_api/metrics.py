@@ -20,11 +20,6 @@ class Metrics(Meters):
             "route",
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
-        self.read = self.histogram(
-            "pipeline_api_snapshot_read_seconds",
-            "Time of one shared read of Redis",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2.5),
-        )
         self.last_read = self.gauge("pipeline_api_snapshot_timestamp_seconds", "When Redis was last read")
         self.read_failures = self.counter("pipeline_api_snapshot_failures", "Reads that Redis did not answer")
         self.state_file = self.gauge("pipeline_state_file_timestamp_seconds", "When STATE_FILE was last replaced")

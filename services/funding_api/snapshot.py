@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from redis.asyncio import Redis
 
@@ -73,18 +73,13 @@ class Reader:
         return await CHANGES.all(self._redis, self._metrics.bad_in_redis)
 
     async def _read(self) -> Snapshot:
-        begun_s = self._clock.monotonic_s()
         try:
-            snapshot = Snapshot(await self._fetch(), self._metrics.bad_in_redis)
+            async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
+                for key in HASHES:
+                    pipe.hgetall(key)
+                hashes = await pipe.execute()
         except Transient:
             self._metrics.read_failures.inc()
             raise
-        self._metrics.read.observe(self._clock.monotonic_s() - begun_s)
         self._metrics.last_read.set(self._clock.now_ms() / 1000)
-        return snapshot
-
-    async def _fetch(self) -> list[Any]:
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipe:
-            for key in HASHES:
-                pipe.hgetall(key)
-            return await pipe.execute()
+        return Snapshot(hashes, self._metrics.bad_in_redis)

@@ -7,10 +7,9 @@ that Redis no longer holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from services.oi_alerter import wire
 from services.oi_alerter.detector import Alert, Detector, Findings
@@ -24,7 +23,7 @@ from shared.errors import Transient, WireError
 from shared.logs import EventLog, OncePer
 from shared.model import Member, Sweep
 from shared.service import Service
-from shared.store import MARKS, UNIVERSE, redis_faults
+from shared.store import MARKS, UNIVERSE
 from shared.sweeplog import Entry, SweepReader, entry_order
 
 log = EventLog("oi_alerter")
@@ -135,24 +134,17 @@ class Alerter:
         await self.memory.commit(entry.entry_id, found.latches, idle, alerts)
         return self._looked(len(samples), found, newest_ms)
 
-    async def _encode(self, alerts: Iterable[Alert]) -> list[bytes]:
+    async def _encode(self, alerts: Sequence[Alert]) -> list[bytes]:
         """The funding rate is the one known now, if now is the alert's moment."""
+        symbols = {alert.key.symbol for alert in alerts}
+        marks = await MARKS.all(self._redis, self.metrics.bad_in_redis, symbols) if symbols else {}
         encoded = []
         for alert in alerts:
-            async with redis_faults():
-                blob = cast("bytes | None", await self._redis.hget(MARKS.key, alert.key.symbol))
-            encoded.append(encode_alert(wire.alert_body(alert, self._funding(alert, blob))))
+            mark, rate = marks.get(alert.key.symbol), None
+            if mark is not None and abs(mark.received_ms - alert.current.at_ms) <= FUNDING_AGE_MS:
+                rate = mark.funding_rate
+            encoded.append(encode_alert(wire.alert_body(alert, rate)))
         return encoded
-
-    def _funding(self, alert: Alert, blob: bytes | None) -> Decimal | None:
-        try:
-            mark = MARKS.decode(alert.key.symbol, blob) if blob is not None else None
-        except WireError as e:
-            self.metrics.bad_in_redis(e)
-            return None
-        if mark is None or abs(mark.received_ms - alert.current.at_ms) > FUNDING_AGE_MS:
-            return None
-        return mark.funding_rate
 
     def _looked(self, fresh: int, found: Findings, newest_ms: int) -> None:
         for alert in found.alerts:
@@ -176,18 +168,13 @@ class Alerter:
     def _tell(self, newest_ms: int) -> None:
         series = self.history.series.values()
         spans = sorted(one.span_ms for one in series)
-        middle_s = spans[len(spans) // 2] / 1000 if spans else 0.0
         facts = {
             "watched": len(spans),
             "samples": sum(len(one) for one in series),
-            "history_s": middle_s,
+            "history_s": spans[len(spans) // 2] / 1000 if spans else 0.0,
             "alerts": self._alerts,
             "latches": len(self.memory.latches),
         }
-        self.metrics.watched.set(facts["watched"])
-        self.metrics.samples.set(facts["samples"])
-        self.metrics.history.set(middle_s)
-        self.metrics.latched.set(facts["latches"])
         self.metrics.last_sweep.set(newest_ms / 1000)
         self.service.facts.update({name: str(value) for name, value in facts.items()})
         held = self._once.due("summary")

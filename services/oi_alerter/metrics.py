@@ -17,12 +17,6 @@ class Metrics(Meters):
         )
         self.warmed = self.counter("pipeline_alert_warmed", "Symbols whose past was asked for, by outcome", "outcome")
         self.redis_failures = self.counter("pipeline_redis_failures", "Turns that Redis did not take part in")
-        self.watched = self.gauge("pipeline_alert_symbols_watched", "Symbols with a history")
-        self.history = self.gauge(
-            "pipeline_alert_history_seconds", "How far the history of the middle symbol reaches back"
-        )
-        self.samples = self.gauge("pipeline_alert_samples", "Samples in memory")
-        self.latched = self.gauge("pipeline_alert_latches", "Latches and cooldowns in force")
         self.last_sweep = self.gauge("pipeline_alert_last_sweep_timestamp_seconds", "When a sweep was last looked at")
         for frame in frames:
             for direction, _ in DIRECTIONS:

@@ -90,10 +90,8 @@ class Keeper:
             return self._silent()
         listings.learn(await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis))
         readings, unkept = self._readings(entries, listings)
-        begun_s = self._clock.monotonic_s()
         added = await self._in_file(writer.add, readings)
         await reader.acknowledge(*(entry.entry_id for entry in entries))
-        self.metrics.write.observe(self._clock.monotonic_s() - begun_s)
         if not readings:
             self._heard()
             return self.service.health.bad("the last sweep has no fresh reading", unkept or "oi status says why")
@@ -139,10 +137,8 @@ class Keeper:
         self._heard()
         size, oldest_ms = await self._in_file(lambda: (_size(self.settings.path), writer.oldest_ms()))
         self.metrics.rows.inc(added)
-        self.metrics.series.set(len(writer.numbers))
         self.metrics.bytes.set(size)
         self.metrics.last_row.set(newest_ms / 1000)
-        self.metrics.oldest_row.set(oldest_ms / 1000)
         facts = {"series": len(writer.numbers), "bytes": size, "oldest_ms": oldest_ms, "newest_ms": newest_ms}
         self.service.facts.update({name: str(value) for name, value in facts.items()})
         kept = f"{len({r.series for r in readings})} symbols, {size / 1e6:.1f} MB"

@@ -17,8 +17,6 @@ class Metrics(Meters):
         self.write_failures = self.counter("pipeline_history_write_failures", "Turns that the file did not take")
         self.redis_failures = self.counter("pipeline_redis_failures", "Turns that Redis did not take part in")
         self.last_row = self.gauge("pipeline_history_last_row_timestamp_seconds", "When the newest row was received")
-        self.oldest_row = self.gauge("pipeline_history_oldest_timestamp_seconds", "When the oldest row was received")
-        self.series = self.gauge("pipeline_history_series", "Series in the file: a symbol and the day it was listed")
         self.bytes = self.gauge("pipeline_history_file_bytes", "Size of the file, with what is not yet merged into it")
         self.backfilled = self.counter(
             "pipeline_history_backfilled", "Symbols whose statistic the exchange was asked for, by outcome", "outcome"
@@ -28,8 +26,3 @@ class Metrics(Meters):
             "pipeline_history_differing_series", "Of them, those that differ from it by more than 0.5 per cent"
         )
         self.told = self.gauge("pipeline_history_told_timestamp_seconds", "When oi:changes was last written")
-        self.write = self.histogram(
-            "pipeline_history_write_seconds",
-            "Time of one write to the file",
-            buckets=(0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0),
-        )

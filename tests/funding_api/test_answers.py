@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.funding_api.answers import MOST_SYMBOLS, Answer, redis_away, refuse_batch, unhealthy
+from services.funding_api.answers import MOST_SYMBOLS, Answer, refuse_batch
 from tests.builders import NOW_MS, mark, reading
 from tests.funding_api.stored import DAEMON, answers, hashes
 
@@ -261,17 +261,6 @@ def test_health_of_an_empty_redis_is_unhealthy() -> None:
     assert (status, body["status"], body["symbolCount"]) == (503, "unhealthy", 0)
     assert body["newestDataAgeSeconds"] is None
     assert "ws_daemon" in body["error"]
-
-
-def test_redis_away_names_the_cause() -> None:
-    assert shown(redis_away("Redis: gone")) == (503, {"detail": {"error": "Data unavailable", "cause": "Redis: gone"}})
-    status, body = shown(unhealthy("Redis: gone"))
-    assert (status, body["status"], body["websocketConnected"], body["error"]) == (
-        503,
-        "unhealthy",
-        False,
-        "Redis: gone",
-    )
 
 
 def test_the_state_holds_what_is_fresh_and_nothing_else() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
-import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -86,21 +84,3 @@ async def test_redis_away_is_told_to_all_who_wait_and_it_comes_back_by_itself(
                 return False
 
         await eventually(back)
-
-
-async def test_a_wedged_redis_is_given_up_in_bounded_time(
-    own_redis: EmbeddedRedis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It accepts and never answers: who asks must hear so, and the next read must not wait behind this one."""
-    monkeypatch.setattr(store, "REPLY_TIMEOUT_S", 0.6)
-    async with store.connect(own_redis.url) as redis:
-        await stored.store(redis, stored.hashes([mark()]))
-        reading = reader(redis, clock)
-        assert own_redis.process is not None
-        own_redis.process.send_signal(signal.SIGSTOP)
-        with pytest.raises(Transient, match="Redis"):
-            await asyncio.wait_for(reading.latest(), 30)
-
-        own_redis.process.send_signal(signal.SIGCONT)
-        clock.advance(s=FRESH_S)
-        assert (await reading.latest()).marks.keys() == {"BTCUSDT"}

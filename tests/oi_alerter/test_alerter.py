@@ -114,7 +114,7 @@ async def test_a_relisted_symbol_has_no_past(redis: Redis, start: Start, book: B
 
 async def test_what_nobody_can_read_is_counted_and_costs_only_itself(redis: Redis, start: Start, book: Book) -> None:
     """A mark costs the rate, a latch what it holds back, a sweep itself: the alert is told."""
-    await redis.hset("oi:mark", "ETHUSDT", b"{")
+    await redis.hset("oi:mark", mapping={"ETHUSDT": b"{", "SOLUSDT": b"{"})
     await redis.hset("oi:alerter", mapping={"ETHUSDT UP 5 min": b"{", b"\xff": b"{}"})
     async with start() as service:
         await book.hold(400, ETHUSDT="1000000")
@@ -194,13 +194,12 @@ async def test_what_is_held_is_what_is_in_force(redis: Redis, start: Start, book
         await book.looked_at()
         row = await redis.hget("oi:alerter", "ETHUSDT UP 5 min")
         assert row.decode() == f'{{"firedAt":{fired_ms},"outsideAt":{book.now_ms}}}'
-        await eventually(lambda: sample(service, "pipeline_alert_latches") == 1)
-        assert sample(service, "pipeline_alert_symbols_watched") == 2
+        await eventually(lambda: service.facts.get("latches") == "1")
+        assert service.facts["watched"] == "2"
 
         await book.hold(700, ETHUSDT="1050000")
         await book.looked_at()
         assert await redis.hkeys("oi:alerter") == [b"cursor"]
-        await eventually(lambda: sample(service, "pipeline_alert_latches") == 0)
-        await eventually(lambda: sample(service, "pipeline_alert_symbols_watched") == 1)
-        await eventually(lambda: sample(service, "pipeline_alert_history_seconds") == pytest.approx(1130))
+        await eventually(lambda: (service.facts["latches"], service.facts["watched"]) == ("0", "1"))
+        assert float(service.facts["history_s"]) == pytest.approx(1130)
         await eventually(lambda: sample(service, "pipeline_alerts_suppressed_total", reason="no_baseline") > 0)

@@ -104,17 +104,6 @@ def test_a_crossing_within_the_cooldown_waits_for_its_end(clock: FakeClock) -> N
     assert names(told) == ["UP 5 min"]
 
 
-@pytest.mark.parametrize(("early_s", "found"), [(270, True), (269, False), (330, True), (331, False)])
-def test_the_baseline_lies_within_the_tolerance(early_s: int, found: bool) -> None:
-    """Thirty seconds around five minutes ago; what is older or younger is another time frame's."""
-    watch = Watch([FIVE])
-    watch.see(1_000_000, NOW_MS - early_s * 1000)
-    for s in range(200, 0, -50):
-        watch.see(1_000_000, NOW_MS - s * 1000)
-    assert bool(watch.see(1_050_000, NOW_MS)) is found
-    assert watch.held_back == ({} if found else {"no_baseline": 1})
-
-
 @pytest.mark.parametrize(
     ("lookback_s", "tolerance_s", "hole_s"),
     [(1, 1, 1), (10, 10, 10), (60, 30, 30), (300, 30, 150), (900, 90, 450), (3600, 120, 600), (7200, 120, 600)],
@@ -144,15 +133,6 @@ def test_no_alert_across_a_hole(after_s: int, told: list[str]) -> None:
     assert watch.held_back["gap" if not told else "no_baseline"] >= 1
 
 
-def test_after_an_outage_history_begins_anew(clock: FakeClock) -> None:
-    market = Market(clock, Watch())
-    market.run(1_000_000, s=3700)
-    clock.advance(s=900)
-    assert market.run(2_000_000, s=3400) == []
-    assert names(market.run(2_000_000, s=400)) == []
-    assert names(market.run(2_300_000, s=10)) == ["UP 5 min", "UP 15 min", "UP 1 hour"]
-
-
 def test_a_move_after_an_outage_is_not_silenced_by_the_one_before(clock: FakeClock) -> None:
     """The latch is about what was told; that has left the window, though nobody saw it come back inside."""
     market = Market(clock, Watch())
@@ -168,24 +148,6 @@ def test_a_move_still_outside_one_lookback_later_is_told_once() -> None:
     watch = Watch([Frame("5 min", 10_000, 0.03, 0)])
     told = [watch.see(contracts, NOW_MS + s * 1000) for s, contracts in ((0, 1.0e6), (10, 1.1e6), (20, 1.2e6))]
     assert [len(alerts) for alerts in told] == [0, 1, 0]
-
-
-def test_a_relisted_symbol_is_not_compared_with_its_namesake(clock: FakeClock) -> None:
-    market = Market(clock, Watch([FIVE]))
-    market.run(1_000_000, s=400)
-    onboard_ms = clock.now_ms() + 5000
-
-    assert market.run(3_000_000, s=400, onboard_ms=onboard_ms) == []
-    assert names(market.run(3_200_000, s=10, onboard_ms=onboard_ms)) == ["UP 5 min"]
-
-
-def test_the_same_reading_again_is_no_news(clock: FakeClock) -> None:
-    """A symbol that failed carries its last value: not a sample, and no reason to tell anything twice."""
-    market = Market(clock, Watch([replace(FIVE, cooldown_ms=0)]))
-    market.run(1_000_000, s=400)
-    assert len(market.run(1_050_000, s=10)) == 1
-    assert market.watch.see(2_000_000, clock.now_ms()) == []
-    assert market.watch.see(2_000_000, clock.now_ms() - 5000) == []
 
 
 def test_history_is_bounded_whatever_the_pace() -> None:

@@ -28,7 +28,8 @@ from shared.model import Member
 from shared.settings import load
 from shared.store import CONTRACTS, UNIVERSE, round_trip
 from tests.builders import NOW_MS, reading
-from tests.fakes import FakeClock, service
+from tests.fakes import FakeClock, at_work, service
+from tests.waiting import eventually
 
 BTC = Series("BTCUSDT", 0)
 
@@ -103,7 +104,9 @@ async def test_what_is_not_open_interest_of_now_is_not_told_and_goes(scene: Scen
     assert (await scene.told()).keys() == {"BTCUSDT"}
 
 
-async def test_without_the_file_nothing_is_told_and_what_was_stays(scene: Scene) -> None:
+async def test_without_the_file_nothing_is_told_and_what_was_stays(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.past((BTC, 300_000, "100"))
     await scene.now(BTCUSDT="120")
     before = await scene.told()
@@ -111,6 +114,9 @@ async def test_without_the_file_nothing_is_told_and_what_was_stays(scene: Scene)
 
     with pytest.raises(Refused, match="no such file"):
         await scene.told()
+    scene.teller.opened.set()
+    async with at_work(scene.teller.run()):
+        await eventually(lambda: "changes of open interest cannot be told" in caplog.text)
     assert await scene.redis.hkeys("oi:changes") == [b"BTCUSDT"]
     assert before["BTCUSDT"]["5m"]["change"] == pytest.approx(0.2)
 
