@@ -18,15 +18,6 @@ from tests.publisher.loopback import reset
 Make = Callable[..., Desk]
 
 
-async def test_a_sweep_is_one_post_and_verified(desk: Make) -> None:
-    one = desk()
-
-    assert await one.cycle() == "VERIFIED"
-    assert one.node.sizes == [len(SYMBOLS)]
-    assert one.node.stored() == one.timestamps()
-    assert one.service.health.report().healthy
-
-
 async def test_what_landed_during_an_outage_arrives_once_and_in_order(desk: Make) -> None:
     one = desk()
     await one.cycle()

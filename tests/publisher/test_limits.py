@@ -25,13 +25,6 @@ def learn(limits: BatchLimits, limit: int, rows: int, now_ms: int) -> int:
         limits.too_large(size, now_ms)
 
 
-def test_everything_goes_in_one_post_until_something_is_known() -> None:
-    limits = BatchLimits(0)
-
-    assert limits.size(10, NOW_MS) == 10
-    assert limits.choose(ROWS, NOW_MS) == ROWS
-
-
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_it_closes_in_on_the_limit_and_never_serves_less_again(limit: int, rows: int) -> None:
     """Halving alone settles at 85 rows where 150 would pass."""
