@@ -1,7 +1,7 @@
 """What was before the keeper: a week in hours of each series, as the exchange tells it, two symbols a second.
 
-It is kept as the exchange's own statistic, beside what was seen. Each day it is asked for again, and compared with the
-rows of that day: a second opinion on ourselves.
+It is kept as the exchange's own statistic, beside what was seen. Each day it is asked for again, without haste, and
+compared with the rows of that day: a second opinion on ourselves.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from shared.numbers import plain
 from shared.service import Service
 from shared.store import UNIVERSE
 from shared.venues.binance import bodies
-from shared.venues.binance.statistics import Statistics
+from shared.venues.binance.statistics import EVERY_S, Statistics
 
 HOURS = 168
 LOOK_S = 5.0
 AT_ONCE = 20  # series between two looks at the universe, which is decoded whole each time
 SOON_S = 1.0
+LEISURE_S = 4.0  # from one symbol to the next, for each day's opinion; the first week is asked for as fast as may be
 AGAIN_MS = DAY_MS
 DIFFERS = 0.005  # a fraction of the statistic
 LEAST_PAIRS = 3  # one alone may be a move within its minute
@@ -62,10 +63,10 @@ class Backfill:
     async def keep(self) -> NoReturn:
         while True:
             try:
-                wanted = await self._due()
+                wanted, asked = await self._due()
                 for series in wanted[:AT_ONCE]:
                     await self._ask(series)
-                    await self.statistics.after_an_answer()
+                    await self.statistics.after_an_answer(LEISURE_S if series in asked else EVERY_S)
                 if not wanted:
                     await self.service.clock.sleep(LOOK_S)
             except FileAway:
@@ -73,13 +74,14 @@ class Backfill:
             except (Transient, Refused) as e:
                 await self.statistics.after_a_failure(e)
 
-    async def _due(self) -> list[Series]:
-        """Those of the universe that were never asked for, then those whose last answer is a day old."""
+    async def _due(self) -> tuple[list[Series], Mapping[Series, int]]:
+        """Whom to ask for now, and when each was asked for before."""
         members = await UNIVERSE.all(self.service.redis, self.metrics.bad_in_redis)
         listed = {Series(symbol, member.onboard_ms) for symbol, member in members.items()}
         for left in self.differences.keys() - listed:
             self._tell(left, None)
-        return due(listed, await self.keeper.in_file(Writer.asked), self.service.clock.now_ms())
+        asked = await self.keeper.in_file(Writer.asked)
+        return due(listed, asked, self.service.clock.now_ms()), asked
 
     async def _ask(self, series: Series) -> None:
         now_ms = self.service.clock.now_ms()
@@ -110,5 +112,6 @@ class Backfill:
 
 
 def due(listed: Iterable[Series], asked: Mapping[Series, int], now_ms: int) -> list[Series]:
+    """Those that were never asked for, then those whose last answer is a day old."""
     late = [series for series in listed if not 0 <= now_ms - asked.get(series, 0) < AGAIN_MS]
     return sorted(late, key=lambda series: (asked.get(series, 0), series))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -171,6 +172,38 @@ async def test_a_contract_that_has_left_is_no_finding_any_more(redis: Redis, clo
     with pytest.raises(FileAway):
         await backfill._due()
     assert (one.facts["differing"], one.facts["compared"]) == ("AUSDT", "1")
+
+
+class Told:
+    """The exchange, which knows nothing of anybody, and a file in one."""
+
+    def __init__(self, path: Path) -> None:
+        self.writer = Writer(open_to_write(str(path)))
+        self.waits_s: list[float] = []
+
+    async def in_file(self, work: Any, *arguments: Any) -> Any:
+        return work(self.writer, *arguments)
+
+    async def ask(self, *_: Any) -> bytes:
+        return b"[]"
+
+    async def after_an_answer(self, every_s: float) -> None:
+        self.waits_s.append(every_s)
+        if len(self.waits_s) == 2:
+            raise asyncio.CancelledError
+
+
+async def test_the_first_week_is_asked_for_at_once_and_each_day_s_opinion_at_leisure(
+    redis: Redis, clock: FakeClock, tmp_path: Path
+) -> None:
+    told, one = Told(tmp_path / "history.db"), service(clock, redis)
+    told.writer.told(Series("AUSDT", 1), [], clock.now_ms() - DAY_MS)
+    async with round_trip(redis) as pipe:
+        UNIVERSE.put(pipe, {symbol: Member(symbol, Decimal(5), 0, 0, 1) for symbol in ("AUSDT", "BUSDT")})
+
+    with pytest.raises(asyncio.CancelledError):
+        await Backfill(one, told, told, Metrics(one.registry)).keep()  # type: ignore[arg-type]
+    assert told.waits_s == [0.5, 4.0]
 
 
 def test_who_was_never_asked_for_comes_first_and_who_was_today_waits() -> None:

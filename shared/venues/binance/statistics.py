@@ -82,11 +82,11 @@ class Statistics:
         params = {"symbol": symbol, "period": period, "limit": str(min(500, limit))}
         return await self._exchange.get(OPEN_INTEREST_HIST, params, keeps=Banned)
 
-    async def after_an_answer(self) -> None:
+    async def after_an_answer(self, every_s: float = EVERY_S) -> None:
         """Two symbols a second are asked for at most."""
         self._health.over(NOT_NOW)
         self._backoff.reset()
-        await self._clock.sleep(EVERY_S)
+        await self._clock.sleep(every_s)
 
     async def after_a_failure(self, error: Transient | Refused) -> None:
         """Wait longer each time, and at least as long as was told."""
