@@ -48,7 +48,7 @@ class Rig:
         self.children: dict[str, Child] = {}
         self.ports: dict[str, int] = {}
         own = {"BACKEND_API_KEY": KEY, "HISTORY_PATH": f"{self._folder.name}/history.db", "OI_MAX_INTERVAL_SEC": "60"}
-        self.env = {"MALLOC_ARENA_MAX": "1", **own, **env}  # as the units have it
+        self.env = {"MALLOC_ARENA_MAX": "1", "PYTHONNODEBUGRANGES": "1", **own, **env}  # as the units have it
 
     async def __aenter__(self) -> Rig:
         self.api = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
