@@ -146,6 +146,7 @@ class Universe:
         for symbol in symbols & self.members.keys():
             self._dropped[symbol] = self.members.pop(symbol)
             self.departed.add(symbol)
+            self.delisted.add(symbol)
             if self._listed is not None:
                 self._listed.pop(symbol, None)
         return True

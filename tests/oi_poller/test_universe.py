@@ -97,6 +97,7 @@ def test_who_left_because_the_exchange_says_so_is_told_apart() -> None:
     """The publisher holds back a universe that shrinks at once, but for these."""
     polled = polling("ABC")
     polled.drop({"C"})
+    polled.departed.clear()  # written, as after each sweep
     polled.believe(listed(listing("A"), listing("B", status="SETTLING")))
 
     assert polled.look(volumes(A=1_000_000), NOW_MS, 0.0).left == ["A", "B"]
