@@ -6,10 +6,11 @@ What is wrong is logged when it begins, again after each minute it lasts, and wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from shared.clock import Clock
-from shared.logs import EventLog, Troubles
+from shared.clock import Clock, iso
+from shared.logs import SAY_AGAIN_S, EventLog, OncePer
 
 HANG_S = 60.0  # of silence at least; a service that does its job less often is given longer
 BEGINNING_S = 60.0  # what is waited for at a start: nobody has to act on it before
@@ -37,8 +38,10 @@ class Health:
         self._success_s: float | None = None
         self._success_ms: int | None = None
         self._began_s = self._heard_s = clock.monotonic_s()
-        self._troubles = Troubles(clock, log)
-        self._wrong = ""
+        self._once = OncePer(clock, SAY_AGAIN_S)
+        self._wrong = ""  # what keeps the service from its job now
+        self._wrong_since_s: dict[str, float] = {}  # monotonic; of that, and of what is wrong aside
+        self._told: set[str] = set()  # of these, what was logged
 
     def good(self, detail: str) -> None:
         """The job was done, just now."""
@@ -47,7 +50,7 @@ class Health:
         self._heard_s = max(self._heard_s, self._success_s)
         self._turn("ok", detail)
         if self._wrong:
-            self._troubles.over(self._wrong)
+            self.over(self._wrong)
             self._wrong = ""
 
     def bad(self, what: str, cause: object = None) -> None:
@@ -60,18 +63,38 @@ class Health:
         if cause is None:
             return
         if what != self._wrong:
-            self._troubles.forget(self._wrong)
+            self._forget(self._wrong)
             self._wrong = what
         beginning = self._success_s is None and self._clock.monotonic_s() - self._began_s < BEGINNING_S
-        self._troubles.wrong(what, "info" if beginning else "warning", cause=str(cause))
+        self._say(what, log.info if beginning else log.warning, {"cause": str(cause)})
 
     def aside(self, what: str, **facts: Any) -> None:
         """Something is wrong that does not keep the service from its job; logged as rarely. ``what``: a fixed text."""
-        self._troubles.wrong(what, **facts)
+        self._say(what, log.warning, facts)
+
+    def _say(self, what: str, write: Callable[..., None], facts: dict[str, Any]) -> None:
+        """One that comes and goes is not said more often than one that stays; how often it was held back is said."""
+        now_s = self._clock.monotonic_s()
+        since_s = self._wrong_since_s.setdefault(what, now_s)
+        held = self._once.due(what)
+        if held is None:
+            return
+        if what in self._told:
+            facts["since"] = iso(self._clock.now_ms() - round((now_s - since_s) * 1000))
+        if held:
+            facts["held_back"] = held
+        write(what, **facts)
+        self._told.add(what)
 
     def over(self, what: str) -> None:
-        """What `aside` told of is well again."""
-        self._troubles.over(what)
+        """Well again, of what `aside` told; said where that was logged."""
+        if what in self._told:
+            log.info("well again", after=what, lasted_s=int(self._clock.monotonic_s() - self._wrong_since_s[what]))
+        self._forget(what)
+
+    def _forget(self, what: str) -> None:
+        self._wrong_since_s.pop(what, None)
+        self._told.discard(what)
 
     def quiet(self, seconds: float) -> None:
         """Work or a wait begins that may last so long: until it ends, silence is no sign of a hang."""

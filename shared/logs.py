@@ -63,45 +63,6 @@ class OncePer:
         return self._held.pop(key, 0)
 
 
-class Troubles:
-    """What is wrong, said once: when it begins, again after each minute it lasts, and when it is well again.
-
-    Each is known by its text: few and fixed, so the memory is bounded by the code. One that comes and goes is not said
-    more often than one that stays; how often it was held back is said with it.
-    """
-
-    def __init__(self, clock: Clock, log: EventLog) -> None:
-        self._clock = clock
-        self._log = log
-        self._once = OncePer(clock, SAY_AGAIN_S)
-        self._since_s: dict[str, float] = {}  # monotonic: of what is wrong now
-        self._told: set[str] = set()  # of that, what was logged
-
-    def wrong(self, what: str, level: str = "warning", /, **facts: Any) -> None:
-        now_s = self._clock.monotonic_s()
-        since_s = self._since_s.setdefault(what, now_s)
-        held = self._once.due(what)
-        if held is None:
-            return
-        if what in self._told:
-            facts["since"] = iso(self._clock.now_ms() - round((now_s - since_s) * 1000))
-        if held:
-            facts["held_back"] = held
-        (self._log.info if level == "info" else self._log.warning)(what, **facts)
-        self._told.add(what)
-
-    def over(self, what: str) -> None:
-        """Well again; said where the trouble was."""
-        if what in self._told:
-            self._log.info("well again", after=what, lasted_s=int(self._clock.monotonic_s() - self._since_s[what]))
-        self.forget(what)
-
-    def forget(self, what: str) -> None:
-        """Something else is the matter now."""
-        self._since_s.pop(what, None)
-        self._told.discard(what)
-
-
 def first_names(names: Iterable[str], most: int = 10) -> str:
     """The first few in order, and how many more there are: a line stays a line."""
     listed = sorted(names)
