@@ -5,7 +5,6 @@ Minutes are asked for before blocks: of a day that is folded meanwhile, a row is
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,11 @@ from shared.history.block import Row, between, decode, nearest
 from shared.history.file import DAY_MS, EACH_FIVE_S, EACH_MINUTE_S, MINUTE_MS, Series
 
 HALF_HOUR_MS = 1_800_000
-NEAR_MS = 90_000  # from an instant: where every minute is kept, there is a row
-_BETWEEN = "SELECT series, received_ms, contracts, mark FROM minute WHERE minute BETWEEN ? AND ?"
-_OTHERS = "AND series NOT IN (SELECT value FROM json_each(?))"
+# Beside min() SQLite gives the columns of the row that has it.
+_NEAREST = """
+SELECT series, received_ms, contracts, mark, min(abs(received_ms - :target)) FROM minute
+WHERE minute BETWEEN :first AND :last GROUP BY series
+"""
 # The minutes one by one: a look-up each, where a range would bring every series of them.
 _MINUTES = """
 WITH RECURSIVE wanted (minute) AS (
@@ -103,13 +104,14 @@ def nearest_of_all(db: sqlite3.Connection, target_ms: int, tolerance_ms: int) ->
 
     The exchange's statistic stands in for a series of which there is no row of our own.
     """
+    first_ms, last_ms = target_ms - tolerance_ms, target_ms + tolerance_ms
     found: dict[int, Row] = {}
-    for number, row in _all_around(db, target_ms - tolerance_ms, target_ms + tolerance_ms, target_ms):
+    for number, row in _all_around(db, first_ms, last_ms, target_ms):
         off_ms = abs(row.received_ms - target_ms)
         if off_ms <= tolerance_ms and (number not in found or off_ms < abs(found[number].received_ms - target_ms)):
             found[number] = row
-    for number in _told_between(db, target_ms - tolerance_ms, target_ms + tolerance_ms) - found.keys():
-        told = nearest(rows_of(db, number, target_ms - tolerance_ms, target_ms + tolerance_ms + 1), target_ms)
+    for number in _told_between(db, first_ms, last_ms) - found.keys():
+        told = nearest(rows_of(db, number, first_ms, last_ms + 1), target_ms)
         if told is not None:
             found[number] = told
     return found
@@ -122,20 +124,10 @@ def _told_between(db: sqlite3.Connection, from_ms: int, to_ms: int) -> set[int]:
 
 
 def _all_around(db: sqlite3.Connection, from_ms: int, to_ms: int, target_ms: int) -> Iterator[tuple[int, Row]]:
-    """The minutes of every series between two instants, and of each block there the row nearest to the target.
-
-    Of a series that has one within `NEAR_MS`, none that is farther: an hour of all is 20,000 rows.
-    """
-    near: set[int] = set()
-    about = (max(from_ms, target_ms - NEAR_MS) // MINUTE_MS, min(to_ms, target_ms + NEAR_MS) // MINUTE_MS)
-    for number, *row in db.execute(_BETWEEN, about):
-        yield number, Row(*row)
-        if abs(row[0] - target_ms) <= NEAR_MS:
-            near.add(number)
-    for number, *row in db.execute(
-        f"{_BETWEEN} {_OTHERS}", (from_ms // MINUTE_MS, to_ms // MINUTE_MS, json.dumps(list(near)))
-    ):
-        yield number, Row(*row)
+    """Of the minutes of every series between two instants, and of each block there, the row nearest to the target."""
+    minutes = {"first": from_ms // MINUTE_MS, "last": to_ms // MINUTE_MS, "target": target_ms}
+    for number, received_ms, contracts, mark, _ in db.execute(_NEAREST, minutes):
+        yield number, Row(received_ms, contracts, mark)
     days = (EACH_FIVE_S, from_ms // DAY_MS, to_ms // DAY_MS)
     for number, blob in db.execute("SELECT series, rows FROM day WHERE step_s = ? AND day BETWEEN ? AND ?", days):
         block = decode(blob)
