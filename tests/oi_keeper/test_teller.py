@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from services.oi_keeper.metrics import Metrics
 from services.oi_keeper.schema import open_to_write
 from services.oi_keeper.settings import Settings
-from services.oi_keeper.teller import Teller
+from services.oi_keeper.teller import AT_ONCE, Teller
 from services.oi_keeper.writer import Reading, Writer
 from shared.changes import WINDOWS_MS
 from shared.errors import Refused, WireError
@@ -136,6 +136,16 @@ async def test_the_last_rows_are_told_where_they_are_missing(scene: Scene) -> No
     await scene.redis.hset("oi:past", "BTCUSDT", "untouched")
     await scene.told()
     assert await scene.redis.hget("oi:past", "BTCUSDT") == b"untouched"
+
+
+async def test_the_last_rows_of_many_symbols_are_told_whole(scene: Scene) -> None:
+    many = {f"S{n}USDT": f"{n}.5" for n in range(2 * AT_ONCE + 1)}
+    scene.past(*((Series(symbol, 0), 60_000, contracts) for symbol, contracts in many.items()))
+    await scene.now(onboard_ms=0, **many)
+    await scene.told()
+
+    rows = await scene.redis.hgetall("oi:past")
+    assert {s.decode(): decode_rows("", blob)[0].contracts for s, blob in rows.items()} == many
 
 
 @given((st.binary(max_size=60) | st.text().map(str.encode)).filter(lambda blob: b"[" not in blob))
