@@ -7,7 +7,6 @@ A row that cannot be read raises one of `UNREADABLE`, of which `Stored` makes a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 
 import msgpack
 import msgspec
@@ -16,7 +15,7 @@ from msgspec import field
 from shared.clock import from_iso, iso
 from shared.errors import UNREADABLE, UNWRITABLE, WireError
 from shared.model import MarkPrice, Member, OpenInterest, QuoteVolume, Reading, Served, Sweep
-from shared.numbers import Instant, are_plain, finite, instant, non_negative, plain, positive
+from shared.numbers import Instant, are_plain, finite, instant, non_negative, plain, plain_or_none, positive
 
 SWEEP_VERSION = 1
 
@@ -61,10 +60,6 @@ _served = msgspec.json.Decoder(Served)
 _member = msgspec.json.Decoder(_StoredMember)
 
 
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)
-
-
 def decode_mark_text(symbol: str, blob: bytes) -> MarkText:
     row = _mark.decode(blob)
     if not are_plain(row.mark_price, row.index_price, row.funding_rate):
@@ -73,7 +68,7 @@ def decode_mark_text(symbol: str, blob: bytes) -> MarkText:
 
 
 def encode_mark(mark: MarkPrice) -> bytes:
-    price, index, funding = plain(mark.mark_price), _text(mark.index_price), _text(mark.funding_rate)
+    price, index, funding = plain(mark.mark_price), plain_or_none(mark.index_price), plain_or_none(mark.funding_rate)
     return _json.encode(MarkText(price, index, funding, mark.next_funding_ms, mark.event_ms, mark.received_ms))
 
 
@@ -101,7 +96,7 @@ def decode_volume(symbol: str, blob: bytes) -> QuoteVolume:
 
 def encode_reading(reading: Reading) -> bytes:
     oi = reading.open_interest
-    mark = _text(reading.mark_price)
+    mark = plain_or_none(reading.mark_price)
     return _json.encode(_StoredContracts(oi=plain(oi.open_interest), t=oi.changed_ms, at=oi.received_ms, mark=mark))
 
 
@@ -155,7 +150,7 @@ def encode_sweep(sweep: Sweep) -> bytes:
         oi = reading.open_interest
         try:
             instants = instant(oi.changed_ms), instant(oi.received_ms)
-            rows[symbol] = (plain(oi.open_interest), *instants, _text(reading.mark_price))
+            rows[symbol] = (plain(oi.open_interest), *instants, plain_or_none(reading.mark_price))
         except UNWRITABLE:
             failures[symbol] = "unreadable"
     told = _PackedSweep(SWEEP_VERSION, sweep.sweep_id, sweep.started_ms, sweep.ended_ms, rows, failures)

@@ -73,16 +73,13 @@ class Health:
         self._say(what, log.warning, facts)
 
     def _say(self, what: str, write: Callable[..., None], facts: dict[str, Any]) -> None:
-        """One that comes and goes is not said more often than one that stays; how often it was held back is said."""
+        """One that comes and goes is not said more often than one that stays."""
         now_s = self._clock.monotonic_s()
         since_s = self._wrong_since_s.setdefault(what, now_s)
-        held = self._once.due(what)
-        if held is None:
+        if not self._once.due(what):
             return
         if what in self._told:
             facts["since"] = iso(self._clock.now_ms() - round((now_s - since_s) * 1000))
-        if held:
-            facts["held_back"] = held
         write(what, **facts)
         self._told.add(what)
 

@@ -42,25 +42,20 @@ class EventLog:
 
 
 class OncePer:
-    """Let an event through once per ``every_s`` and key; say how many were held back meanwhile."""
+    """Let an event through once per ``every_s`` and key."""
 
     def __init__(self, clock: Clock, every_s: float) -> None:
         self._clock = clock
         self._every_s = every_s
         self._last: dict[str, float] = {}
-        self._held: dict[str, int] = {}
 
-    def due(self, key: str) -> int | None:
-        """How many of this key were held back since the last one let through; None: hold this one back too.
-
-        Keys are few and fixed (reasons, not symbols), so the memory is bounded by the code that calls this.
-        """
+    def due(self, key: str) -> bool:
+        """Keys are few and fixed (reasons, not symbols), so the memory is bounded by the code that calls this."""
         now_s = self._clock.monotonic_s()
         if key in self._last and now_s - self._last[key] < self._every_s:
-            self._held[key] = self._held.get(key, 0) + 1
-            return None
+            return False
         self._last[key] = now_s
-        return self._held.pop(key, 0)
+        return True
 
 
 def first_names(names: Iterable[str], most: int = 10) -> str:

@@ -24,9 +24,8 @@ class Meters:
     def bad(self, source: str, error: WireError, count: int = 1) -> None:
         """Count what was dropped because it could not be trusted, and name the first of its reason in each minute."""
         self.bad_rows.labels(source, error.reason).inc(count)
-        held = self._once.due(error.reason)
-        if held is not None:
-            log.warning("bad row dropped", source=source, why=str(error), more_last_minute=held)
+        if self._once.due(error.reason):
+            log.warning("bad row dropped", source=source, why=str(error))
 
     def bad_in_redis(self, error: WireError) -> None:
         """For whoever reads there what another version, or a hand with redis-cli, may have written."""

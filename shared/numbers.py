@@ -56,6 +56,10 @@ def plain(value: Decimal) -> str:
     return format(value, "f")
 
 
+def plain_or_none(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
+
+
 def instant(ms: int) -> int:
     """Unix milliseconds before the year 2100, or ValueError that names the unit it looks like."""
     if 0 <= ms < LATEST_MS:

@@ -7,7 +7,6 @@ value counts as not set, because an EnvironmentFile and docker compose write it 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import ipaddress
 import math
 import re
@@ -136,8 +135,7 @@ def _within(value: N, low: N, high: N) -> N:
 def choice(*allowed: str) -> Parse:
     def parse(value: str) -> str:
         if value.lower() not in allowed:
-            close = difflib.get_close_matches(value.lower(), allowed, 1)
-            raise ValueError(f"must be one of {', '.join(allowed)}" + (f"; {close[0]}?" if close else ""))
+            raise ValueError(f"must be one of {', '.join(allowed)}")
         return value.lower()
 
     return parse

@@ -7,7 +7,6 @@ venue, its value one line: when it was last read, how much, what was refused. Bi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +15,7 @@ from redis.asyncio import Redis
 from shared.aggregate import Aggregate, Out, aggregate
 from shared.errors import WireError
 from shared.model import Counts, MarkOf, Sides, VenueOpenInterest, valid_symbol
-from shared.numbers import Instant, finite, plain, positive
+from shared.numbers import Instant, finite, plain, plain_or_none, positive
 from shared.store import Stored, redis_faults
 
 VENUE = "oi:venue:"  # + venue: hash coin -> one line, written by venue_poller
@@ -70,10 +69,6 @@ _venue = msgspec.json.Decoder(VenueLine)
 _json = msgspec.json.Encoder()
 
 
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)
-
-
 def encode_rows(rows: list[VenueOpenInterest]) -> bytes:
     return _json.encode([_stored(row) for row in rows])
 
@@ -94,9 +89,9 @@ def _stored(row: VenueOpenInterest) -> _Stored:
         unit=row.unit,
         at=row.received_ms,
         multiplier=row.multiplier,
-        funding=_text(row.funding_rate),
+        funding=plain_or_none(row.funding_rate),
         t=row.venue_ms,
-        past=(_text(then), _text(earlier), _text(earliest)),
+        past=(plain_or_none(then), plain_or_none(earlier), plain_or_none(earliest)),
     )
 
 

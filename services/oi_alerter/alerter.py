@@ -177,6 +177,5 @@ class Alerter:
         }
         self.metrics.last_sweep.set(newest_ms / 1000)
         self.service.facts.update({name: str(value) for name, value in facts.items()})
-        held = self._once.due("summary")
-        if held is not None:
-            log.info("watching", **facts, sweeps=held + 1)
+        if self._once.due("summary"):
+            log.info("watching", **facts)

@@ -90,17 +90,17 @@ class Listings:
         """Say once a day what the list and OI_CONTRACT_TYPES do not agree on."""
         kinds = self.universe.kinds
         for kind in sorted(kinds.absent):
-            if self._daily.due(f"absent {kind}") is not None:
+            if self._daily.due(f"absent {kind}"):
                 close = difflib.get_close_matches(kind, KNOWN_TYPES, 1)
                 log.warning("no contract is of a type in OI_CONTRACT_TYPES", type=kind, meant=close[0] if close else "")
-        if kinds.renamed and self._daily.due("renamed") is not None:
+        if kinds.renamed and self._daily.due("renamed"):
             for kind, symbols in kinds.renamed.items():
                 count, names = len(symbols), first_names(symbols)
                 log.warning(
                     "members have a contract type of a new name: they stay", type=kind, count=count, symbols=names
                 )
         numerous = {kind: count for kind, count in kinds.not_polled.items() if count >= IN_NUMBERS}
-        if numerous and self._daily.due("not polled") is not None:
+        if numerous and self._daily.due("not polled"):
             for kind, count in numerous.items():
                 log.info("contracts trade that OI_CONTRACT_TYPES leaves out", type=kind, count=count)
 

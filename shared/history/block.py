@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -68,9 +68,6 @@ class Block(Sequence[Row]):
         if isinstance(i, slice):
             return [self[j] for j in range(*i.indices(len(self)))]
         return Row(self.times[i], self._contracts.text(i) or "", self._marks.text(i))
-
-    def __iter__(self) -> Iterator[Row]:
-        return (self[i] for i in range(len(self)))
 
 
 def between(rows: Sequence[Row], from_ms: int, to_ms: int) -> Sequence[Row]:

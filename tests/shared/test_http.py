@@ -124,8 +124,8 @@ async def test_an_answer_that_never_ends_costs_the_deadline_and_no_more(client: 
     only a deadline over the whole answer ends one that drips.
     """
     async with serving(handle) as server:
-        with pytest.raises(Transient, match=r"no complete answer within 0\.2 s"):
-            await get(client, server.origin, timeout_s=0.2)
+        with pytest.raises(Transient, match="no complete answer within 1 s"):
+            await get(client, server.origin, timeout_s=1)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -320,10 +320,6 @@ def test_no_text_of_retry_after_breaks_its_reader(text: str) -> None:
     read = replies.retry_after_s({"retry-after": text}, NOW_MS)
 
     assert read is None or 0 <= read < 1e12
-
-
-def test_without_retry_after_nothing_is_made_up() -> None:
-    assert replies.retry_after_s(httpx.Headers(), NOW_MS) is None
 
 
 def test_an_excerpt_is_one_short_line() -> None:

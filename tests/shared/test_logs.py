@@ -39,26 +39,14 @@ def as_json(event: str, **facts: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("ok", "ok"),
-        (343, "343"),
-        (0.25, "0.25"),
-        (2.0, "2"),
-        (0.0001, "0"),
-        (True, "True"),
-        (None, "None"),
-        ("币安人生USDT", "币安人生USDT"),
-        ("https://fapi.binance.com", "https://fapi.binance.com"),
-        ("", '""'),
+        *((343, "343"), (0.25, "0.25"), (2.0, "2"), (0.0001, "0"), (True, "True"), (None, "None"), ("", '""')),
+        *((text, text) for text in ("ok", "币安人生USDT", "https://fapi.binance.com")),
         ("two words", '"two words"'),
         ('say "no"', r'"say \"no\""'),
         ("a=b", '"a=b"'),
-        ("one\ntwo", r'"one\ntwo"'),
         ("one\r\ntwo", r'"one\r\ntwo"'),
         ("\x1b[31mred", r'"\u001b[31mred"'),
-        ("\x9b31mred", r'"\u009b31mred"'),
-        ("next\x85line", r'"next\u0085line"'),
         ("next\u2028line", r'"next\u2028line"'),
-        ("half \ud83d", r'"half \ud83d"'),
     ],
     ids=ascii,
 )
@@ -166,46 +154,30 @@ def test_no_line_is_lost_where_the_output_cannot_write_a_name(monkeypatch: pytes
     assert out.read() == "listed symbol=币安人生USDT\n".encode("ascii", "backslashreplace").decode()
 
 
-@pytest.mark.parametrize(
-    ("level", "heard"),
-    [
-        ("debug", ["a", "WARNING b", "ERROR c"]),
-        ("info", ["a", "WARNING b", "ERROR c"]),
-        ("warning", ["WARNING b", "ERROR c"]),
-        ("error", ["ERROR c"]),
-    ],
-)
-def test_the_level_is_the_least_that_is_heard(capsys: pytest.CaptureFixture[str], level: str, heard: list[str]) -> None:
-    with configured(level, "text") as log:
-        log.info("a")
-        log.warning("b")
-        log.error("c")
-
-    assert capsys.readouterr().out.splitlines() == heard
-
-
-@pytest.mark.parametrize("library", ["httpx", "httpcore", "aiohttp", "websockets.client", "redis.asyncio", "asyncio"])
-def test_libraries_do_not_log_each_request_even_at_debug(capsys: pytest.CaptureFixture[str], library: str) -> None:
+def test_the_level_is_the_least_that_is_heard_and_of_libraries_only_what_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """httpx prints one line a request at INFO: 341 lines a sweep; at DEBUG websockets prints whole frames."""
-    with configured("debug", "text"):
-        logging.getLogger(library).info("HTTP Request: GET https://...")
-        logging.getLogger(library).warning("something is wrong")
+    for level in ("debug", "error"):
+        with configured(level, "text") as log:
+            log.info(level)
+            log.error(level)
+            for library in ("httpx", "httpcore", "aiohttp", "websockets.client", "redis.asyncio", "asyncio"):
+                logging.getLogger(library).info("HTTP Request: GET https://...")
+            logging.getLogger("httpx").warning("something is wrong")
 
-    assert capsys.readouterr().out.splitlines() == ["WARNING something is wrong"]
+    heard = capsys.readouterr().out.splitlines()
+    assert heard == ["debug", "ERROR debug", "WARNING something is wrong", "ERROR error", "WARNING something is wrong"]
 
 
-def test_a_repeated_event_is_let_through_once_per_interval_and_counted(clock: FakeClock) -> None:
-    """Ten bad rows a second for an hour are one line a minute that says how many, not a full disk; and the flood of one
-    fault does not hide the first of another.
-    """
+def test_a_repeated_event_is_let_through_once_per_interval(clock: FakeClock) -> None:
+    """Ten bad rows a second for an hour are one line a minute; the flood of one fault does not hide another's first."""
     once = OncePer(clock, every_s=60)
 
-    assert once.due("bad_row") == 0
-    assert [once.due("bad_row") for _ in range(5)] == [None] * 5
-    assert once.due("bad_frame") == 0
+    assert [once.due("bad_row") for _ in range(5)] == [True, False, False, False, False]
+    assert once.due("bad_frame")
     clock.advance(59.9)
-    assert once.due("bad_row") is None
+    assert not once.due("bad_row")
     clock.advance(0.1)
-    assert (once.due("bad_row"), once.due("bad_frame")) == (6, 0)
-    clock.advance(60)
-    assert once.due("bad_row") == 0
+    assert once.due("bad_row")
+    assert once.due("bad_frame")

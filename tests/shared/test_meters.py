@@ -30,10 +30,10 @@ def test_what_is_bad_is_counted_each_time_and_named_once_a_minute_and_reason(
         meters.bad_in_redis(WireError("stored_mark", "BTCUSDT: not plain decimals"))
 
     assert [list(record.facts.values()) for record in caplog.records] == [  # type: ignore[attr-defined]
-        ["stream-1", "bad_mark: A", 0],
-        ["stream-2", "bad_row: B", 0],
-        ["stream-1", "bad_mark: C", 2],
-        ["redis", "stored_mark: BTCUSDT: not plain decimals", 0],
+        ["stream-1", "bad_mark: A"],
+        ["stream-2", "bad_row: B"],
+        ["stream-1", "bad_mark: C"],
+        ["redis", "stored_mark: BTCUSDT: not plain decimals"],
     ]
     found = counted("stream-1", "bad_mark"), counted("stream-2", "bad_row"), counted("redis", "stored_mark")
     assert found == (4, 30, 1)

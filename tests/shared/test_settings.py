@@ -103,12 +103,7 @@ def test_a_value_of_any_length_makes_one_short_line() -> None:
 def test_an_empty_value_counts_as_not_set(blank: str) -> None:
     """An EnvironmentFile and docker compose both write ``NAME=`` for what is left to its default."""
     assert told(LIMIT=blank, REDIS_URL=blank) == told()
-    assert refusal(BACKEND_API_KEY=blank).startswith("BACKEND_API_KEY is not set")
-
-
-def test_a_required_setting_that_is_missing_is_named_and_explained() -> None:
-    with pytest.raises(SettingsError, match=r"^BACKEND_API_KEY is not set: the backend's key$"):
-        load(Told, {})
+    assert refusal(BACKEND_API_KEY=blank) == "BACKEND_API_KEY is not set: the backend's key"
 
 
 def test_an_old_name_still_works_and_the_new_one_wins() -> None:
@@ -242,9 +237,8 @@ def test_a_password_in_a_url_that_is_no_secret_is_not_shown_either(value: str) -
     assert PASSWORD not in line
 
 
-def test_a_near_miss_is_answered_with_the_right_word() -> None:
-    assert refusal(LOG_FORMAT="jsno") == "LOG_FORMAT='jsno': must be one of text, json; json?"
-    assert refusal(LOG_LEVEL="warn").endswith("; warning?")
+def test_a_word_that_is_none_of_those_allowed_is_answered_with_them() -> None:
+    assert refusal(LOG_FORMAT="jsno") == "LOG_FORMAT='jsno': must be one of text, json"
     assert choice("text", "json")("JSON") == "json"
 
 

@@ -71,19 +71,14 @@ def failure(reply: Reply, now_ms: int) -> Exception | None:
         return RateLimited(f"429 {replies.excerpt(reply.body)}", wait_s)
     if reply.status == 200 and not replies.json_start(reply.body):
         return WireError("not_json", f"200 {replies.excerpt(reply.body)}")
-    if reply.status == 200 and not (len(reply.body) < 1024 and (b'"msg"' in reply.body or _maintenance(reply))):
-        return None
-    return _by_body(reply, venue_ms)
-
-
-def _maintenance(reply: Reply) -> bool:
-    return b"maintenance" in reply.body
+    told = len(reply.body) < 1024 and (b'"msg"' in reply.body or b"maintenance" in reply.body)
+    return _by_body(reply, venue_ms) if told or reply.status != 200 else None
 
 
 def _by_body(reply: Reply, venue_ms: int) -> Exception:
     said = f"{reply.status} {replies.excerpt(reply.body)}"
     code = error_code(reply.body)
-    if code == MAINTENANCE or _maintenance(reply):
+    if code == MAINTENANCE or b"maintenance" in reply.body:
         return Refused(f"the exchange is under maintenance: {said}")
     if reply.status in {401, 407}:  # of an http:// origin; on the way to https:// the transport meets them
         return Refused(f"a proxy on the way wants another user or password: {said}")

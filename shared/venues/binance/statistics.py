@@ -1,14 +1,13 @@
 """``openInterestHist``: the exchange's own statistic of the past, asked for within the one limit of an address.
 
 The route weighs nothing and has a limit of its own, 1,000 requests in five minutes for the whole address. All who ask
-count into one hash of Redis, minute by minute, and leave a tenth to strangers. A 429 here is about that limit: who
+count in Redis, minute by minute, and leave a tenth to strangers. A 429 here is about that limit: who
 asked waits, and nobody else. During a ban nothing is asked.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import httpx
 from redis.asyncio import Redis
@@ -20,7 +19,7 @@ from shared.clock import Clock
 from shared.errors import Banned, RateLimited, Refused, Transient
 from shared.numbers import whole
 from shared.service import Service
-from shared.store import STATISTICS, redis_faults, round_trip
+from shared.store import STATISTICS, redis_faults
 from shared.venues.binance.rest import OPEN_INTEREST_HIST, Exchange
 
 MOST = 900
@@ -44,20 +43,16 @@ class Quota:
 
         It is counted before it is known to fit: of two who take the last one at once, both may be refused, none let by.
         """
-        key, minute = STATISTICS + self.address, self.clock.now_ms() // 60_000
+        minute = self.clock.now_ms() // 60_000
+        this, *before = (f"{STATISTICS}{self.address}:{minute - ago}" for ago in range(MINUTES))
         async with redis_faults(), self.redis.pipeline(transaction=True) as pipe:
-            pipe.hincrby(key, str(minute), 1)
-            pipe.pexpire(key, MINUTES * 60_000)
-            pipe.hgetall(key)
-            counts = cast("dict[bytes, bytes]", (await pipe.execute())[-1])
-        asked = {field: whole(field) for field in counts}
-        recent = [f for f, at in asked.items() if at is not None and minute - MINUTES < at <= minute]
-        if len(recent) < len(counts):
-            async with round_trip(self.redis) as pipe:
-                pipe.hdel(key, *(counts.keys() - set(recent)))
-        if sum(whole(counts[field]) or 0 for field in recent) > MOST:
+            pipe.incr(this)
+            pipe.pexpire(this, MINUTES * 60_000)
+            pipe.mget(before)
+            count, _, earlier = await pipe.execute()
+        if count + sum(whole(blob) or 0 for blob in earlier) > MOST:
             async with redis_faults():
-                await self.redis.hincrby(key, str(minute), -1)
+                await self.redis.decr(this)
             raise RateLimited(f"{MOST} requests in five minutes were sent from this address", 60.0)
 
 

@@ -22,9 +22,13 @@ async def taken(quota: Quota, most: int) -> int:
     return most
 
 
+async def spent(redis: Redis, clock: FakeClock, requests: int) -> None:
+    await redis.set(f"oi:statistics:{clock.now_ms() // 60_000}", requests)
+
+
 async def test_two_services_share_what_the_address_may_send(redis: Redis, clock: FakeClock) -> None:
     alerter, keeper = Quota(redis, clock, ""), Quota(redis, clock, "")
-    await redis.hset("oi:statistics", str(clock.now_ms() // 60_000), MOST - 5)
+    await spent(redis, clock, MOST - 5)
 
     assert await taken(alerter, 3) == 3
     assert await taken(keeper, 9) == 2
@@ -35,35 +39,24 @@ async def test_a_minute_counts_until_five_have_passed_since_and_what_was_refused
     redis: Redis, clock: FakeClock
 ) -> None:
     quota = Quota(redis, clock, "")
-    await redis.hset("oi:statistics", str(clock.now_ms() // 60_000), MOST)
+    await spent(redis, clock, MOST)
     for _ in range(6):
         assert await taken(quota, 1) == 0
         clock.advance(s=59)
     clock.advance(s=7)
 
     assert await taken(quota, 2) == 2
-    kept = {int(minute): int(count) for minute, count in (await redis.hgetall("oi:statistics")).items()}
-    assert kept.pop(clock.now_ms() // 60_000) == 2
-    assert set(kept.values()) == {0}
-    assert len(kept) < 6, "older minutes go"
-    assert 0 < await redis.pttl("oi:statistics") <= 360_000
-
-
-@pytest.mark.parametrize("field", ["soon", "-1", "9" * 30])
-async def test_what_a_hand_wrote_there_stops_nobody(redis: Redis, clock: FakeClock, field: str) -> None:
-    await redis.hset("oi:statistics", field, "999999")
-
-    assert await taken(Quota(redis, clock, ""), 1) == 1
-    assert len(await redis.hkeys("oi:statistics")) == 1
+    this = f"oi:statistics:{clock.now_ms() // 60_000}"
+    assert await redis.get(this) == b"2"
+    assert 0 < await redis.pttl(this) <= 360_000
 
 
 async def test_another_way_to_the_exchange_has_a_limit_of_its_own(redis: Redis, clock: FakeClock) -> None:
     through = Ban(redis, clock, "proxy.example:3128")
-    await redis.hset("oi:statistics", str(clock.now_ms() // 60_000), MOST)
+    await spent(redis, clock, MOST)
 
     assert await taken(Quota(redis, clock, Ban(redis, clock).address), 1) == 0
     assert await taken(Quota(redis, clock, through.address), 1) == 1
-    assert b"oi:statistics:proxy.example:3128" in await redis.keys("oi:*")
 
 
 async def test_neither_a_ban_nor_a_spent_limit_lets_a_request_out(redis: Redis, clock: FakeClock) -> None:
@@ -76,7 +69,7 @@ async def test_neither_a_ban_nor_a_spent_limit_lets_a_request_out(redis: Redis, 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         statistics = Statistics("http://e.example", client, Ban(redis, clock), service(clock, redis))
         assert await statistics.ask("龙虾USDT", "1h", 168) == b"[]"
-        await redis.hset("oi:statistics", str(clock.now_ms() // 60_000), MOST)
+        await spent(redis, clock, MOST)
         with pytest.raises(RateLimited, match="900 requests in five minutes"):
             await statistics.ask("BTCUSDT", "1h", 168)
         await Ban(redis, clock).record(Banned("told another service", 60, clock.now_ms() + 60_000))
