@@ -52,7 +52,7 @@ boot() {
     --private-users=no --link-journal=no --kill-signal=SIGRTMIN+3 --tmpfs=/tmp systemd.unit=multi-user.target \
     </dev/null >"$work/console" 2>&1 &
   nspawn=$!
-  for _ in $(seq 400); do
+  for _ in $(seq 1200); do
     init=$(pgrep -P "$nspawn" -x systemd | head -1) || true
     if [ -n "$init" ]; then
       case "$(nsenter -t "$init" -m -p systemctl is-system-running 2>/dev/null || true)" in
