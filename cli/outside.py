@@ -12,9 +12,8 @@ import httpx
 import msgspec
 
 from cli.show import age
-from shared import http
+from shared import edge, http
 from shared import reply as replies
-from shared.edge import cache_age_s, wall
 from shared.errors import UNREADABLE, Transient, WireError
 from shared.model import backend_key
 from shared.numbers import finite
@@ -47,19 +46,22 @@ class Live(msgspec.Struct, frozen=True):
         return "" if self.cached_s is None else f"what is served comes from a cache, {age(self.cached_s)} old"
 
 
-async def get(client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_S) -> Reply:
-    return await http.send(client, client.build_request("GET", url), timeout_s=patience_s, max_bytes=REPLY_LIMIT)
+async def get(
+    client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_S, params: dict[str, str] | None = None
+) -> Reply:
+    request = client.build_request("GET", url, params=params)
+    return await http.send(client, request, timeout_s=patience_s, max_bytes=REPLY_LIMIT)
 
 
 async def served(client: httpx.AsyncClient, backend_url: str, *, past_caches: bool = False) -> Live:
     """Raises `Transient` with the reason where there is nothing to read.
 
-    ``past_caches``: at an address of its own, which no cache holds yet.
+    ``past_caches``: at an address of its own.
     """
-    own = f"?at={time.time_ns() // 1_000_000}" if past_caches else ""
+    params = edge.past_caches(time.time_ns() // 1_000_000) if past_caches else None
     try:
-        reply = await get(client, backend_url + OPEN_INTEREST + own)
-        stopped = wall(reply)
+        reply = await get(client, backend_url + OPEN_INTEREST, params=params)
+        stopped = edge.wall(reply)
         if stopped:
             raise Stopped(f"the public GET, which carries no key, is stopped by {stopped}")
         if reply.status != 200:
@@ -70,7 +72,7 @@ async def served(client: httpx.AsyncClient, backend_url: str, *, past_caches: bo
     read = {backend_key(symbol): _number(value) for symbol, value in body.data.items()}
     values = {key: usd for key, usd in read.items() if usd is not None}
     as_of_ms = None if body.as_of is None else int(body.as_of)
-    return Live(values, as_of_ms, cache_age_s(reply, time.time_ns() // 1_000_000), len(read) - len(values))
+    return Live(values, as_of_ms, edge.cache_age_s(reply, time.time_ns() // 1_000_000), len(read) - len(values))
 
 
 def _number(value: Any) -> float | None:

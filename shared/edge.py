@@ -24,6 +24,11 @@ def cache_age_s(reply: Reply, now_ms: int) -> float | None:
     return 0.0 if made_ms is None else max(0.0, (now_ms - made_ms) / 1000)
 
 
+def past_caches(now_ms: int) -> dict[str, str]:
+    """Parameters that make an address no cache holds yet; the backend looks at the path alone."""
+    return {"at": str(now_ms)}
+
+
 def wall(reply: Reply) -> str:
     """What stopped a request before it reached the server, in words; empty where the server itself seems to answer."""
     mitigated = reply.headers.get("cf-mitigated", "")

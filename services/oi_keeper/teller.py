@@ -106,7 +106,7 @@ class Teller:
         for first in range(0, len(series), AT_ONCE):
             part = frozenset(series[first : first + AT_ONCE])
             lines = await asyncio.to_thread(lately, self.settings.path, part, now_ms)
-            async with round_trip(self.service.redis) as pipe:
-                if lines:
+            if lines:
+                async with round_trip(self.service.redis) as pipe:
                     pipe.hset(KEY, mapping=dict(lines.items()))
                     pipe.pexpire(KEY, KEPT_MS)

@@ -47,9 +47,9 @@ class Backend:
     async def read_served(self, patience_s: float = READ_TIMEOUT_S, *, past_caches: bool = False) -> Snapshot:
         """What everybody is served, and how old the answer is where a cache before the backend gave it.
 
-        ``past_caches``: at an address of its own, which no cache holds yet; the backend looks at the path alone.
+        ``past_caches``: at an address of its own.
         """
-        params = {"at": str(self._clock.now_ms())} if past_caches else None
+        params = edge.past_caches(self._clock.now_ms()) if past_caches else None
         reply = await self._get(OPEN_INTEREST, params, patience_s)
         return wire.decode_snapshot(reply.body, edge.cache_age_s(reply, self._clock.now_ms()))
 

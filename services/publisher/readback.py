@@ -111,8 +111,9 @@ class ReadBack:
                 return Proof(attempt, "UNVERIFIED", f"could not read back: {e}")
             proof = audit(attempt, snapshot, self.ledger, self.clock.now_ms())
             is_old = self._is_from_before(answered_ms, snapshot)
-            if not is_old and proof.right * 2 < len(attempt.sent):
-                is_old = is_hidden = is_hidden or await self._is_behind_a_cache(attempt)
+            if not is_old and proof.right * 2 < len(attempt.sent):  # it was lost, or what hides it does not say so
+                is_hidden = is_hidden or await self._is_behind_a_cache(attempt)
+                is_old = is_hidden
             if proof.verdict == "VERIFIED" or not is_old:
                 return proof
             if self.clock.monotonic_s() - begun_s > CACHE_WAIT_S or not await self.outbox.is_newest(attempt.entry_id):

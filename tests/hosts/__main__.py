@@ -34,7 +34,7 @@ async def run(folder: Path, names: list[str], before: Path | None) -> list[str]:
 
 
 async def hurt(rig: Rig, name: str) -> list[str]:
-    verified, facts = "-", ""
+    verified, facts, wrong = "-", "", list[str]()
     try:
         outcome = await FAULTS[name](rig)
         wrong = outcome.wrong
@@ -42,7 +42,7 @@ async def hurt(rig: Rig, name: str) -> list[str]:
         facts = ", ".join(f"{key} {value}" for key, value in outcome.facts.items())
         await rig.whole()
     except Exception as e:  # noqa: BLE001 - the next fault shows whether it was left whole
-        wrong = [f"not whole again: {e!r}"]
+        wrong.append(f"not whole again: {e!r}")
     print(f"| {name} | {verified} | {facts} | {'; '.join(wrong) or 'passed'} |", flush=True)
     return wrong
 

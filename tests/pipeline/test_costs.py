@@ -123,8 +123,16 @@ async def test_a_cycle_is_one_post_and_a_look_before_and_after_it(window: Window
     assert window.grown("backend", "POST universe") <= len(cycles)
 
 
-async def test_calls_do_not_grow_with_the_number_of_symbols(window: Window) -> None:
-    """Commands of all kinds for a frame, sweep or cycle, heartbeats and leases among them; of symbols there are 340."""
-    for service, found in window.rounds.items():
-        everything: Counter[str] = sum(found, Counter())
-        assert everything.total() / len(found) <= 100, (service, everything)
+@pytest.mark.parametrize(("service", "most"), [("ws_daemon", 5), ("oi_poller", 16), ("publisher", 40)])
+async def test_calls_do_not_grow_with_the_number_of_symbols(window: Window, service: str, most: int) -> None:
+    """Commands of all kinds for each frame, sweep or cycle, on average; there are over 300 symbols.
+
+    Left out is what goes by the clock: heartbeat and lease, and asking again when nothing came within a second. A
+    change that is fenced costs four commands more than itself.
+    """
+    found = window.rounds[service]
+    everything: Counter[str] = sum(found, Counter())
+    beats = everything[f"EXPIRE oi:status:{service}"] * 9  # WATCH, GET, MULTI, DEL, HSET, EXPIRE, HSET, EXPIRE, EXEC
+    renewals = everything[f"SET oi:lease:{service}"] * 5  # WATCH, MGET, MULTI, SET, EXEC
+    spent = everything.total() - beats - renewals - everything["XREADGROUP GROUP"]
+    assert spent / len(found) <= most, everything

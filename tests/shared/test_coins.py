@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.coins import binance_symbols, unit_of
 
@@ -25,6 +27,13 @@ from shared.coins import binance_symbols, unit_of
 )
 def test_a_name_with_its_multiplier(name: str, unit: tuple[str, int]) -> None:
     assert unit_of(name) == unit
+
+
+@given(st.text(max_size=12))
+def test_a_name_and_its_multiplier_make_the_name_again(name: str) -> None:
+    coin, multiplier = unit_of(name)
+    assert coin in name
+    assert multiplier == 1 or str(multiplier).startswith("1")
 
 
 def test_binance_s_names_of_a_coin_are_composed() -> None:
