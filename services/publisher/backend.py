@@ -57,7 +57,8 @@ class Backend:
         await self._post(f"{UNIVERSE}/update", wire.encode_universe(members, self._clock.now_ms()))
 
     async def read_universe(self) -> dict[str, str]:
-        return wire.decode_universe((await self._get(UNIVERSE)).body)
+        """The backend's own, past any cache: by an old list ours would be sent again, or somebody else accused."""
+        return wire.decode_universe((await self._get(UNIVERSE, edge.past_caches(self._clock.now_ms()))).body)
 
     async def send_alert(self, alert: AlertBody) -> None:
         """One row of its database: where that fails the backend says 500 itself, and nothing was stored."""

@@ -46,6 +46,30 @@ async def test_a_symbol_that_enters_or_leaves_is_there_within_the_minute(make: M
     assert (entry["quoteVolume24h"], entry["enteredAt"]) == (5_000_000, "2025-12-03T00:00:00.000Z")
 
 
+async def test_a_cache_that_does_not_say_that_it_is_one_is_no_other_writer_and_no_reason_to_send_again(
+    make: Make,
+) -> None:
+    one = await delivered(make)
+    held: dict[str, str] = {}
+
+    async def update(request: web.Request) -> web.StreamResponse:
+        one.clock.advance(0.005)
+        return await one.update(request)
+
+    async def cached(request: web.Request) -> web.StreamResponse:
+        fresh = await one.read(request)
+        assert isinstance(fresh, web.Response)
+        return web.json_response(text=held.setdefault(request.path_qs, str(fresh.text)))
+
+    one.loopback.answers |= {("GET", READ): cached, ("POST", UPDATE): update}
+    await one.run(LOOK_S)
+    await one.has([*FORTY, "NEWUSDT"])
+    await one.run(100)
+
+    assert (one.posts(), one.facts["universeVerdict"], one.facts["universeDelivered"]) == (2, "VERIFIED", "41")
+    assert "universeForeignAt" not in one.facts
+
+
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_universe_that_shrinks_at_once_is_held_back_and_named(make: Make, restart: bool) -> None:
     """A Redis that was emptied holds part of it for a while; the rows it would delete have their history with them."""
